@@ -1,0 +1,308 @@
+package pool
+
+import (
+	"context"
+	"io/fs"
+	"path"
+	"syscall"
+	"time"
+)
+
+// A Remote is one folder of a server. Everything above the pool sees the
+// server through it: the cache wraps a Remote and is one, tests put a fake or a
+// local directory behind it.
+//
+// # Paths
+//
+// A path is relative to the mounted folder, slash-separated, clean, without a
+// leading slash; "." is the folder itself. Names are bytes: any but '/' and NUL
+// may occur in them. Symbolic links in the last element are never followed,
+// except by Stat and by Open.
+//
+// # Errors
+//
+// An error is a *fs.PathError (rename, link and copy name the path they are
+// about) whose Err is a syscall.Errno, so errors.Is works with the errnos and
+// with fs.ErrNotExist, fs.ErrExist and fs.ErrPermission. Besides what the
+// server says, any call may give
+//
+//   - ETIMEDOUT: the remote is away and did not come back within the timeout,
+//     or, while it is known to be away, at once;
+//   - EACCES: the remote is disabled because its host key changed;
+//   - EIO: the server answered with a failure that could not be explained;
+//   - EOPNOTSUPP: this server cannot do it;
+//   - ENODEV: the Remote was closed;
+//   - ctx.Err(), wrapped in the PathError: the caller gave up. The request may
+//     still be executed.
+//
+// # Contexts and lost connections
+//
+// A call returns as soon as its context ends. A connection that breaks is
+// dialled again by the pool, and each method says what becomes of a call that
+// was unanswered at that moment:
+//
+//   - "asked again": the call looks only, and is repeated;
+//   - "looks": the request may have been executed. The pool looks at what is
+//     there now and repeats the request only if it was not, so that a caller
+//     sees neither a false error nor a second execution.
+//
+// While no connection can be made, a call waits up to the timeout; calls that
+// come while it is known that the remote is away fail at once.
+//
+// Requests on behalf of work nobody waits for carry a context of Background;
+// they never go ahead of others.
+type Remote interface {
+	// Lstat describes the file itself, also when it is a symbolic link. Data
+	// written through an open File of this Remote and not yet acknowledged
+	// counts in the size. Asked again.
+	Lstat(ctx context.Context, path string) (Attr, error)
+
+	// Stat is Lstat of what symbolic links lead to. Asked again.
+	Stat(ctx context.Context, path string) (Attr, error)
+
+	// ReadDir lists a folder, without "." and "..", in the server's order, and
+	// hands over the entries in batches as they arrive. An error of emit ends
+	// the listing and is returned as it is. Names that no file can have ("",
+	// with '/' or NUL) are left out. Asked again: after a cut it starts anew
+	// and emits only names it has not emitted yet.
+	ReadDir(ctx context.Context, path string, emit func([]Entry) error) error
+
+	// ReadLink gives the target of a symbolic link, unchanged. Asked again.
+	ReadLink(ctx context.Context, path string) (string, error)
+
+	// StatFS gives sizes of the filesystem that holds path (statvfs@openssh.com);
+	// EOPNOTSUPP where the server does not say. Asked again.
+	StatFS(ctx context.Context, path string) (StatFS, error)
+
+	// Open opens a file, following symbolic links, and gives its attributes as
+	// they are after that. Exactly the permission bits of perm are set on a file
+	// that it creates, whatever the umask of the server.
+	//
+	// Unanswered at a cut: opening is asked again. Creating with FlagExclusive
+	// looks: a file that is there, empty, ours and not older than the request
+	// was made by it; any other is EEXIST. A truncating open is repeated, but
+	// never once data has been written through the File.
+	Open(ctx context.Context, path string, flag OpenFlag, perm uint32) (File, Attr, error)
+
+	// Mkdir makes a folder with exactly the permission bits of perm, and gives
+	// its attributes. Looks.
+	Mkdir(ctx context.Context, path string, perm uint32) (Attr, error)
+
+	// Symlink makes path a symbolic link to target and gives its attributes.
+	// Looks.
+	Symlink(ctx context.Context, target, path string) (Attr, error)
+
+	// Link makes newPath another name of the file at oldPath
+	// (hardlink@openssh.com, else EOPNOTSUPP), and gives its attributes. Looks.
+	Link(ctx context.Context, oldPath, newPath string) (Attr, error)
+
+	// Remove removes a file or symbolic link; a folder is EISDIR. Asked again;
+	// not there after an uncertain try means done.
+	Remove(ctx context.Context, path string) error
+
+	// Rmdir removes an empty folder: ENOTEMPTY, ENOTDIR. Asked again; not there
+	// after an uncertain try means done.
+	Rmdir(ctx context.Context, path string) error
+
+	// Rename moves a file or folder with the meaning of rename(2): a target that
+	// is there is replaced in one step. With noReplace it is EEXIST instead. A
+	// server that cannot replace in one step gives EOPNOTSUPP when there is a
+	// target: the pool never removes the target first. Moving to another
+	// filesystem is EXDEV. Files open under the old path go on under the new
+	// one. Looks: source gone and the target as the source was means done.
+	Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error
+
+	// SetAttr changes what c.Fields says and gives the attributes afterwards.
+	// Symbolic links are not followed: their times and owner are set where the
+	// server can (lsetstat@openssh.com), else EOPNOTSUPP. A new size is a barrier
+	// for the data of every File open on that path: what was written before is
+	// on the server first. Asked again.
+	SetAttr(ctx context.Context, path string, c Change) (Attr, error)
+
+	// Copy copies up to n bytes between two Files of this Remote on the server
+	// (copy-data) and returns the count done, which is short at the end of src.
+	// Data written to either before counts. EOPNOTSUPP where the server cannot.
+	// The piece under way at a cut is copied again.
+	Copy(ctx context.Context, dst File, dstOff int64, src File, srcOff int64, n int64) (int64, error)
+
+	// Info tells what is known of the server.
+	Info() Info
+}
+
+// A File is an open file of a Remote. Its methods may be called at the same
+// time from several goroutines.
+//
+// A File outlives its connection: it is opened again by path and checked. A
+// file opened for reading must have the size and mtime last seen; one opened
+// for writing a size between what was acknowledged and what was sent, and
+// nothing newer that is not ours. Otherwise every further call gives ESTALE,
+// and nothing is written.
+type File interface {
+	// ReadAt reads len(p) bytes at off, and fewer only at the end of the file,
+	// then with io.EOF, or together with an error. It sees everything written
+	// before through any File of this Remote. Large reads may be spread over
+	// several sessions. Asked again, on the reopened handle.
+	//
+	// A ReadAt that returns because ctx ended leaves p to the File: late data
+	// may still arrive in it, so p must not be used again.
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+
+	// WriteAt takes the data into memory and returns; p may be used again. It
+	// waits while the bound on unacknowledged data is reached, up to the retry
+	// time. Contiguous writes are gathered into full packets. The data is kept
+	// until the server has acknowledged it, and sent again after a cut. An error
+	// of an earlier write is returned here or by Flush, once to each File.
+	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
+
+	// Flush returns when all data written so far is acknowledged and the times
+	// set by SetAttr are set, with the attributes after that. It leaves in one
+	// flight. While the remote is away it waits up to the retry time; then EIO,
+	// and the data is lost.
+	Flush(ctx context.Context) (Attr, error)
+
+	// Sync is Flush, and then the server's own fsync (fsync@openssh.com) where
+	// there is one.
+	Sync(ctx context.Context) (Attr, error)
+
+	// Stat describes the open file, with the data not yet acknowledged counted
+	// in size and mtime. It works also when the path is gone.
+	Stat(ctx context.Context) (Attr, error)
+
+	// SetAttr is Remote.SetAttr on the open file. Times set on a File with data
+	// under way are remembered, join the next Flush, and are already in the
+	// attributes returned.
+	SetAttr(ctx context.Context, c Change) (Attr, error)
+
+	// Close flushes, and gives the handle back without waiting for the answer to
+	// that. A File is unusable afterwards, also after an error.
+	Close(ctx context.Context) error
+}
+
+// OpenFlag says how a file is opened.
+type OpenFlag uint8
+
+// The flags of Open. There is no append: the caller knows the offset.
+const (
+	FlagRead OpenFlag = 1 << iota
+	FlagWrite
+	FlagCreate    // make it when it is not there
+	FlagExclusive // with FlagCreate: EEXIST when it is there
+	FlagTruncate  // cut it to nothing
+)
+
+// Attr is what SFTP tells of a file. Times are whole seconds since 1970.
+type Attr struct {
+	Mode  uint32 // type and permission bits as in st_mode
+	UID   uint32
+	GID   uint32
+	Nlink uint32 // 0 when not known: only listings tell it
+	Size  int64
+	Atime int64
+	Mtime int64
+}
+
+// Type is the S_IFMT part of the mode.
+func (a Attr) Type() uint32 { return a.Mode & syscall.S_IFMT }
+
+// Perm is the permission part of the mode, with set-id and sticky bits.
+func (a Attr) Perm() uint32 { return a.Mode & 0o7777 }
+
+// IsDir reports whether it is a folder.
+func (a Attr) IsDir() bool { return a.Type() == syscall.S_IFDIR }
+
+// IsRegular reports whether it is a regular file.
+func (a Attr) IsRegular() bool { return a.Type() == syscall.S_IFREG }
+
+// IsSymlink reports whether it is a symbolic link.
+func (a Attr) IsSymlink() bool { return a.Type() == syscall.S_IFLNK }
+
+// ModTime is Mtime as a time.
+func (a Attr) ModTime() time.Time { return time.Unix(a.Mtime, 0) }
+
+// An Entry is a name in a folder.
+type Entry struct {
+	Name string
+	Attr Attr
+}
+
+// Fields says which parts of a Change are meant.
+type Fields uint8
+
+// The parts of a Change.
+const (
+	SetMode Fields = 1 << iota // permission bits
+	SetUID
+	SetGID
+	SetSize
+	SetAtime
+	SetMtime
+)
+
+// A Change is what SetAttr is to change. The protocol sets owner and group, and
+// the two times, only in pairs: the pool fills in the half that is not meant.
+type Change struct {
+	Fields Fields
+	Mode   uint32
+	UID    uint32
+	GID    uint32
+	Size   int64
+	Atime  int64
+	Mtime  int64
+}
+
+// StatFS is the answer of statvfs@openssh.com, with statvfs(3)'s names.
+type StatFS struct {
+	Bsize   uint64
+	Frsize  uint64
+	Blocks  uint64 // in units of Frsize, like Bfree and Bavail
+	Bfree   uint64
+	Bavail  uint64
+	Files   uint64
+	Ffree   uint64
+	Favail  uint64
+	Fsid    uint64
+	Flag    uint64
+	NameMax uint64
+}
+
+// Info is what the pool has learned of the server.
+type Info struct {
+	Server     string            // the SSH identification, "SSH-2.0-OpenSSH_9.2p1"
+	Ordered    bool              // an OpenSSH server: one session's requests are executed in order
+	Root       string            // absolute path of the mounted folder on the server
+	UID, GID   uint32            // owner of files made by us, when KnownOwner
+	KnownOwner bool              // false until something told it
+	Extensions map[string]string // SFTP extensions and their versions
+}
+
+// PathError is how every error crosses the seam.
+func PathError(op, path string, err error) error {
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// Join is the path of name in the folder dir.
+func Join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// Split is the folder of a path, and the name in it.
+func Split(p string) (dir, name string) {
+	return path.Dir(p), path.Base(p)
+}
+
+type backgroundKey struct{}
+
+// Background marks work that nobody waits for, such as reading ahead or a sync
+// beside a mount. It stays behind other requests.
+func Background(ctx context.Context) context.Context {
+	return context.WithValue(ctx, backgroundKey{}, true)
+}
+
+// IsBackground reports whether ctx was marked by Background.
+func IsBackground(ctx context.Context) bool {
+	marked, _ := ctx.Value(backgroundKey{}).(bool)
+	return marked
+}
