@@ -1,0 +1,176 @@
+package remotetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// pendingBound is how much data WriteBehind holds for one file.
+const pendingBound = 16 << 20
+
+// nodeKey tells files apart whatever their names are.
+type nodeKey struct{ dev, ino uint64 }
+
+func keyOf(st *unix.Stat_t) nodeKey { return nodeKey{uint64(st.Dev), st.Ino} }
+
+// A dirent is a file that is open, with the data written to it and not yet on
+// the disk. All open Files of one file share it, so that each sees what another
+// has written. The methods work on a nil one, which holds nothing.
+type dirent struct {
+	key   nodeKey
+	files int // guarded by Dir.mu
+
+	mu     sync.Mutex
+	writes []pendingWrite // guarded by mu
+	bytes  int            // guarded by mu: the sum of writes
+	end    int64          // guarded by mu: the end of the furthest
+	mtime  int64          // guarded by mu: when the last was made
+	times  pool.Change    // guarded by mu: times to set when they have left
+}
+
+type pendingWrite struct {
+	file *dirFile
+	off  int64
+	data []byte
+}
+
+// open is the dirent of an open file, or nil.
+func (d *Dir) open(key nodeKey) *dirent {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.nodes[key]
+}
+
+func (d *Dir) acquire(key nodeKey) *dirent {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	node := d.nodes[key]
+	if node == nil {
+		node = &dirent{key: key}
+		d.nodes[key] = node
+	}
+	node.files++
+	return node
+}
+
+func (d *Dir) release(node *dirent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if node.files--; node.files == 0 {
+		delete(d.nodes, node.key)
+	}
+}
+
+// hold keeps a copy of p, and reports whether that is now too much.
+func (n *dirent) hold(f *dirFile, p []byte, off int64) (full bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.writes = append(n.writes, pendingWrite{f, off, append([]byte(nil), p...)})
+	n.bytes += len(p)
+	n.end = max(n.end, off+int64(len(p)))
+	n.mtime = time.Now().Unix()
+	n.times.Fields &^= pool.SetMtime
+	return n.bytes > pendingBound
+}
+
+// discard forgets what is left of a File that ends.
+func (n *dirent) discard(f *dirFile) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.writes = slices.DeleteFunc(n.writes, func(w pendingWrite) bool { return w.file == f })
+}
+
+// remember keeps times for when the data has left, which would change them
+// again. It reports false when there is no such data.
+func (n *dirent) remember(c pool.Change) bool {
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.writes) == 0 {
+		return false
+	}
+	if c.Fields&pool.SetAtime != 0 {
+		n.times.Atime = c.Atime
+	}
+	if c.Fields&pool.SetMtime != 0 {
+		n.times.Mtime = c.Mtime
+	}
+	n.times.Fields |= c.Fields & (pool.SetAtime | pool.SetMtime)
+	return true
+}
+
+// overlay is attr as it will be when the data has left.
+func (n *dirent) overlay(attr pool.Attr) pool.Attr {
+	if n == nil {
+		return attr
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.writes) == 0 {
+		return attr
+	}
+	attr.Size = max(attr.Size, n.end)
+	attr.Mtime = n.mtime
+	if n.times.Fields&pool.SetMtime != 0 {
+		attr.Mtime = n.times.Mtime
+	}
+	if n.times.Fields&pool.SetAtime != 0 {
+		attr.Atime = n.times.Atime
+	}
+	return attr
+}
+
+// send brings the data to the disk. What cannot be written is lost: the error is
+// then returned, and told once to every other File that had written some of it.
+func (d *Dir) send(ctx context.Context, n *dirent) error {
+	if !n.dirty() {
+		return nil
+	}
+	hook := d.begin(ctx, "send", n.path())
+	if hook != nil && (errors.Is(hook, context.Canceled) || errors.Is(hook, context.DeadlineExceeded)) {
+		return hook
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range n.writes {
+		err := hook
+		if err == nil {
+			err = w.file.pwrite(w.data, w.off)
+		}
+		w.file.lose(err)
+	}
+	if fields := n.times.Fields; fields != 0 && len(n.writes) > 0 && hook == nil {
+		f := n.writes[len(n.writes)-1].file
+		f.lose(f.utimens(timespecs(n.times)))
+	}
+	n.writes, n.bytes, n.end, n.times = nil, 0, 0, pool.Change{}
+	return nil
+}
+
+func (n *dirent) dirty() bool {
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.writes) > 0
+}
+
+// path is a name of the file, for the hook.
+func (n *dirent) path() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.writes) == 0 {
+		return ""
+	}
+	return n.writes[0].file.path
+}
