@@ -1,0 +1,66 @@
+package serve
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// harmless are the options of authorized_keys that only take away or set up
+// what this server does not have anyway.
+var harmless = map[string]bool{
+	"restrict": true, "pty": true, "no-pty": true, "user-rc": true, "no-user-rc": true,
+	"agent-forwarding": true, "no-agent-forwarding": true,
+	"port-forwarding": true, "no-port-forwarding": true, "permitlisten": true, "permitopen": true,
+	"x11-forwarding": true, "no-x11-forwarding": true, "tunnel": true, "environment": true,
+}
+
+// ParseAuthorizedKeys reads keys as sshd(8) describes them under AUTHORIZED_KEYS
+// FILE FORMAT. A line that cannot be read, or that has an option which would
+// restrict its key and is not implemented here (from=, command=, expiry-time=,
+// cert-authority, ...), is an error: a key is not let in on other terms than
+// were written down. No keys at all is an error too.
+func ParseAuthorizedKeys(r io.Reader) ([]ssh.PublicKey, error) {
+	var keys []ssh.PublicKey
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, err := parseAuthorizedKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("authorized keys: line %d: %w", n, err)
+		}
+		keys = append(keys, key)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("authorized keys: %w", err)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("authorized keys: no keys")
+	}
+	return keys, nil
+}
+
+func parseAuthorizedKey(line string) (ssh.PublicKey, error) {
+	key, _, options, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		return nil, errors.New("not a public key")
+	}
+	for _, option := range options {
+		name, _, _ := strings.Cut(option, "=")
+		if !harmless[strings.ToLower(name)] {
+			return nil, fmt.Errorf("option %q is not supported", name)
+		}
+	}
+	if _, ok := key.(*ssh.Certificate); ok {
+		return nil, errors.New("certificates are not supported")
+	}
+	return key, nil
+}

@@ -1,0 +1,47 @@
+// Package serve is an SFTP gateway: it serves one folder of this machine, and
+// nothing else, to the owners of a list of keys. The protocol is spoken by
+// github.com/pkg/sftp's request server; the folder is reached through os.Root.
+//
+// # Invariants
+//
+//   - Nothing outside the folder is reached by any path or symbolic link, also
+//     while names are being exchanged for links by somebody else. Every path is
+//     resolved by os.Root, from descriptor to descriptor; the calls that os.Root
+//     does not have are made on a folder it opened and on a single name in it.
+//   - A client has authenticated with one of the keys before it may do anything
+//     but that. There are no passwords and no shells, no forwarding and no
+//     commands: the one thing a session may ask for is the subsystem "sftp".
+//     The user name a client gives is logged and means nothing; everything
+//     happens with the rights of the process.
+//   - A client cannot hold more than its share: handshakes have a deadline,
+//     connections, sessions and open files a limit, and a client that is gone is
+//     found out by TCP. Whatever a connection held is given back at its end.
+//
+// # Paths and links
+//
+// The folder is "/". Symbolic links are followed inside it as long as they are
+// relative; an absolute one is never followed, not even to a place inside,
+// because it is meant for the whole machine and not for the folder. Links of
+// any kind can be made, read, renamed and removed: they are only text.
+//
+// # What the request server lacks, and what is done about it
+//
+//   - It drops the permissions of MKDIR and OPEN. They are read from the packet
+//     before it sees them, and ride behind the path: see packets.go. They are
+//     applied as open(2) and mkdir(2) do, under the umask of the process.
+//   - It answers FSTAT and FSETSTAT by the path a file was opened with, which
+//     is wrong after a rename. Here a handle's request is given a name of its
+//     own, so that they reach the open file: see handle.go.
+//   - Its times of access are the times of modification, whatever was set.
+//   - It runs WRITEs beside each other and beside other requests of the same
+//     session; only CLOSE waits for them. A client that depends on an order waits
+//     for its answers, as the protocol asks. For the same reason a file opened
+//     for appending is written at the offsets the client gives, never before the
+//     end that it had when it was opened.
+//   - Of the extensions it has posix-rename, statvfs and hardlink. There is no
+//     fsync, limits, lsetstat, copy-data, fstatvfs, expand-path: a client is told
+//     so. SETSTAT of a symbolic link is about the file it leads to.
+//   - A listing comes a hundred names at a time.
+//
+// Devices, pipes and sockets are listed but not opened.
+package serve

@@ -1,0 +1,103 @@
+package serve
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/pkg/sftp"
+)
+
+// maxHandles bounds the open files of a session.
+const maxHandles = 1024
+
+// handlePrefix begins the name that an open file has towards the request
+// server. pkg/sftp answers FSTAT and FSETSTAT by asking for the path in the
+// request that opened the file, so that path is replaced by this name. A client
+// that sends such a name itself reaches an open file of its own session, as it
+// could by its handle.
+const handlePrefix = "/\x00handle "
+
+// handles are the open files and folders of a session.
+type handles struct {
+	mu   sync.Mutex
+	last uint64              // guarded by mu
+	open map[string]*os.File // guarded by mu
+}
+
+// add gives f a name, and puts it in the request that opened it.
+func (h *handles) add(r *sftp.Request, f *os.File) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.open) >= maxHandles {
+		return syscall.EMFILE
+	}
+	if h.open == nil {
+		h.open = make(map[string]*os.File)
+	}
+	h.last++
+	r.Filepath = handlePrefix + strconv.FormatUint(h.last, 10)
+	h.open[r.Filepath] = f
+	return nil
+}
+
+// get is the open file of that name. ok says whether path is such a name at
+// all.
+func (h *handles) get(path string) (f *os.File, ok bool, err error) {
+	if !strings.HasPrefix(path, handlePrefix) {
+		return nil, false, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f = h.open[path]
+	if f == nil {
+		return nil, true, syscall.EBADF
+	}
+	return f, true, nil
+}
+
+func (h *handles) close(name string) error {
+	h.mu.Lock()
+	f := h.open[name]
+	delete(h.open, name)
+	h.mu.Unlock()
+	if f == nil {
+		return syscall.EBADF
+	}
+	return f.Close()
+}
+
+// file is an open file as the request server sees it.
+type file struct {
+	*os.File
+	name    string
+	handles *handles
+	floor   int64 // nothing is written before this offset
+}
+
+// ReadAt is an io.ReaderAt's.
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, status(syscall.EINVAL)
+	}
+	n, err := f.File.ReadAt(p, off)
+	if err == io.EOF {
+		return n, err
+	}
+	return n, status(err)
+}
+
+// WriteAt is an io.WriterAt's.
+func (f *file) WriteAt(p []byte, off int64) (int, error) {
+	if off < f.floor {
+		return 0, status(syscall.EINVAL)
+	}
+	n, err := f.File.WriteAt(p, off)
+	return n, status(err)
+}
+
+// Close gives the handle back.
+func (f *file) Close() error { return status(f.handles.close(f.name)) }

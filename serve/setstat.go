@@ -1,0 +1,123 @@
+package serve
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/sys/unix"
+)
+
+// setstat is SETSTAT and FSETSTAT. The owner goes before the mode, since
+// chown(2) clears set-id bits, and the times go last, since the others move
+// them.
+func (h *handler) setstat(r *sftp.Request) error {
+	attrs := r.Attributes()
+	if attrs == nil {
+		return syscall.EINVAL
+	}
+	f, ok, err := h.handles.get(r.Filepath)
+	if err != nil {
+		return err
+	}
+	if ok {
+		return apply(r.AttrFlags(), attrs, openFile{f})
+	}
+	p, err := inRoot(r.Filepath)
+	if err != nil {
+		return err
+	}
+	return apply(r.AttrFlags(), attrs, pathIn{h.root, p})
+}
+
+// settable is an open file or a path.
+type settable interface {
+	Truncate(size int64) error
+	Chown(uid, gid int) error
+	Chmod(mode uint32) error
+	Chtimes(atime, mtime time.Time) error
+}
+
+func apply(flags sftp.FileAttrFlags, attrs *sftp.FileStat, on settable) error {
+	if flags.Size {
+		if attrs.Size > 1<<63-1 {
+			return syscall.EFBIG
+		}
+		if err := on.Truncate(int64(attrs.Size)); err != nil {
+			return err
+		}
+	}
+	if flags.UidGid {
+		if err := on.Chown(int(int32(attrs.UID)), int(int32(attrs.GID))); err != nil {
+			return err
+		}
+	}
+	if flags.Permissions {
+		if err := on.Chmod(attrs.Mode & 0o7777); err != nil {
+			return err
+		}
+	}
+	if flags.Acmodtime {
+		return on.Chtimes(attrs.AccessTime(), attrs.ModTime())
+	}
+	return nil
+}
+
+// openFile is an open file, whatever it is called by now.
+type openFile struct{ f *os.File }
+
+func (o openFile) Truncate(size int64) error { return o.f.Truncate(size) }
+
+func (o openFile) Chown(uid, gid int) error { return o.f.Chown(uid, gid) }
+
+func (o openFile) Chmod(mode uint32) error {
+	return control(o.f, func(fd int) error { return unix.Fchmod(fd, mode) })
+}
+
+func (o openFile) Chtimes(atime, mtime time.Time) error {
+	times := []unix.Timeval{
+		unix.NsecToTimeval(atime.UnixNano()),
+		unix.NsecToTimeval(mtime.UnixNano()),
+	}
+	return control(o.f, func(fd int) error { return unix.Futimes(fd, times) })
+}
+
+// pathIn is what a path in the root leads to.
+type pathIn struct {
+	root *os.Root
+	path string
+}
+
+func (p pathIn) Truncate(size int64) error {
+	info, err := p.root.Stat(p.path)
+	if err != nil {
+		return err
+	}
+	if err := regular(info); err != nil {
+		return err
+	}
+	f, err := p.root.OpenFile(p.path, os.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	return closing(f, f.Truncate(size))
+}
+
+func (p pathIn) Chown(uid, gid int) error { return p.root.Chown(p.path, uid, gid) }
+
+func (p pathIn) Chmod(mode uint32) error {
+	perm := os.FileMode(mode & 0o777)
+	for bit, means := range map[uint32]os.FileMode{
+		unix.S_ISUID: os.ModeSetuid, unix.S_ISGID: os.ModeSetgid, unix.S_ISVTX: os.ModeSticky,
+	} {
+		if mode&bit != 0 {
+			perm |= means
+		}
+	}
+	return p.root.Chmod(p.path, perm)
+}
+
+func (p pathIn) Chtimes(atime, mtime time.Time) error {
+	return p.root.Chtimes(p.path, atime, mtime)
+}
