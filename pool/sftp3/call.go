@@ -1,0 +1,188 @@
+package sftp3
+
+import (
+	"context"
+	"fmt"
+)
+
+// A Call is a request under way, of any kind but READ and WRITE. Exactly one of
+// its Wait methods is to be called, or Forget.
+//
+// A Wait method returns the answer; or the *StatusError that the server answered
+// with; or ErrLost; or, as soon as ctx ends, ctx.Err(): then the request goes on,
+// its answer is dropped, and a handle that comes late is closed.
+type Call struct {
+	request
+	c      *Client
+	want   want
+	ready  chan struct{} // closed after the answer is in result and err
+	result any           // what want.parse gave
+	err    error
+
+	done   bool   // guarded by Client.mu, with what follows
+	forgot bool   // nobody waits any more
+	onDone func() // not yet called
+}
+
+// want is the answer that a call expects.
+type want uint8
+
+const (
+	wantStatus want = iota
+	wantHandle
+	wantAttrs
+	wantNames
+	wantName // exactly one
+	wantStatVFS
+	wantLimits
+	wantUsersGroups
+)
+
+// packet is the type of the answer, 0 if only STATUS is one.
+func (w want) packet() uint8 {
+	return [...]uint8{0, TypeHandle, TypeAttrs, TypeName, TypeName,
+		TypeExtendedReply, TypeExtendedReply, TypeExtendedReply}[w]
+}
+
+// usersGroups is the answer to users-groups-by-id.
+type usersGroups struct{ users, groups []string }
+
+// parse reads the body of an answer; false means that it is malformed.
+func (w want) parse(body []byte) (result any, ok bool) {
+	c := cursor{b: body}
+	switch w {
+	case wantHandle:
+		h := c.bytes()
+		c.bad = c.bad || len(h) > maxHandle
+		result = Handle(h)
+	case wantAttrs:
+		result = c.attrs()
+	case wantNames, wantName:
+		names := c.names()
+		c.bad = c.bad || w == wantName && len(names) != 1
+		result = names
+	case wantStatVFS:
+		result = c.statVFS()
+	case wantLimits:
+		result = advertisedLimits{c.uint64(), c.uint64(), c.uint64(), c.uint64()}
+	case wantUsersGroups:
+		result = usersGroups{c.stringList(), c.stringList()}
+	default:
+		c.bad = true
+	}
+	return result, !c.bad
+}
+
+// complete is called once, with the result in place when err is nil.
+func (k *Call) complete(err error) {
+	k.c.mu.Lock()
+	k.err, k.done = err, true
+	f, forgot := k.onDone, k.forgot
+	k.onDone = nil
+	k.c.mu.Unlock()
+	close(k.ready)
+	if f != nil {
+		f()
+	}
+	if forgot {
+		k.closeHandle()
+	}
+}
+
+// closeHandle gives back a handle that nobody asks for any more.
+func (k *Call) closeHandle() {
+	if h, ok := k.result.(Handle); ok && k.err == nil {
+		k.c.StartClose(h).Forget()
+	}
+}
+
+// OnDone has f called once when the answer, or the loss of the session, is there;
+// after that a Wait method returns without waiting. f is called from a goroutine
+// of the session and must not block, or at once if the answer is there already.
+// It does not replace Wait or Forget.
+func (k *Call) OnDone(f func()) {
+	k.c.mu.Lock()
+	if !k.done {
+		k.onDone = f
+		k.c.mu.Unlock()
+		return
+	}
+	k.c.mu.Unlock()
+	f()
+}
+
+// Forget says that nobody waits for the answer. A handle in it is closed.
+func (k *Call) Forget() {
+	if !k.abandon() {
+		k.closeHandle()
+	}
+}
+
+// abandon marks that nobody waits any more, unless the answer is there.
+func (k *Call) abandon() bool {
+	k.c.mu.Lock()
+	defer k.c.mu.Unlock()
+	k.forgot = !k.done
+	return k.forgot
+}
+
+func (k *Call) wait(ctx context.Context) error {
+	select {
+	case <-k.ready:
+		return k.err
+	default:
+	}
+	select {
+	case <-k.ready:
+	case <-ctx.Done():
+		if k.abandon() {
+			return ctx.Err()
+		}
+	}
+	return k.err
+}
+
+// waitFor waits for an answer of a given kind.
+func waitFor[T any](ctx context.Context, k *Call) (T, error) {
+	var none T
+	if err := k.wait(ctx); err != nil {
+		return none, err
+	}
+	result, ok := k.result.(T)
+	if !ok {
+		return none, fmt.Errorf("a request of type %d has no answer of type %T", k.kind, none)
+	}
+	return result, nil
+}
+
+// WaitStatus waits for an answer of which only success matters.
+func (k *Call) WaitStatus(ctx context.Context) error { return k.wait(ctx) }
+
+// WaitHandle waits for the answer to StartOpen or StartOpenDir.
+func (k *Call) WaitHandle(ctx context.Context) (Handle, error) {
+	return waitFor[Handle](ctx, k)
+}
+
+// WaitAttrs waits for the answer to StartStat, StartLstat or StartFstat.
+func (k *Call) WaitAttrs(ctx context.Context) (Attrs, error) {
+	return waitFor[Attrs](ctx, k)
+}
+
+// WaitNames waits for the answer to StartReadDir, or for the single name that
+// StartRealPath, StartReadLink, StartExpandPath and StartHomeDirectory give: then
+// the slice has one element.
+func (k *Call) WaitNames(ctx context.Context) ([]Name, error) {
+	return waitFor[[]Name](ctx, k)
+}
+
+// WaitStatVFS waits for the answer to StartStatVFS or StartFstatVFS.
+func (k *Call) WaitStatVFS(ctx context.Context) (StatVFS, error) {
+	return waitFor[StatVFS](ctx, k)
+}
+
+// WaitUsersGroups waits for the answer to StartUsersGroups: a name for each
+// number asked for, in the same order, "" where there is none.
+func (k *Call) WaitUsersGroups(ctx context.Context) (users, groups []string, err error) {
+	answer, err := waitFor[usersGroups](ctx, k)
+	return answer.users, answer.groups, err
+}

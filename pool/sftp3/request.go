@@ -1,0 +1,163 @@
+package sftp3
+
+import "encoding/binary"
+
+// A request is a packet on its way, and who is told of its answer. Calls embed
+// one; those of READ and WRITE are used again.
+type request struct {
+	id      uint32
+	kind    uint8
+	ext     string // name of an EXTENDED request
+	state   state  // guarded by Client.mu
+	packet  []byte // encoded, without the payload
+	payload []byte // data of a WRITE, the caller's
+	into    []byte // where the data of a READ goes, the caller's
+	next    *request
+
+	// The answer came while the payload was still being written; the writer
+	// completes the request then. Guarded by Client.mu.
+	answered  bool
+	answerErr error
+
+	call  *Call     // one of these three is set
+	read  ReadDone  //
+	write WriteDone //
+}
+
+// state says where a request is.
+type state uint8
+
+const (
+	stateQueued  state = iota // nothing has left
+	stateWriting              // the channel holds the payload
+	stateSent                 // nothing of the caller's is referenced for sending
+)
+
+// A queue holds requests in the order they were issued.
+type queue struct{ head, tail *request }
+
+func (q *queue) push(r *request) {
+	r.next = nil
+	if q.head == nil {
+		q.head = r
+	} else {
+		q.tail.next = r
+	}
+	q.tail = r
+}
+
+func (q *queue) pop() *request {
+	r := q.head
+	q.head, r.next = r.next, nil
+	return r
+}
+
+// A table finds requests by id. Ids count up and lie in a ring; an id whose
+// place is taken by a request that has been waiting since the last time round is
+// left out. Unlike a map it does not allocate once it has its size.
+type table struct {
+	slots []*request // length a power of two, at most half full
+	held  int
+	next  uint32
+}
+
+func (t *table) add(r *request) {
+	if 2*(t.held+1) > len(t.slots) {
+		t.grow()
+	}
+	for *t.slot(t.next) != nil {
+		t.next++
+	}
+	r.id = t.next
+	*t.slot(r.id) = r
+	t.next++
+	t.held++
+}
+
+func (t *table) slot(id uint32) **request {
+	return &t.slots[id&uint32(len(t.slots)-1)]
+}
+
+func (t *table) get(id uint32) *request {
+	if len(t.slots) == 0 {
+		return nil
+	}
+	if r := *t.slot(id); r != nil && r.id == id {
+		return r
+	}
+	return nil
+}
+
+func (t *table) remove(r *request) {
+	*t.slot(r.id) = nil
+	t.held--
+}
+
+func (t *table) grow() {
+	old := t.slots
+	t.slots = make([]*request, max(16, 2*len(old)))
+	for _, r := range old {
+		if r != nil {
+			*t.slot(r.id) = r
+		}
+	}
+}
+
+// takeAll empties the table, oldest first but for requests older than a whole
+// round.
+func (t *table) takeAll() []*request {
+	all := make([]*request, 0, t.held)
+	for i := range uint32(len(t.slots)) {
+		if r := *t.slot(t.next + i); r != nil {
+			all = append(all, r)
+		}
+	}
+	t.slots, t.held = nil, 0
+	return all
+}
+
+// submit gives a request its id and queues it, or says why not: then the session
+// has ended, and nobody else knows of the request. Called with mu held.
+func (c *Client) submit(r *request) error {
+	if c.err != nil {
+		return c.errUnsent
+	}
+	r.state = stateQueued
+	c.table.add(r)
+	binary.BigEndian.PutUint32(r.packet[idOffset:], r.id)
+	c.queue.push(r)
+	c.unanswered++
+	c.work.Signal()
+	return nil
+}
+
+// finish completes a request that has left the table, unless the writer still
+// has its payload. Nothing may be held.
+func (c *Client) finish(r *request, n int, err error) {
+	c.mu.Lock()
+	c.unanswered--
+	if r.state == stateWriting {
+		r.answered, r.answerErr = true, err
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.complete(r, n, err)
+}
+
+// complete tells the owner of a request of its end. A READ or WRITE is given
+// back before, so the owner can have it for its next one.
+func (c *Client) complete(r *request, n int, err error) {
+	call, read, write := r.call, r.read, r.write
+	if call == nil {
+		c.recycle(r)
+	}
+	switch {
+	case call != nil:
+		call.complete(err)
+	case read != nil:
+		read.ReadDone(n, err)
+	default:
+		write.WriteDone(err)
+	}
+}
