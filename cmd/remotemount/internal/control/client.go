@@ -1,0 +1,165 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ErrNone: no mount of ours is there.
+var ErrNone = errors.New("no mount of remotemount's")
+
+// A Client asks the mounts of this user.
+type Client struct{ dirs []string }
+
+// NewClient looks in every place where a mount of this user may have its socket.
+func NewClient(getenv func(string) string) *Client {
+	c := &Client{}
+	for _, dir := range candidates(getenv) {
+		if checkDir(dir) == nil {
+			c.dirs = append(c.dirs, dir)
+		}
+	}
+	return c
+}
+
+// answerTime bounds a question to a mount: status is answered from memory.
+const answerTime = 2 * time.Second
+
+// Status asks the mount at mountpoint; ErrNone when there is none.
+func (c *Client) Status(ctx context.Context, mountpoint string) (Status, error) {
+	for _, dir := range c.dirs {
+		s, err := ask(ctx, dir, socketName(mountpoint))
+		if !gone(err) {
+			return s, err
+		}
+	}
+	return Status{}, ErrNone
+}
+
+// All asks every mount, in the order of mountpoints. Sockets that nobody answers
+// on any more, because the mount was killed, are removed.
+func (c *Client) All(ctx context.Context) ([]Status, error) {
+	var all []Status
+	var errs error
+	for _, dir := range c.dirs {
+		for _, name := range sockets(dir) {
+			s, err := ask(ctx, dir, name)
+			switch {
+			case err == nil:
+				all = append(all, s)
+			case errors.Is(err, syscall.ECONNREFUSED):
+				_ = os.Remove(filepath.Join(dir, name)) // another may be doing the same
+			case !gone(err):
+				errs = errors.Join(errs, err)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
+	return all, errs
+}
+
+func sockets(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // made by the first mount
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".sock") && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func gone(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+}
+
+func ask(ctx context.Context, dir, name string) (s Status, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	body, err := call(ctx, dir, name, http.MethodGet, "/status")
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(body, &s); err != nil {
+		return s, fmt.Errorf("answer of %s: %w", filepath.Join(dir, name), err)
+	}
+	return s, nil
+}
+
+// Unmount ends the mount at mountpoint: ErrNone when there is none, EBUSY while
+// it is in use and force is not set.
+func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) error {
+	path := "/unmount"
+	if force {
+		path += "?force=1"
+	}
+	for _, dir := range c.dirs {
+		_, err := call(ctx, dir, socketName(mountpoint), http.MethodPost, path)
+		if !gone(err) {
+			return err
+		}
+	}
+	return ErrNone
+}
+
+// call sends one request. An answer is bounded: it comes from a process of our
+// own, but a confused one must not fill our memory.
+func call(ctx context.Context, dir, name, method, path string) ([]byte, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (conn net.Conn, err error) {
+		err = withDir(dir, name, func(path string) (err error) {
+			conn, err = new(net.Dialer).DialContext(ctx, "unix", path)
+			return err
+		})
+		return conn, err
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		return nil, err
+	}
+	if res.StatusCode >= 300 {
+		return nil, refusal(body)
+	}
+	return body, nil
+}
+
+func refusal(body []byte) error {
+	var f failure
+	if err := json.Unmarshal(body, &f); err != nil {
+		return errors.New(strings.TrimSpace(string(body)))
+	}
+	if f.Errno != 0 {
+		return &answered{f.Error, syscall.Errno(f.Errno)}
+	}
+	return errors.New(f.Error)
+}
+
+// answered is an error of the mount's, with the errno it had there.
+type answered struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *answered) Error() string { return e.text }
+func (e *answered) Unwrap() error { return e.errno }

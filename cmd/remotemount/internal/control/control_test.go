@@ -1,0 +1,168 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func env(t testing.TB, dir string) func(string) string {
+	t.Helper()
+	return func(name string) string {
+		if name == "XDG_RUNTIME_DIR" {
+			return dir
+		}
+		return ""
+	}
+}
+
+// listen gives a mount's socket, and a client that finds it.
+func listen(t testing.TB, base, mountpoint string, unmount func(context.Context, bool) error) (*Server, *Client) {
+	t.Helper()
+	getenv := env(t, base)
+	dir, err := RuntimeDir(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Listen(Config{Dir: dir, Mountpoint: mountpoint, Unmount: unmount, Status: func() Status {
+		return Status{Mountpoint: mountpoint, Remote: `h:"x"`, State: "connected", Connections: 2, Operations: map[string]Operation{"READ": {Calls: 3, Errors: 1}}}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+	return s, &Client{dirs: []string{dir}}
+}
+
+func TestStatus(t *testing.T) {
+	for _, depth := range []int{1, 12} { // the second is too long for a socket address
+		base := filepath.Join(t.TempDir(), strings.Repeat("long-name/", depth))
+		if err := os.MkdirAll(base, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, c := listen(t, base, "/mnt/a", nil)
+		got, err := c.Status(t.Context(), "/mnt/a")
+		if err != nil || got.Mountpoint != "/mnt/a" || got.Connections != 2 {
+			t.Errorf("depth %d: %+v, %v", depth, got, err)
+		}
+		if _, err := c.Status(t.Context(), "/mnt/b"); !errors.Is(err, ErrNone) {
+			t.Errorf("depth %d: no mount there: %v", depth, err)
+		}
+	}
+}
+
+func TestAllRemovesTheDead(t *testing.T) {
+	base := t.TempDir()
+	_, c := listen(t, base, "/mnt/a", nil)
+	dead := filepath.Join(c.dirs[0], socketName("/mnt/dead"))
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: dead}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.All(t.Context())
+	if err != nil || len(all) != 1 || all[0].Mountpoint != "/mnt/a" {
+		t.Errorf("All: %+v, %v", all, err)
+	}
+	if _, err := os.Lstat(dead); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the dead socket: %v", err)
+	}
+}
+
+func TestUnmount(t *testing.T) {
+	var forced bool
+	_, c := listen(t, t.TempDir(), "/mnt/a", func(_ context.Context, force bool) error {
+		if forced = force; force {
+			return nil
+		}
+		return fmt.Errorf("unmount /mnt/a: %w", syscall.EBUSY)
+	})
+	err := c.Unmount(t.Context(), "/mnt/a", false)
+	if !errors.Is(err, syscall.EBUSY) || err.Error() != "unmount /mnt/a: device or resource busy" {
+		t.Errorf("busy: %v", err)
+	}
+	if err := c.Unmount(t.Context(), "/mnt/a", true); err != nil || !forced {
+		t.Errorf("forced: %v, %v", err, forced)
+	}
+	if err := c.Unmount(t.Context(), "/mnt/b", true); !errors.Is(err, ErrNone) {
+		t.Errorf("none there: %v", err)
+	}
+}
+
+// A mount that begins while the old one on the same point ends keeps its socket.
+func TestTakeOver(t *testing.T) {
+	base := t.TempDir()
+	old, c := listen(t, base, "/mnt/a", nil)
+	listen(t, base, "/mnt/a", nil)
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Status(t.Context(), "/mnt/a"); err != nil {
+		t.Errorf("the new one does not answer: %v", err)
+	}
+}
+
+func TestRuntimeDirRefuses(t *testing.T) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "remotemount")
+	if err := os.Symlink("/etc", dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RuntimeDir(env(t, base)); err == nil {
+		t.Error("a symbolic link was taken")
+	}
+	if err := errors.Join(os.Remove(dir), os.Mkdir(dir, 0o700), os.Chmod(dir, 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RuntimeDir(env(t, base)); err == nil {
+		t.Error("a folder open to the group was taken")
+	}
+	if os.Getuid() != 0 {
+		return
+	}
+	if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, 12345, -1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RuntimeDir(env(t, base)); err == nil {
+		t.Error("a folder of somebody else's was taken")
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	var b strings.Builder
+	s := Status{Mountpoint: "/m", Remote: "h:\"\\\n", State: "away", BytesRead: 7, Operations: map[string]Operation{"READ": {3, 1}}, Cache: map[string]int64{"hits": 4}}
+	if err := s.WriteMetrics(&b); err != nil {
+		t.Fatal(err)
+	}
+	labels := `{mountpoint="/m",remote="h:\"\\\n"`
+	for _, line := range []string{
+		"remotemount_state" + labels + `,state="away"} 1`,
+		"remotemount_state" + labels + `,state="connected"} 0`,
+		"remotemount_read_bytes_total" + labels + `} 7`,
+		"remotemount_operations_total" + labels + `,operation="READ"} 3`,
+		"remotemount_operation_errors_total" + labels + `,operation="READ"} 1`,
+		"remotemount_cache" + labels + `,name="hits"} 4`,
+		"# TYPE remotemount_requests_total counter",
+	} {
+		if !strings.Contains(b.String(), line+"\n") {
+			t.Errorf("%s\nis not in\n%s", line, b.String())
+		}
+	}
+}

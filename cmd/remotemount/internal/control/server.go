@@ -1,0 +1,182 @@
+// Package control is the socket through which a running mount is seen and ended.
+//
+// Each mount listens on a Unix socket in the runtime folder, named by a hash of
+// its mountpoint, and speaks HTTP there: GET /status (JSON), GET /metrics
+// (Prometheus), POST /unmount. A mount is ours when its socket answers; the
+// filesystem type says sshfs to please desktop programs, and is never asked.
+//
+// The folder is closed to other users, and the socket asks the kernel who is
+// calling, too. Requests change nothing but the mount's end, and the answers
+// hold no secret.
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Config is what a mount answers with.
+type Config struct {
+	Dir        string // from RuntimeDir
+	Mountpoint string // absolute, without symbolic links
+
+	Status func() Status
+	// Unmount ends the mount. Without force it fails with EBUSY while files are
+	// open; with force it always ends, within two seconds.
+	Unmount func(ctx context.Context, force bool) error
+}
+
+// A Server answers for one mount.
+type Server struct {
+	config Config
+	http   *http.Server
+	name   string
+	inode  uint64 // of our socket, to remove no other's
+	done   chan struct{}
+}
+
+func socketName(mountpoint string) string {
+	sum := sha256.Sum256([]byte(mountpoint))
+	return hex.EncodeToString(sum[:12]) + ".sock"
+}
+
+// Listen begins to answer. The socket appears under its name only when it can
+// be asked, and replaces one that a killed mount left.
+func Listen(c Config) (*Server, error) {
+	s := &Server{config: c, name: socketName(c.Mountpoint), done: make(chan struct{})}
+	early := fmt.Sprintf(".%d.%s", os.Getpid(), s.name)
+	var listener *net.UnixListener
+	err := withDir(c.Dir, early, func(path string) (err error) {
+		listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	listener.SetUnlinkOnClose(false)
+	if err := s.place(early); err != nil {
+		return nil, fmt.Errorf("control socket: %w", errors.Join(err, listener.Close(), os.Remove(filepath.Join(c.Dir, early))))
+	}
+	s.http = &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		defer close(s.done)
+		_ = s.http.Serve(ownUserOnly{listener}) // always http.ErrServerClosed
+	}()
+	return s, nil
+}
+
+func (s *Server) place(early string) error {
+	info, err := os.Lstat(filepath.Join(s.config.Dir, early))
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.inode = st.Ino
+	}
+	return os.Rename(filepath.Join(s.config.Dir, early), s.path())
+}
+
+func (s *Server) path() string { return filepath.Join(s.config.Dir, s.name) }
+
+// Close stops answering, lets answers under way go out, and removes the socket
+// if it is still ours.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = s.http.Close()
+	}
+	<-s.done
+	if info, statErr := os.Lstat(s.path()); statErr == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Ino == s.inode {
+			err = errors.Join(err, os.Remove(s.path()))
+		}
+	} else if !errors.Is(statErr, fs.ErrNotExist) {
+		err = errors.Join(err, statErr)
+	}
+	return err
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s.config.Status()) // the caller went away
+	})
+	mux.Handle("GET /metrics", Metrics(s.config.Status))
+	mux.HandleFunc("POST /unmount", s.unmount)
+	return mux
+}
+
+// Metrics answers with a mount's figures, for the socket and for --metrics.
+func Metrics(status func() Status) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_ = status().WriteMetrics(w) // the caller went away
+	})
+}
+
+// An unmount's error goes over the socket with its errno, so that the caller can
+// tell "busy" from the rest.
+type failure struct {
+	Error string `json:"error"`
+	Errno int    `json:"errno,omitempty"`
+}
+
+func (s *Server) unmount(w http.ResponseWriter, r *http.Request) {
+	err := s.config.Unmount(r.Context(), r.URL.Query().Get("force") == "1")
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	f := failure{Error: err.Error()}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		f.Errno = int(errno)
+	}
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(f) // the caller went away
+}
+
+// ownUserOnly takes connections of our user and of root alone.
+type ownUserOnly struct{ *net.UnixListener }
+
+func (l ownUserOnly) Accept() (net.Conn, error) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		if uid, err := peer(c); err == nil && (uid == 0 || uid == uint32(os.Getuid())) {
+			return c, nil
+		}
+		_ = c.Close() // not one of ours
+	}
+}
+
+func peer(c *net.UnixConn) (uid uint32, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *syscall.Ucred
+	ctlErr := raw.Control(func(fd uintptr) {
+		cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err = errors.Join(err, ctlErr); err != nil {
+		return 0, err
+	}
+	return cred.Uid, nil
+}

@@ -1,0 +1,257 @@
+package options
+
+import (
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+)
+
+type want int
+
+const (
+	never want = iota
+	needed
+	maybe
+)
+
+// An option is what a name means: set, or nothing to do when that is nil, or
+// cannot.
+type option struct {
+	value   want
+	set     func(s *Settings, value string) error
+	cannot  string
+	instead string // the hint that goes with cannot
+}
+
+var table = sync.OnceValue(func() map[string]option {
+	t := map[string]option{}
+	for _, part := range []map[string]option{own(), fuseOptions(), mountOptions(), sshOptions()} {
+		for name, o := range part {
+			t[name] = o
+		}
+	}
+	return t
+})
+
+// own are our flags, for fstab.
+func own() map[string]option {
+	return map[string]option{
+		"attr_timeout":     {needed, attrTimeout, "", ""},
+		"cache_memory":     {needed, func(s *Settings, v string) (err error) { s.CacheMemory, err = config.ParseSize(v); return }, "", ""},
+		"multiuser":        flag(func(s *Settings) { s.MultiUser = true }),
+		"password_file":    text(func(s *Settings) *string { return &s.PasswordFile }),
+		"password_command": text(func(s *Settings) *string { return &s.PasswordCommand }),
+		"ask_password":     flag(func(s *Settings) { s.AskPassword = true }),
+		"identity":         {needed, func(s *Settings, v string) error { s.Identities = append(s.Identities, v); return nil }, "", ""},
+		"jump":             text(func(s *Settings) *string { return &s.Jump }),
+		"bind_address":     text(func(s *Settings) *string { return &s.BindAddress }),
+		"known_hosts":      {needed, func(s *Settings, v string) error { s.KnownHosts = append(s.KnownHosts, v); return nil }, "", ""},
+		"host_key":         {needed, func(s *Settings, v string) error { s.HostKeys = append(s.HostKeys, v); return nil }, "", ""},
+		"host_key_policy":  text(func(s *Settings) *string { return &s.HostKeyPolicy }),
+		"keyring":          flag(func(s *Settings) { s.Keyring = true }),
+		"ssh_config":       text(func(s *Settings) *string { return &s.SSHConfig }),
+		"max_connections":  {needed, maxConnections, "", ""},
+		"timeout":          {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
+		"retry":            {needed, func(s *Settings, v string) error { return s.Retry.Set(v) }, "", ""},
+		"metrics":          text(func(s *Settings) *string { return &s.Metrics }),
+		"log_level":        text(func(s *Settings) *string { return &s.LogLevel }),
+		"log_file":         text(func(s *Settings) *string { return &s.LogFile }),
+		"sync_mode":        text(func(s *Settings) *string { return &s.SyncMode }),
+		"sync_dir":         text(func(s *Settings) *string { return &s.SyncDir }),
+		"sync_every":       text(func(s *Settings) *string { return &s.SyncEvery }),
+		"read_only":        flag(func(s *Settings) { s.ReadOnly = true }),
+		"follow_symlinks":  flag(func(s *Settings) { s.FollowSymlinks = true }),
+		"password_stdin":   flag(func(s *Settings) { s.PasswordStdin = true }),
+	}
+}
+
+// fuseOptions are those of sshfs and libfuse.
+func fuseOptions() map[string]option {
+	anyway := option{value: maybe}
+	return map[string]option{
+		"allow_other":            flag(func(s *Settings) { s.AllowOther = true }),
+		"default_permissions":    flag(func(s *Settings) { s.DefaultPermissions = yes(true) }),
+		"no_default_permissions": flag(func(s *Settings) { s.DefaultPermissions = yes(false) }),
+		"nonempty":               flag(func(s *Settings) { s.NonEmpty = true }),
+		"uid":                    {needed, func(s *Settings, v string) (err error) { s.UID, err = userID(v); return }, "", ""},
+		"gid":                    {needed, func(s *Settings, v string) (err error) { s.GID, err = groupID(v); return }, "", ""},
+		"umask":                  {needed, umask, "", ""},
+		"idmap":                  {needed, idmap, "", ""},
+		"fsname":                 text(func(s *Settings) *string { return &s.Source }),
+		"subtype":                text(func(s *Settings) *string { return &s.Subtype }),
+		"debug":                  flag(func(s *Settings) { s.Debug = true; s.LogLevel = "debug" }),
+		"sshfs_debug":            flag(func(s *Settings) { s.LogLevel = "debug" }),
+		"loglevel":               {needed, func(s *Settings, v string) error { s.LogLevel = strings.ToLower(v); return nil }, "", ""},
+		"sshfs_verbose":          flag(func(s *Settings) { s.LogLevel = "info" }),
+		"port":                   {needed, port, "", ""},
+		"max_conns":              {needed, maxConnections, "", ""},
+		"cache":                  {needed, cacheSwitch, "", ""},
+		"dir_cache":              {needed, cacheSwitch, "", ""},
+		"cache_timeout":          {needed, attrTimeout, "", ""},
+		"dcache_timeout":         {needed, attrTimeout, "", ""},
+		"cache_stat_timeout":     {needed, attrTimeout, "", ""},
+		"dcache_stat_timeout":    {needed, attrTimeout, "", ""},
+		"cache_dir_timeout":      {needed, attrTimeout, "", ""},
+		"dcache_dir_timeout":     {needed, attrTimeout, "", ""},
+		"cache_link_timeout":     {needed, attrTimeout, "", ""},
+		"dcache_link_timeout":    {needed, attrTimeout, "", ""},
+		"entry_timeout":          {needed, attrTimeout, "", ""},
+		"negative_timeout":       {needed, attrTimeout, "", ""},
+		"ac_attr_timeout":        {needed, attrTimeout, "", ""},
+
+		"reconnect": anyway, "sshfs_sync": anyway, "no_readahead": anyway, "big_writes": anyway, "large_read": anyway,
+		"kernel_cache": anyway, "auto_cache": anyway, "noauto_cache": anyway, "max_read": anyway, "max_write": anyway,
+		"max_readahead": anyway, "max_background": anyway, "congestion_threshold": anyway, "async_read": anyway, "sync_read": anyway,
+		"workaround": anyway, "delay_connect": anyway, "cache_max_size": anyway, "dcache_max_size": anyway,
+		"cache_clean_interval": anyway, "dcache_clean_interval": anyway, "cache_min_clean_interval": anyway,
+		"dcache_min_clean_interval": anyway, "clone_fd": anyway, "max_idle_threads": anyway, "max_threads": anyway, "dev": anyway,
+		"splice_read": anyway, "splice_write": anyway, "splice_move": anyway, "no_splice_read": anyway, "no_splice_write": anyway, "no_splice_move": anyway,
+		"atomic_o_trunc": anyway, "hard_remove": anyway, "use_ino": anyway, "readdir_ino": anyway, "intr": anyway, "allow_root": cannot("only the user or everybody can be allowed in", "use allow_other"),
+
+		"direct_io":          cannot("files are always cached by the kernel; programs could not map them otherwise", "attr_timeout=0 asks the server each time"),
+		"writeback_cache":    cannot("the kernel would hide changes made on the server", ""),
+		"auto_unmount":       cannot("it can hang; a mountpoint of a dead mount is cleared by the next mount", ""),
+		"passive":            cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
+		"slave":              cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
+		"directport":         cannot("an unencrypted connection is not made", ""),
+		"vsock":              cannot("an unencrypted connection is not made", ""),
+		"ssh_command":        cannot("SSH is built in; no ssh program is started", "use -o ProxyCommand= for another way to the host"),
+		"ssh_protocol":       cannot("SSH version 2 is the only one", ""),
+		"sftp_server":        cannot("the server's own sftp subsystem is used", ""),
+		"transform_symlinks": cannot("symbolic links are shown as they are on the server", "follow_symlinks resolves them there"),
+		"unreliable_append":  cannot("appending is always at the true end", ""),
+		"modules":            cannot("there are no modules", ""),
+		"uidfile":            cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
+		"gidfile":            cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
+		"nomap":              cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
+		"disable_hardlink":   anyway,
+	}
+}
+
+// mountOptions are those of mount(8). What the kernel can do goes to it.
+func mountOptions() map[string]option {
+	t := map[string]option{
+		"ro":      flag(func(s *Settings) { s.ReadOnly = true }),
+		"rw":      flag(func(s *Settings) { s.ReadOnly = false }),
+		"remount": cannot("a mount is not changed while it works", "unmount it and mount it again"),
+		"bind":    cannot("this is not a bind mount", ""),
+		"move":    cannot("use mount --move", ""),
+	}
+	for _, name := range []string{"nosuid", "suid", "nodev", "noexec", "exec", "noatime", "atime", "relatime", "norelatime",
+		"strictatime", "nostrictatime", "nodiratime", "diratime", "sync", "dirsync", "lazytime", "nolazytime", "iversion"} {
+		t[name] = flag(func(s *Settings) { s.Kernel = append(s.Kernel, name) })
+	}
+	for _, name := range []string{"context", "fscontext", "defcontext", "rootcontext"} {
+		t[name] = option{needed, func(s *Settings, v string) error { s.Kernel = append(s.Kernel, name+"="+v); return nil }, "", ""}
+	}
+	for _, name := range []string{"defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner",
+		"group", "nogroup", "_netdev", "nofail", "async", "comment", "uhelper", "loud", "silent", "mand", "nomand"} {
+		t[name] = option{value: maybe}
+	}
+	return t
+}
+
+func flag(set func(*Settings)) option {
+	return option{value: never, set: func(s *Settings, _ string) error { set(s); return nil }}
+}
+
+func text(field func(*Settings) *string) option {
+	return option{value: needed, set: func(s *Settings, v string) error { *field(s) = v; return nil }}
+}
+
+func cannot(why, instead string) option {
+	return option{value: maybe, cannot: why, instead: instead}
+}
+
+func yes(b bool) *bool { return &b }
+
+// attrTimeout: sshfs has a dozen of these times, we have one; the shortest that
+// was said holds.
+func attrTimeout(s *Settings, v string) error {
+	d, err := config.ParseDuration(v)
+	if err == nil && (s.AttrTimeout == nil || d < *s.AttrTimeout) {
+		s.AttrTimeout = &d
+	}
+	return err
+}
+
+func cacheSwitch(s *Settings, v string) error {
+	switch v {
+	case "yes":
+	case "no":
+		var none time.Duration
+		s.AttrTimeout = &none
+	default:
+		return fmt.Errorf("yes or no")
+	}
+	return nil
+}
+
+func maxConnections(s *Settings, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return fmt.Errorf("a number from 1 on")
+	}
+	s.MaxConnections = n
+	return nil
+}
+
+func port(s *Settings, v string) (err error) {
+	s.Port, err = address.ParsePort(v)
+	return err
+}
+
+func umask(s *Settings, v string) error {
+	n, err := strconv.ParseUint(v, 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("an octal number up to 0777")
+	}
+	mask := uint32(n)
+	s.Umask = &mask
+	return nil
+}
+
+func idmap(s *Settings, v string) error {
+	if v != "none" && v != "user" {
+		return fmt.Errorf("none or user")
+	}
+	s.IDMap = v
+	return nil
+}
+
+func userID(v string) (*uint32, error) {
+	if id, err := number(v); err == nil {
+		return id, nil
+	}
+	u, err := user.Lookup(v)
+	if err != nil {
+		return nil, fmt.Errorf("no such user here")
+	}
+	return number(u.Uid)
+}
+
+func groupID(v string) (*uint32, error) {
+	if id, err := number(v); err == nil {
+		return id, nil
+	}
+	g, err := user.LookupGroup(v)
+	if err != nil {
+		return nil, fmt.Errorf("no such group here")
+	}
+	return number(g.Gid)
+}
+
+func number(v string) (*uint32, error) {
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	id := uint32(n)
+	return &id, nil
+}
