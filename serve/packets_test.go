@@ -1,0 +1,85 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"golang.org/x/crypto/ssh"
+)
+
+func TestWithMode(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		path string
+		mode uint32
+	}{
+		{"/a", "/a", 0o666},
+		{"/a" + modeMark(0o640), "/a", 0o640},
+		{"/a" + modeMark(0), "/a", 0},
+		{"/a\x00b" + modeMark(0o7777), "/a\x00b", 0o7777},
+		{"/a\x00", "/a\x00", 0o666},
+		{"/a\x00xyz", "/a\x00xyz", 0o666},
+		{"/a\x00777777", "/a\x00777777", 0o666},
+	} {
+		if path, mode := withMode(c.in, 0o666); path != c.path || mode != c.mode {
+			t.Errorf("%q: %q %o, want %q %o", c.in, path, mode, c.path, c.mode)
+		}
+	}
+}
+
+// FuzzPackets holds that editing keeps the stream in step: as many packets come
+// out as went in, each with its type, and only OPEN and MKDIR changed.
+func FuzzPackets(f *testing.F) {
+	f.Add(append(append([]byte{fxpOpen, 0, 0, 0, 1}, str("/a")...), append(u32(1), perm(0o600)...)...))
+	f.Add(append(append([]byte{fxpMkdir, 0, 0, 0, 1}, str("/a")...), perm(0o600)...))
+	f.Add([]byte{fxpMkdir, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{fxpOpen})
+	f.Add([]byte{5, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		if len(packet) == 0 || len(packet) > maxPacket {
+			return
+		}
+		marker := append(u32(5), 42, 4, 3, 2, 1)
+		in := append(append(u32(uint32(len(packet))), packet...), marker...)
+		out, err := io.ReadAll(&packets{r: iotest.HalfReader(bytes.NewReader(in))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		length := int(binary.BigEndian.Uint32(out))
+		if len(out) != 4+length+len(marker) || !bytes.HasSuffix(out, marker) || out[4] != packet[0] {
+			t.Fatalf("%x became %x", in, out)
+		}
+		if edited := packet[0] == fxpOpen || packet[0] == fxpMkdir; !edited && !bytes.Equal(in, out) {
+			t.Fatalf("%x became %x", in, out)
+		}
+	})
+}
+
+func TestParseAuthorizedKeys(t *testing.T) {
+	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(newKey(t).PublicKey())))
+	for _, c := range []struct {
+		name, text string
+		keys       int // 0: an error
+	}{
+		{"one", key + " me@here\n", 1},
+		{"comments and blanks", "# mine\n\n  " + key + "\r\n" + key, 2},
+		{"harmless options", "restrict,no-pty,environment=\"A=b c\" " + key, 1},
+		{"nothing", "# nobody\n", 0},
+		{"not a key", key + "\nssh-rsa garbage\n", 0},
+		{"from", "from=\"10.0.0.0/8\" " + key, 0},
+		{"command", "no-pty,command=\"true\" " + key, 0},
+		{"cert-authority", "cert-authority " + key, 0},
+	} {
+		keys, err := ParseAuthorizedKeys(strings.NewReader(c.text))
+		if len(keys) != c.keys || (err == nil) != (c.keys > 0) {
+			t.Errorf("%s: %d keys, %v; want %d", c.name, len(keys), err, c.keys)
+		}
+		if err != nil && strings.Contains(err.Error(), "AAAA") {
+			t.Errorf("%s: the error repeats the key: %v", c.name, err)
+		}
+	}
+}
