@@ -1,0 +1,72 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A try is one attempt of a call on one session. uncertain is true when an
+// earlier one was sent and not answered: it may have been executed.
+type try func(s *session, uncertain bool) error
+
+// maxTries bounds how often a call is repeated when each time the connection
+// breaks under it, once the timeout is over as well: the call itself may be
+// what kills the server.
+const maxTries = 8
+
+// repeat makes a call until it is answered. It gives the answer's error as it
+// is, or an errno of waiting.
+func (p *Pool) repeat(ctx context.Context, l lane, f try) error {
+	w := p.look()
+	l = laneOf(ctx, l)
+	uncertain := false
+	for tries := 1; ; tries++ {
+		s, err := p.session(ctx, l, w)
+		if err != nil {
+			return err
+		}
+		err = f(s, uncertain)
+		if !lostRequest(err) {
+			return err
+		}
+		uncertain = true
+		p.dropSession(s)
+		if tries >= maxTries && time.Since(w.start) > p.cfg.Timeout {
+			return errAway
+		}
+	}
+}
+
+// ask is repeat for calls whose errors need no explanation, as a PathError.
+func (p *Pool) ask(ctx context.Context, op, path string, l lane, f try) error {
+	return pathError(op, path, errnoOf(p.repeat(ctx, l, f)))
+}
+
+// pathError wraps an error unless it is nil. OpenSSH has one status for EINVAL
+// and ENAMETOOLONG.
+func pathError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if isErrno(err, syscall.EINVAL) && isTooLong(path) {
+		err = syscall.ENAMETOOLONG
+	}
+	return PathError(op, path, err)
+}
+
+// isTooLong reports whether no Linux filesystem would take the path: it, or a
+// name in it, is longer than PATH_MAX or NAME_MAX.
+func isTooLong(path string) bool {
+	for name := range strings.SplitSeq(path, "/") {
+		if len(name) > 255 {
+			return true
+		}
+	}
+	return len(path) > 4095
+}
+
+// isErrno reports whether err is that errno.
+func isErrno(err error, errno syscall.Errno) bool { return errors.Is(err, errno) }

@@ -1,0 +1,113 @@
+package pool
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// fromWire is what a server told of a file. Servers need not send all of it: a
+// mode without a type is taken for a regular file's.
+func fromWire(w sftp3.Attrs) Attr {
+	a := Attr{
+		Mode: w.Permissions, UID: w.UID, GID: w.GID,
+		Size: int64(min(w.Size, 1<<63-1)), Atime: int64(w.Atime), Mtime: int64(w.Mtime),
+	}
+	if a.Type() == 0 {
+		a.Mode |= syscall.S_IFREG
+	}
+	return a
+}
+
+// linkCount reads the number of links from the long name of a listing, which
+// has the form of `ls -l`: mode, links, owner, ... It is the one place where
+// version 3 tells it.
+func linkCount(longname string) uint32 {
+	fields := strings.Fields(longname)
+	if len(fields) < 8 || len(fields[0]) < 10 {
+		return 0
+	}
+	n, err := strconv.ParseUint(fields[1], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+// toWire encodes a change. Owner and times go in pairs: have gives the half
+// that is not meant.
+func (c Change) toWire(have Attr) sftp3.Attrs {
+	var w sftp3.Attrs
+	if c.Fields&SetSize != 0 {
+		w.Flags |= sftp3.AttrSize
+		w.Size = uint64(c.Size)
+	}
+	if c.Fields&SetMode != 0 {
+		w.Flags |= sftp3.AttrPermissions
+		w.Permissions = c.Mode & 0o7777
+	}
+	if c.Fields&(SetUID|SetGID) != 0 {
+		w.Flags |= sftp3.AttrUIDGID
+		w.UID, w.GID = have.UID, have.GID
+		if c.Fields&SetUID != 0 {
+			w.UID = c.UID
+		}
+		if c.Fields&SetGID != 0 {
+			w.GID = c.GID
+		}
+	}
+	if c.Fields&(SetAtime|SetMtime) != 0 {
+		w.Flags |= sftp3.AttrACModTime
+		w.Atime, w.Mtime = clampTime(have.Atime), clampTime(have.Mtime)
+		if c.Fields&SetAtime != 0 {
+			w.Atime = clampTime(c.Atime)
+		}
+		if c.Fields&SetMtime != 0 {
+			w.Mtime = clampTime(c.Mtime)
+		}
+	}
+	return w
+}
+
+// clampTime fits a time into the protocol's unsigned 32 bits (until 2106).
+func clampTime(t int64) uint32 { return uint32(min(max(t, 0), 1<<32-1)) }
+
+// needsPair reports whether the half that is not meant has to be known.
+func (c Change) needsPair() bool {
+	owner, times := c.Fields&(SetUID|SetGID), c.Fields&(SetAtime|SetMtime)
+	return owner != 0 && owner != SetUID|SetGID || times != 0 && times != SetAtime|SetMtime
+}
+
+// apply is what a change makes of attributes.
+func (c Change) apply(a Attr) Attr {
+	if c.Fields&SetMode != 0 {
+		a.Mode = a.Type() | c.Mode&0o7777
+	}
+	if c.Fields&SetUID != 0 {
+		a.UID = c.UID
+	}
+	if c.Fields&SetGID != 0 {
+		a.GID = c.GID
+	}
+	if c.Fields&SetSize != 0 {
+		a.Size = c.Size
+	}
+	if c.Fields&SetAtime != 0 {
+		a.Atime = c.Atime
+	}
+	if c.Fields&SetMtime != 0 {
+		a.Mtime = c.Mtime
+	}
+	return a
+}
+
+// merge is c with what next says on top.
+func (c Change) merge(next Change) Change {
+	a := next.apply(c.apply(Attr{}))
+	return Change{
+		Fields: c.Fields | next.Fields,
+		Mode:   a.Perm(), UID: a.UID, GID: a.GID, Size: a.Size, Atime: a.Atime, Mtime: a.Mtime,
+	}
+}

@@ -1,0 +1,82 @@
+package pool
+
+import "slices"
+
+// maxBulk is how many connections carry large data at the most: with four, two
+// fast cores are busy, and the channels' windows hold 32 MiB per round trip.
+const maxBulk = 4
+
+// fullSession is the data under way from which a session has no room left in
+// its channel window.
+const fullSession = 3 << 19
+
+// bulkSession gives a session for large data that is not among taken, or nil;
+// it then has asked for more where there may be more.
+func (p *Pool) bulkSession(taken []*session) *session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var best, interactive *session
+	bulk, full := 0, true
+	for i, c := range p.conns {
+		if c.suspect {
+			continue
+		}
+		for _, s := range c.sessions {
+			free := !slices.Contains(taken, s)
+			switch {
+			case i == 0 && free:
+				interactive = s
+			case i > 0 && free && (best == nil || s.pending.Load() < best.pending.Load()):
+				best = s
+			}
+			full = full && (i == 0 || s.pending.Load() >= fullSession)
+		}
+		if i > 0 {
+			bulk++
+		}
+	}
+	switch {
+	case best != nil:
+		return best
+	case p.cap == 1 && len(p.conns) > 0:
+		p.growSessions(p.conns[0], p.perConn)
+		return interactive
+	}
+	p.growBulk(bulk, full)
+	return nil
+}
+
+// growBulk asks for one more session on a bulk connection, else for one more
+// connection; mu is held.
+func (p *Pool) growBulk(bulk int, full bool) {
+	for _, c := range p.conns[min(1, len(p.conns)):] {
+		if len(c.sessions) < p.perConn && !c.suspect {
+			p.growSessions(c, p.perConn)
+			if !full {
+				return
+			}
+		}
+	}
+	if bulk < 2 || full && bulk < maxBulk {
+		p.growConns(len(p.conns) + 1)
+	}
+}
+
+// rank marks the connection that interactive calls use; mu is held.
+func (p *Pool) rank() {
+	for i, c := range p.conns {
+		c.interactive.Store(i == 0)
+	}
+}
+
+// spawn runs work of the Pool's own. After the end of the Pool it runs refused
+// instead, when that is not nil.
+func (p *Pool) spawn(work, refused func()) {
+	if p.life.Err() != nil {
+		if refused != nil {
+			refused()
+		}
+		return
+	}
+	p.tasks.Go(work)
+}

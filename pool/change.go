@@ -1,0 +1,357 @@
+package pool
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// thenLook waits for a request and describes path afterwards, in one flight
+// where the server keeps order.
+func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, path string) (Attr, error) {
+	var look *sftp3.Call
+	if s.ordered {
+		look = s.client.StartLstat(p.abs(path))
+	}
+	if err := request.WaitStatus(ctx); err != nil {
+		if look != nil {
+			look.Forget()
+		}
+		return Attr{}, err
+	}
+	if look == nil {
+		look = s.client.StartLstat(p.abs(path))
+	}
+	w, err := look.WaitAttrs(ctx)
+	return fromWire(w), err
+}
+
+// lstatOn is Lstat on a session that is to answer a doubt.
+func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (Attr, error) {
+	w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
+	return fromWire(w), err
+}
+
+// maker is a request that makes a name.
+type maker struct {
+	op, path string
+	request  func(*session) *sftp3.Call
+	// ours reports whether what is there now is what the request would have made.
+	ours func(context.Context, *session, Attr) bool
+}
+
+// makeName sends a maker's request; when an answer was lost it looks whether
+// the name was made.
+func (p *Pool) makeName(ctx context.Context, m maker) (a Attr, err error) {
+	err = p.repeat(ctx, laneLook, func(s *session, uncertain bool) (err error) {
+		if uncertain {
+			a, err = p.lstatOn(ctx, s, m.path)
+			if lostRequest(err) || err == nil && m.ours(ctx, s, a) {
+				return err
+			}
+		}
+		request := m.request(s)
+		if request == nil {
+			return syscall.EOPNOTSUPP
+		}
+		a, err = p.thenLook(ctx, s, request, m.path)
+		return err
+	})
+	return a, err
+}
+
+// Mkdir implements Remote.
+func (p *Pool) Mkdir(ctx context.Context, path string, perm uint32) (Attr, error) {
+	started := time.Now()
+	a, err := p.makeName(ctx, maker{
+		op: "mkdir", path: path,
+		request: func(s *session) *sftp3.Call {
+			return s.client.StartMkdir(p.abs(path), sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777})
+		},
+		ours: func(_ context.Context, _ *session, a Attr) bool {
+			return a.IsDir() && a.Perm()&0o777&^perm == 0 && p.madeSince(a, started)
+		},
+	})
+	if err != nil {
+		return Attr{}, pathError("mkdir", path, why{p, ctx}.make(err, path))
+	}
+	return p.exactMode(ctx, path, a, perm)
+}
+
+// exactMode sets the permission bits that the server's umask took away. The
+// set-group-id bit that a folder inherits stays.
+func (p *Pool) exactMode(ctx context.Context, path string, a Attr, perm uint32) (Attr, error) {
+	want := perm&0o7777 | a.Mode&syscall.S_ISGID
+	if a.Perm() == want {
+		return a, nil
+	}
+	return p.SetAttr(ctx, path, Change{Fields: SetMode, Mode: want})
+}
+
+// madeSince reports whether a file may have been made by a request that was
+// started then: it is ours and not older.
+func (p *Pool) madeSince(a Attr, started time.Time) bool {
+	p.mu.Lock()
+	foreign := p.info.KnownOwner && a.UID != p.info.UID
+	p.mu.Unlock()
+	return !foreign && !p.clock.before(a.Mtime, started)
+}
+
+// Symlink implements Remote.
+func (p *Pool) Symlink(ctx context.Context, target, path string) (Attr, error) {
+	a, err := p.makeName(ctx, maker{
+		op: "symlink", path: path,
+		request: func(s *session) *sftp3.Call { return s.client.StartSymlink(target, p.abs(path)) },
+		ours: func(ctx context.Context, s *session, a Attr) bool {
+			names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
+			return a.IsSymlink() && err == nil && len(names) == 1 && names[0].Filename == target
+		},
+	})
+	if err != nil {
+		return Attr{}, pathError("symlink", path, why{p, ctx}.make(err, path))
+	}
+	return a, nil
+}
+
+// Link implements Remote.
+func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (Attr, error) {
+	a, err := p.makeName(ctx, maker{
+		op: "link", path: newPath,
+		request: func(s *session) *sftp3.Call {
+			if _, ok := s.client.Extension("hardlink@openssh.com"); !ok {
+				return nil
+			}
+			return s.client.StartHardlink(p.abs(oldPath), p.abs(newPath))
+		},
+		ours: func(ctx context.Context, s *session, a Attr) bool {
+			old, err := p.lstatOn(ctx, s, oldPath)
+			return err == nil && !a.IsDir() && old == a
+		},
+	})
+	if err != nil {
+		return Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
+	}
+	return a, nil
+}
+
+func (p *Pool) whyNoLink(ctx context.Context, err error, oldPath, newPath string) error {
+	if isFailure(err) || errnoOf(err) == syscall.EACCES {
+		if _, lerr := p.lstat(ctx, newPath); lerr == nil {
+			return syscall.EEXIST
+		}
+		if a, lerr := p.lstat(ctx, oldPath); lerr == nil && a.IsDir() {
+			return syscall.EPERM
+		}
+	}
+	return why{p, ctx}.move(err, oldPath, newPath)
+}
+
+// Remove implements Remote.
+func (p *Pool) Remove(ctx context.Context, path string) error {
+	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error {
+		err := s.client.StartRemove(p.abs(path)).WaitStatus(ctx)
+		if uncertain && errnoOf(err) == syscall.ENOENT {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return pathError("remove", path, why{p, ctx}.remove(err, path, false))
+	}
+	p.files.removed(path)
+	return nil
+}
+
+// Rmdir implements Remote.
+func (p *Pool) Rmdir(ctx context.Context, path string) error {
+	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error {
+		err := s.client.StartRmdir(p.abs(path)).WaitStatus(ctx)
+		if uncertain && errnoOf(err) == syscall.ENOENT {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		err = why{p, ctx}.remove(err, path, true)
+	}
+	return pathError("rmdir", path, err)
+}
+
+// Rename implements Remote.
+func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
+	if err := p.settleForeign(ctx, oldPath); err != nil {
+		return err
+	}
+	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error {
+		if uncertain {
+			done, err := p.wasRenamed(ctx, s, oldPath, newPath)
+			if done || err != nil {
+				return err
+			}
+		}
+		return p.renameOn(ctx, s, oldPath, newPath, noReplace)
+	})
+	if err != nil {
+		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {
+			return pathError("rename", oldPath, err)
+		}
+		if _, lerr := p.lstat(ctx, newPath); noReplace && lerr == nil && isFailure(err) {
+			return pathError("rename", oldPath, syscall.EEXIST)
+		}
+		return pathError("rename", oldPath, why{p, ctx}.move(err, oldPath, newPath))
+	}
+	p.files.renamed(oldPath, newPath)
+	return nil
+}
+
+// wasRenamed looks whether a rename without an answer was done: the source is
+// gone and the target there.
+func (p *Pool) wasRenamed(ctx context.Context, s *session, oldPath, newPath string) (bool, error) {
+	_, err := p.lstatOn(ctx, s, oldPath)
+	if errnoOf(err) != syscall.ENOENT {
+		if !lostRequest(err) {
+			err = nil
+		}
+		return false, err
+	}
+	_, err = p.lstatOn(ctx, s, newPath)
+	return err == nil, err
+}
+
+// renameOn sends the request that has the wanted meaning on this server.
+// OpenSSH's own RENAME refuses a target that is there; other servers may
+// replace it, so the target is looked for first.
+func (p *Pool) renameOn(ctx context.Context, s *session, oldPath, newPath string, noReplace bool) error {
+	from, to := p.abs(oldPath), p.abs(newPath)
+	_, posix := s.client.Extension("posix-rename@openssh.com")
+	if posix && !noReplace {
+		return s.client.StartPosixRename(from, to).WaitStatus(ctx)
+	}
+	if !s.ordered || !posix {
+		_, err := p.lstatOn(ctx, s, newPath)
+		switch {
+		case lostRequest(err):
+			return err
+		case err == nil && noReplace:
+			return syscall.EEXIST
+		case err == nil:
+			return syscall.EOPNOTSUPP
+		}
+	}
+	return s.client.StartRename(from, to).WaitStatus(ctx)
+}
+
+// settleForeign brings the data of files that are about to move to a server of
+// which no order is known, and which may find open files by their path.
+func (p *Pool) settleForeign(ctx context.Context, path string) error {
+	if p.Info().Ordered {
+		return nil
+	}
+	for _, f := range p.files.below(path) {
+		if _, err := f.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetAttr implements Remote.
+func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error) {
+	if c.Fields == 0 {
+		return p.Lstat(ctx, path)
+	}
+	if f := p.files.dirty(path); f != nil {
+		return f.SetAttr(ctx, c)
+	}
+	have := Attr{}
+	if c.needsPair() {
+		var err error
+		if have, err = p.lstat(ctx, path); err != nil {
+			return Attr{}, err
+		}
+	}
+	a, err := p.setattr(ctx, path, c, have)
+	if err != nil {
+		size := int64(-1)
+		if c.Fields&SetSize != 0 {
+			size = c.Size
+		}
+		return Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
+	}
+	if c.Fields&SetSize != 0 {
+		p.files.truncated(path, c.Size)
+	}
+	return a, nil
+}
+
+func (p *Pool) setattr(ctx context.Context, path string, c Change, have Attr) (a Attr, err error) {
+	err = p.repeat(ctx, laneLook, func(s *session, _ bool) (err error) {
+		for _, part := range c.parts() {
+			request, err := p.startSetattr(ctx, s, path, part.toWire(have))
+			if err != nil {
+				return err
+			}
+			if a, err = p.thenLook(ctx, s, request, path); err != nil {
+				if err = p.maybeFollow(ctx, s, path, part.toWire(have), err, &a); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return a, err
+}
+
+// parts splits a change where its order matters: a change of owner clears the
+// set-id bits, and a size cannot be set together with LSETSTAT.
+func (c Change) parts() []Change {
+	owner := c
+	owner.Fields &= SetUID | SetGID
+	rest := c
+	rest.Fields &^= SetUID | SetGID
+	size := rest
+	size.Fields &= SetSize
+	rest.Fields &^= SetSize
+	var parts []Change
+	for _, part := range []Change{size, owner, rest} {
+		if part.Fields != 0 {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// startSetattr sends LSETSTAT, which does not follow links; without it, SETSTAT
+// after a look that it is no link. A size can only be set with SETSTAT.
+func (p *Pool) startSetattr(ctx context.Context, s *session, path string, w sftp3.Attrs) (*sftp3.Call, error) {
+	if _, ok := s.client.Extension("lsetstat@openssh.com"); ok && w.Flags&sftp3.AttrSize == 0 {
+		return s.client.StartLsetstat(p.abs(path), w), nil
+	}
+	a, err := p.lstatOn(ctx, s, path)
+	if err == nil && a.IsSymlink() {
+		err = syscall.EOPNOTSUPP
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.client.StartSetstat(p.abs(path), w), nil
+}
+
+// maybeFollow repeats a refused LSETSTAT of a mode as SETSTAT when the file is
+// no link: not every C library can set a mode without following links.
+func (p *Pool) maybeFollow(ctx context.Context, s *session, path string, w sftp3.Attrs, err error, a *Attr) error {
+	if w.Flags&sftp3.AttrPermissions == 0 || !isFailure(err) {
+		return err
+	}
+	now, lerr := p.lstatOn(ctx, s, path)
+	switch {
+	case lerr != nil:
+		return lerr
+	case now.IsSymlink():
+		return syscall.EOPNOTSUPP
+	}
+	*a, err = p.thenLook(ctx, s, s.client.StartSetstat(p.abs(path), w), path)
+	return err
+}

@@ -1,0 +1,45 @@
+package pool
+
+import (
+	"sync"
+	"time"
+)
+
+// serverClock is what is known of the server's clock. The protocol has no way
+// to ask for the time; files that we made or wrote tell it in their mtime.
+type serverClock struct {
+	mu     sync.Mutex
+	known  bool          // guarded by mu
+	offset time.Duration // guarded by mu; server minus local
+}
+
+// slack covers whole-second times and the time a request is under way.
+const slack = 2 * time.Second
+
+// learn takes the mtime that a file got from a request sent and answered then.
+func (c *serverClock) learn(mtime int64, sent, answered time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if answered.Sub(sent) > slack {
+		return
+	}
+	offset := time.Unix(mtime, 0).Sub(sent.Round(0))
+	// The time of a file on the server is cut to a whole second.
+	if !c.known || offset > c.offset || c.offset-offset > time.Second {
+		c.known, c.offset = true, offset
+	}
+}
+
+// before reports whether mtime is certainly before the local time t.
+func (c *serverClock) before(mtime int64, t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known && time.Unix(mtime, 0).Before(t.Round(0).Add(c.offset-slack))
+}
+
+// after reports whether mtime is certainly after the local time t.
+func (c *serverClock) after(mtime int64, t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known && time.Unix(mtime, 0).After(t.Round(0).Add(c.offset+slack))
+}

@@ -1,0 +1,94 @@
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Config says which server a Pool is for and how it behaves. Dial and SSH are
+// called for each connection; instead of both, tests give a Transport.
+type Config struct {
+	// Dial opens the stream that SSH runs on: TCP, a proxy command, a jump host.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// SSH gives the client configuration for one connection attempt.
+	SSH func(ctx context.Context) (*ssh.ClientConfig, error)
+	// Addr is the host:port that the host key is checked for.
+	Addr string
+	// Transport, when set, is used in place of Dial and SSH.
+	Transport func(ctx context.Context) (Conn, error)
+	// Refused says what a failed dial means; nil means TryAgain always.
+	Refused func(error) Refusal
+
+	// Dir is the folder on the server: absolute, or from where the user lands.
+	Dir string
+
+	// MaxConnections is the cap on SSH connections to this remote, 25 when 0.
+	MaxConnections int
+	// SlotDir holds the lock files that make the cap hold over all processes;
+	// "" counts this Pool only.
+	SlotDir string
+	// Timeout is how long a connection may owe an answer without a byte, and how
+	// long a call waits for a remote that is away; 30 s when 0.
+	Timeout time.Duration
+	// Retry is how long written data waits for a remote that is away, 10 min
+	// when 0.
+	Retry time.Duration
+	// Idle is how long a connection without work stays open, 1 min when 0.
+	Idle time.Duration
+	// WriteMemory bounds the bytes written and not yet acknowledged, 64 MiB
+	// when 0.
+	WriteMemory int64
+
+	Log *slog.Logger // nil discards
+}
+
+// Refusal is what a failed dial means for the next one.
+type Refusal int
+
+const (
+	// TryAgain: the network or the server's state; dialled again with backoff.
+	TryAgain Refusal = iota
+	// AuthRefused: the server refused who we are. Never repeated on its own.
+	AuthRefused
+	// HostKeyRefused: not the server we know. The remote is disabled.
+	HostKeyRefused
+	// Fatal: our own configuration is wrong; repeating cannot help.
+	Fatal
+)
+
+// maxSessions is how many SFTP channels a connection carries: x/crypto/ssh
+// bounds a channel to a window of 2 MiB per round trip, and OpenSSH's
+// MaxSessions is 10.
+const maxSessions = 4
+
+func (c Config) withDefaults() Config {
+	if c.MaxConnections <= 0 {
+		c.MaxConnections = 25
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Retry <= 0 {
+		c.Retry = 10 * time.Minute
+	}
+	if c.Idle <= 0 {
+		c.Idle = time.Minute
+	}
+	if c.WriteMemory <= 0 {
+		c.WriteMemory = 64 << 20
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Refused == nil {
+		c.Refused = func(error) Refusal { return TryAgain }
+	}
+	if c.Transport == nil {
+		c.Transport = c.dialSSH
+	}
+	return c
+}

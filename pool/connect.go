@@ -1,0 +1,244 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// errNoSlot is what a dial gives when all connections we may have are in use,
+// ours or other processes'.
+var errNoSlot = errors.New("all connections to this remote are in use (--max-connections)")
+
+// Backoff between dials while the remote is away.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 15 * time.Second
+)
+
+// dial makes one more connection with one session, and adds it.
+func (p *Pool) dial(ctx context.Context) error {
+	release, err := p.slots.take()
+	if err != nil {
+		return err
+	}
+	if release == nil {
+		return errNoSlot
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	t, err := p.cfg.Transport(ctx)
+	if err != nil {
+		release()
+		return err
+	}
+	c := &conn{pool: p, conn: t, release: release, opening: true}
+	if err := p.adopt(ctx, c); err != nil {
+		t.Abort()
+		c.end()
+		return err
+	}
+	return nil
+}
+
+// adopt opens the first session of a connection and makes it one of the pool's.
+func (p *Pool) adopt(ctx context.Context, c *conn) error {
+	s, err := p.openSession(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := p.findRoot(ctx, s); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.opening = false
+	if p.state == StateClosed {
+		return errClosed
+	}
+	if !s.alive() {
+		return fmt.Errorf("the first session ended: %w", s.client.Err())
+	}
+	c.sessions = append(c.sessions, s)
+	p.conns = append(p.conns, c)
+	p.rank()
+	p.count.dials.Add(1)
+	p.info.Server = c.conn.Server()
+	p.info.Ordered = s.ordered
+	p.info.Extensions = s.client.Extensions()
+	p.setState(StateConnected, nil)
+	p.tasks.Go(func() {
+		select {
+		case <-c.conn.Done():
+			p.dropConn(c)
+		case <-p.life.Done():
+		}
+	})
+	return nil
+}
+
+// dialFirst dials once, in the caller's time. When the pool is dialling
+// already, it waits for that.
+func (p *Pool) dialFirst(ctx context.Context) error {
+	p.mu.Lock()
+	p.redial = true
+	p.mu.Unlock()
+	err := p.dial(ctx)
+	p.mu.Lock()
+	p.redial = false
+	p.mu.Unlock()
+	return err
+}
+
+// startRedial lets one goroutine dial until there is a connection; mu is held.
+func (p *Pool) startRedial() {
+	if p.redial || p.state == StateClosed || p.state == StateDisabled {
+		return
+	}
+	p.redial = true
+	p.tasks.Go(func() {
+		p.redialLoop()
+		p.mu.Lock()
+		p.redial = false
+		if len(p.conns) == 0 && (p.state == StateConnected || p.state == StateConnecting) {
+			p.setState(StateConnecting, nil)
+			p.startRedial()
+		}
+		p.mu.Unlock()
+	})
+}
+
+func (p *Pool) redialLoop() {
+	start, backoff := time.Now(), firstBackoff
+	for p.life.Err() == nil {
+		p.mu.Lock()
+		connected := len(p.conns) > 0
+		p.mu.Unlock()
+		if connected {
+			return
+		}
+		err := p.dial(p.life)
+		if err == nil {
+			p.log.Info("connected", "remote", p.cfg.Addr)
+			return
+		}
+		if p.dialFailed(err, time.Since(start)) {
+			return
+		}
+		p.pause(jitter(backoff))
+		backoff = min(2*backoff, lastBackoff, max(p.cfg.Timeout/2, firstBackoff))
+	}
+}
+
+// dialFailed notes why a dial failed and reports whether dialling is to end.
+func (p *Pool) dialFailed(err error, tried time.Duration) bool {
+	refusal := p.cfg.Refused(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.state == StateClosed:
+		return true
+	case refusal != TryAgain:
+		p.log.Error("the remote is disabled", "remote", p.cfg.Addr, "err", err)
+		p.setState(StateDisabled, err)
+		return true
+	case tried >= p.cfg.Timeout && p.state != StateAway:
+		p.log.Warn("the remote is away", "remote", p.cfg.Addr, "err", err)
+		p.setState(StateAway, err)
+	default:
+		p.log.Debug("dialling failed", "remote", p.cfg.Addr, "err", err)
+		p.setState(p.state, err)
+	}
+	return false
+}
+
+// jitter spreads dials of many clients: half to all of d.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1)
+}
+
+func (p *Pool) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.nudge:
+	case <-p.life.Done():
+	}
+}
+
+// wake lets the next dial happen now.
+func (p *Pool) wake() {
+	select {
+	case p.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Enable ends the state of being disabled, after the user has accepted a host
+// key or mended the credentials.
+func (p *Pool) Enable() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == StateDisabled {
+		p.setState(StateConnecting, nil)
+		p.startRedial()
+	}
+}
+
+// relearn is how long a lower number of connections that a server lets us have
+// is believed.
+const relearn = time.Minute
+
+// growConns asks for n connections in all; mu is held. One dial at a time
+// besides the reconnecting one.
+func (p *Pool) growConns(n int) {
+	if p.cap < p.cfg.MaxConnections && time.Since(p.capAt) > relearn {
+		p.cap = p.cfg.MaxConnections
+	}
+	if p.dialing > 0 || p.redial || len(p.conns) >= min(n, p.cap) || p.state != StateConnected {
+		return
+	}
+	p.dialing++
+	p.tasks.Go(func() {
+		err := p.dial(p.life)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.dialing--
+		if err != nil && p.life.Err() == nil {
+			p.cap, p.capAt = max(1, len(p.conns)), time.Now()
+			p.log.Info("no further connection for now", "connections", len(p.conns), "err", err)
+		}
+		p.broadcast()
+	})
+}
+
+// growSessions asks for n sessions on a connection; mu is held.
+func (p *Pool) growSessions(c *conn, n int) {
+	if c.opening || len(c.sessions) >= min(n, p.perConn) || p.state != StateConnected {
+		return
+	}
+	c.opening = true
+	p.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
+		defer cancel()
+		s, err := p.openSession(ctx, c)
+		p.mu.Lock()
+		c.opening = false
+		switch {
+		case err == nil && s.alive():
+			c.sessions = append(c.sessions, s)
+		case err != nil && len(c.sessions) > 0 && p.life.Err() == nil:
+			p.perConn = len(c.sessions)
+			p.log.Info("no further session on a connection", "sessions", p.perConn, "err", err)
+		}
+		empty := len(c.sessions) == 0
+		p.broadcast()
+		p.mu.Unlock()
+		if empty {
+			p.dropConn(c)
+		}
+	})
+}

@@ -1,0 +1,203 @@
+package pool
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A Conn is one connection to the server: SFTP sessions on one stream. The
+// pool's own is SSH over TCP; tests bring theirs.
+type Conn interface {
+	// OpenSFTP opens a channel with the sftp subsystem on it.
+	OpenSFTP(ctx context.Context) (io.ReadWriteCloser, error)
+	// Ping asks the server for any answer.
+	Ping(ctx context.Context) error
+	// LastByte is when the last byte came from the server.
+	LastByte() time.Time
+	// Abort ends the connection so that nothing more leaves from here.
+	Abort()
+	// Close ends the connection in order.
+	Close() error
+	// Done is closed when the connection has ended.
+	Done() <-chan struct{}
+	// Server is the identification string of the server.
+	Server() string
+}
+
+// readBuffer is what one read from the socket may bring. x/crypto/ssh reads
+// 4 KiB at a time on its own; with this one connection carries a third more.
+const readBuffer = 256 << 10
+
+// A wire is the stream below SSH. It counts bytes and remembers when the last
+// one came, which is how a stalled connection is told from a slow answer.
+type wire struct {
+	net.Conn
+	in       *bufio.Reader // read by x/crypto/ssh's one reader
+	lastByte atomic.Int64  // nanoseconds since start, monotonic
+	start    time.Time
+}
+
+func newWire(c net.Conn) *wire {
+	w := &wire{Conn: c, start: time.Now()}
+	w.in = bufio.NewReaderSize(stamped{w}, readBuffer)
+	return w
+}
+
+// stamped is the raw stream under the buffer.
+type stamped struct{ w *wire }
+
+func (s stamped) Read(p []byte) (int, error) {
+	n, err := s.w.Conn.Read(p)
+	if n > 0 {
+		s.w.lastByte.Store(int64(time.Since(s.w.start)))
+	}
+	return n, err
+}
+
+func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
+
+// sshConn is the Conn over SSH.
+type sshConn struct {
+	wire    *wire
+	client  *ssh.Client
+	done    chan struct{}
+	endOnce sync.Once
+}
+
+// dialSSH connects and authenticates. ctx bounds all of it: x/crypto/ssh's own
+// Timeout covers the dial alone, so the handshake gets the context's deadline
+// and is cut when the context ends.
+func (c Config) dialSSH(ctx context.Context) (Conn, error) {
+	conf, err := c.SSH(ctx)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := newWire(raw)
+	stop := context.AfterFunc(ctx, func() { reset(raw) })
+	sc, chans, reqs, err := ssh.NewClientConn(w, c.Addr, conf)
+	if !stop() && err == nil {
+		err = ctx.Err()
+		_ = sc.Close()
+	}
+	if err != nil {
+		_ = raw.Close()
+		if ctx.Err() != nil && !isAnswer(err) {
+			err = fmt.Errorf("no answer in time: %w", context.Cause(ctx))
+		}
+		return nil, err
+	}
+	s := &sshConn{wire: w, client: ssh.NewClient(sc, chans, reqs), done: make(chan struct{})}
+	go func() {
+		_ = s.client.Wait()
+		s.end()
+	}()
+	return s, nil
+}
+
+// isAnswer reports whether err says something about the server rather than
+// about the clock.
+func isAnswer(err error) bool {
+	var op *net.OpError
+	return !errors.As(err, &op) && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled) &&
+		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed)
+}
+
+func (s *sshConn) end() { s.endOnce.Do(func() { close(s.done) }) }
+
+func (s *sshConn) OpenSFTP(ctx context.Context) (io.ReadWriteCloser, error) {
+	type opened struct {
+		ch  ssh.Channel
+		err error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		ch, err := s.openSFTP()
+		result <- opened{ch, err}
+	}()
+	select {
+	case o := <-result:
+		if o.err != nil {
+			return nil, o.err
+		}
+		return o.ch, nil
+	case <-ctx.Done():
+		go func() {
+			if o := <-result; o.err == nil {
+				_ = o.ch.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func (s *sshConn) openSFTP() (ssh.Channel, error) {
+	ch, reqs, err := s.client.OpenChannel("session", nil)
+	if err != nil {
+		return nil, err
+	}
+	go ssh.DiscardRequests(reqs)
+	// The server's standard error would fill the window when nobody read it.
+	go func() { _, _ = io.Copy(io.Discard, ch.Stderr()) }()
+	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	if err == nil && !ok {
+		err = errNoSubsystem
+	}
+	if err != nil {
+		_ = ch.Close()
+		return nil, err
+	}
+	return ch, nil
+}
+
+var errNoSubsystem = errors.New("the server has no sftp subsystem")
+
+func (s *sshConn) Ping(ctx context.Context) error {
+	result := make(chan error, 1)
+	go func() {
+		_, _, err := s.client.SendRequest("keepalive@openssh.com", true, nil)
+		result <- err
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *sshConn) LastByte() time.Time {
+	return s.wire.start.Add(time.Duration(s.wire.lastByte.Load()))
+}
+
+func (s *sshConn) Abort() {
+	reset(s.wire.Conn)
+	s.end()
+}
+
+// reset closes a stream so that what the kernel still holds for it is thrown
+// away rather than delivered late.
+func reset(c net.Conn) {
+	if l, ok := c.(interface{ SetLinger(int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+func (s *sshConn) Close() error { return s.client.Close() }
+
+func (s *sshConn) Done() <-chan struct{} { return s.done }
+
+func (s *sshConn) Server() string { return string(s.client.ServerVersion()) }

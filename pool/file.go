@@ -1,0 +1,257 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// A handle is a file open on one session.
+type handle struct {
+	s  *session
+	id sftp3.Handle
+}
+
+func newHandle(s *session, id sftp3.Handle) *handle {
+	s.handles.Add(1)
+	return &handle{s: s, id: id}
+}
+
+// close gives the handle back; nobody waits for the answer.
+func (h *handle) close() {
+	h.s.handles.Add(-1)
+	h.s.client.StartClose(h.id).Forget()
+}
+
+// A file is an open File: one handle at first, several when much data goes
+// through it, none after a cut until it is used again.
+//
+// sendMu orders requests that must leave in the order of the calls; it is taken
+// before mu. A completion takes only mu.
+type file struct {
+	p    *Pool
+	flag OpenFlag
+
+	opening chan struct{} // a token: one goroutine opens handles at a time
+	sendMu  sync.Mutex
+
+	mu        sync.Mutex
+	path      string    // guarded by mu; follows renames
+	gone      bool      // guarded by mu; the path is no longer ours to open
+	closed    bool      // guarded by mu
+	handles   []*handle // guarded by mu
+	spreading bool      // guarded by mu; a further handle is being opened
+	flying    int64     // guarded by mu; bytes of reads and writes under way
+	stale     error     // guarded by mu; what every further call gets
+	seen      Attr      // guarded by mu; last told by the server
+	wrote     bool      // guarded by mu; made or written since the last flush
+	out       outgoing  // guarded by mu
+}
+
+func (p *Pool) newFile(path string, flag OpenFlag, h *handle, a Attr) *file {
+	f := &file{p: p, flag: flag, path: path, seen: a, handles: []*handle{h}, opening: make(chan struct{}, 1)}
+	f.out.end, f.out.acked = a.Size, a.Size
+	f.out.changed = make(chan struct{})
+	p.files.add(f, path)
+	return f
+}
+
+// live drops handles whose session has ended; mu is held.
+func (f *file) live() []*handle {
+	kept := f.handles[:0]
+	for _, h := range f.handles {
+		if h.s.alive() {
+			kept = append(kept, h)
+		} else {
+			h.s.handles.Add(-1)
+		}
+	}
+	clear(f.handles[len(kept):])
+	f.handles = kept
+	return kept
+}
+
+// lightest is the handle with the fewest bytes under way, and those on the
+// interactive connection only when there is no other; mu is held.
+func (f *file) lightest() *handle {
+	var best *handle
+	for _, h := range f.live() {
+		if best == nil || h.load() < best.load() {
+			best = h
+		}
+	}
+	return best
+}
+
+// load orders handles: data keeps away from the interactive connection.
+func (h *handle) load() int64 {
+	n := h.s.pending.Load()
+	if h.s.conn.interactive.Load() {
+		n += 1 << 40
+	}
+	return n
+}
+
+// handle gives one to send on, opening the file again when a cut took all.
+func (f *file) handle(ctx context.Context, w *waiter) (*handle, error) {
+	for {
+		f.mu.Lock()
+		h, stale, closed := f.lightest(), f.stale, f.closed
+		f.mu.Unlock()
+		switch {
+		case closed:
+			return nil, syscall.EBADF
+		case stale != nil:
+			return nil, stale
+		case h != nil:
+			return h, nil
+		}
+		if err := f.reopen(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ask makes a call on the open file until it is answered.
+func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) error {
+	for {
+		h, err := f.handle(ctx, w)
+		if err != nil {
+			return err
+		}
+		if err = call(h); !lostRequest(err) {
+			return err
+		}
+		f.p.dropSession(h.s)
+	}
+}
+
+// isDirty reports whether data or times are under way.
+func (f *file) isDirty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.out.held > 0 || f.out.times.Fields != 0
+}
+
+// resized notes a size set by someone of ours.
+func (f *file) resized(size int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen.Size, f.out.end, f.out.acked = size, size, size
+	f.seen.Mtime = 0
+}
+
+// note keeps what the server told last.
+func (f *file) note(a Attr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = a
+}
+
+func (f *file) name() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.path
+}
+
+// Stat implements File. With much data under way it does not wait for it: the
+// size is known here.
+func (f *file) Stat(ctx context.Context) (Attr, error) {
+	f.mu.Lock()
+	held, dirty := f.out.held, f.out.held > 0 || f.out.times.Fields != 0
+	a := f.seen
+	a.Size = f.out.end
+	a.Mtime = time.Now().Unix()
+	f.mu.Unlock()
+	if held > statSettles {
+		return a, nil
+	}
+	if dirty {
+		a, err := f.flush(ctx, Change{}, false)
+		return a, pathError("stat", f.name(), err)
+	}
+	err := f.ask(ctx, f.p.look(), func(h *handle) (err error) {
+		a, err = f.fstat(ctx, h)
+		return err
+	})
+	if err == nil {
+		f.note(a)
+	}
+	return a, pathError("stat", f.name(), errnoOf(err))
+}
+
+// statSettles is how much data under way a Stat still waits for, so that it
+// tells the server's own mtime.
+const statSettles = 256 << 10
+
+func (f *file) fstat(ctx context.Context, h *handle) (Attr, error) {
+	w, err := h.s.client.StartFstat(h.id).WaitAttrs(ctx)
+	return fromWire(w), err
+}
+
+// SetAttr implements File.
+func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
+	if c.Fields&^(SetAtime|SetMtime) == 0 && f.joinsFlush(c) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		a := f.seen
+		a.Size = f.out.end
+		return f.out.times.apply(a), nil
+	}
+	if c.Fields&SetSize != 0 {
+		if err := f.p.settle(ctx, f.name()); err != nil {
+			return Attr{}, pathError("setattr", f.name(), err)
+		}
+	}
+	a, err := f.flush(ctx, c, false)
+	if err != nil {
+		size := int64(-1)
+		if c.Fields&SetSize != 0 {
+			size = c.Size
+		}
+		err = why{f.p, ctx}.change(err, f.name(), size)
+	} else if c.Fields&SetSize != 0 {
+		f.p.files.truncated(f.name(), c.Size)
+		f.resizedTo(a)
+	}
+	return a, pathError("setattr", f.name(), err)
+}
+
+// resizedTo notes the attributes after our own truncation.
+func (f *file) resizedTo(a Attr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen, f.out.end, f.out.acked = a, a.Size, a.Size
+}
+
+// joinsFlush lets times join the next flush when there will be one.
+func (f *file) joinsFlush(c Change) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.wrote || f.closed || f.stale != nil || f.flag&FlagWrite == 0 {
+		return false
+	}
+	f.out.times = f.out.times.merge(c)
+	f.armTimer()
+	return true
+}
+
+// Close implements File.
+func (f *file) Close(ctx context.Context) error {
+	_, err := f.Flush(ctx)
+	f.mu.Lock()
+	handles := f.live()
+	f.handles = nil
+	f.closed = true
+	path := f.path
+	f.stopTimer()
+	f.mu.Unlock()
+	f.p.files.remove(f, path)
+	for _, h := range handles {
+		h.close()
+	}
+	return err
+}

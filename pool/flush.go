@@ -1,0 +1,303 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// Flush implements File.
+func (f *file) Flush(ctx context.Context) (Attr, error) { return f.flushed(ctx, "flush", false) }
+
+// Sync implements File.
+func (f *file) Sync(ctx context.Context) (Attr, error) { return f.flushed(ctx, "fsync", true) }
+
+func (f *file) flushed(ctx context.Context, op string, sync bool) (Attr, error) {
+	f.mu.Lock()
+	a, idle := f.seen, !f.wrote && f.out.held == 0 && f.out.times.Fields == 0
+	f.mu.Unlock()
+	var err error
+	if !idle || sync {
+		a, err = f.flush(ctx, Change{}, sync)
+	}
+	f.mu.Lock()
+	if earlier := f.takeErr(); earlier != nil {
+		err = earlier
+	}
+	f.mu.Unlock()
+	return a, pathError(op, f.name(), err)
+}
+
+// A flight is what leaves together behind the last data of a file.
+type flight struct {
+	calls []*sftp3.Call
+	sync  *sftp3.Call
+	fstat *sftp3.Call
+}
+
+// flush brings all data to the server, then makes a change together with the
+// times that were put off, and describes the file.
+func (f *file) flush(ctx context.Context, c Change, sync bool) (Attr, error) {
+	for {
+		a, err := f.flushOnce(ctx, c, sync)
+		if !lostRequest(err) {
+			return a, errnoOf(err)
+		}
+	}
+}
+
+func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error) {
+	f.sendMu.Lock()
+	f.send()
+	f.mu.Lock()
+	times := f.out.times
+	f.out.times = Change{}
+	change := times.merge(c)
+	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
+	together := f.stale == nil && f.keepsOrder() && !change.needsPair()
+	var h *handle
+	if together {
+		h = f.live()[0]
+	}
+	f.mu.Unlock()
+	var fl *flight
+	if together {
+		fl = f.startFlight(h, change, have, sync)
+	}
+	f.sendMu.Unlock()
+
+	err := f.emptied(ctx, seq)
+	var a Attr
+	switch {
+	case fl == nil && err == nil:
+		a, err = f.flushApart(ctx, change, sync)
+	case fl != nil && err == nil:
+		a, err = fl.wait(ctx)
+	case fl != nil:
+		fl.forget()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		if lostRequest(err) || ctx.Err() != nil {
+			f.out.times = times.merge(f.out.times)
+		}
+		return a, err
+	}
+	f.seen = a
+	if f.out.held == 0 {
+		f.out.end, f.out.acked = a.Size, a.Size
+		f.wrote = false
+		if wrote && !sent.IsZero() && change.Fields&SetMtime == 0 {
+			f.p.clock.learn(a.Mtime, sent, time.Now())
+		}
+	}
+	return a, nil
+}
+
+// startFlight issues what follows the data, in the order in which it must be
+// executed.
+func (f *file) startFlight(h *handle, change Change, have Attr, sync bool) *flight {
+	fl := new(flight)
+	for _, part := range change.parts() {
+		fl.calls = append(fl.calls, h.s.client.StartFsetstat(h.id, part.toWire(have)))
+	}
+	if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && sync {
+		fl.sync = h.s.client.StartFsync(h.id)
+	}
+	fl.fstat = h.s.client.StartFstat(h.id)
+	return fl
+}
+
+func (fl *flight) wait(ctx context.Context) (Attr, error) {
+	var failed error
+	keep := func(err error) {
+		if err != nil && (failed == nil || lostRequest(err)) {
+			failed = err
+		}
+	}
+	for _, call := range fl.calls {
+		keep(call.WaitStatus(ctx))
+	}
+	if fl.sync != nil {
+		keep(fl.sync.WaitStatus(ctx))
+	}
+	w, err := fl.fstat.WaitAttrs(ctx)
+	keep(err)
+	return fromWire(w), failed
+}
+
+func (fl *flight) forget() {
+	for _, call := range fl.calls {
+		call.Forget()
+	}
+	if fl.sync != nil {
+		fl.sync.Forget()
+	}
+	fl.fstat.Forget()
+}
+
+// flushApart is the flight on a server of which no order is known, or with data
+// that went over several sessions: one request after the other.
+func (f *file) flushApart(ctx context.Context, change Change, sync bool) (a Attr, err error) {
+	err = f.ask(ctx, f.p.keep(), func(h *handle) error {
+		have := Attr{}
+		if change.needsPair() {
+			if have, err = f.fstat(ctx, h); err != nil {
+				return err
+			}
+		}
+		for _, part := range change.parts() {
+			if err := h.s.client.StartFsetstat(h.id, part.toWire(have)).WaitStatus(ctx); err != nil {
+				return err
+			}
+		}
+		if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && sync {
+			if err := h.s.client.StartFsync(h.id).WaitStatus(ctx); err != nil {
+				return err
+			}
+		}
+		a, err = f.fstat(ctx, h)
+		return err
+	})
+	return a, err
+}
+
+func (f *file) lastSeq() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.out.seq
+}
+
+// emptied waits until all chunks up to seq are acknowledged or given up.
+func (f *file) emptied(ctx context.Context, seq uint64) error {
+	for {
+		f.mu.Lock()
+		if f.out.first == nil || f.out.first.seq > seq {
+			f.mu.Unlock()
+			return nil
+		}
+		if err := f.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// drain brings the data to the server, without what flush does besides.
+func (f *file) drain(ctx context.Context) error {
+	f.sendMu.Lock()
+	f.send()
+	seq := f.lastSeq()
+	f.sendMu.Unlock()
+	return f.emptied(ctx, seq)
+}
+
+// drainRange is drain when data in [off, end) is under way.
+func (f *file) drainRange(ctx context.Context, off, end int64) error {
+	f.mu.Lock()
+	c := f.out.current
+	touches := f.out.overlaps(off, end) || c != nil && c.off < end && off < c.end()
+	f.mu.Unlock()
+	if !touches {
+		return nil
+	}
+	return f.drain(ctx)
+}
+
+// mendLoop sends again what a cut left unanswered, in the order of writing, and
+// explains what the server refused. While it runs, new chunks only queue up
+// behind, so that order holds.
+func (f *file) mendLoop() {
+	w := f.p.keep()
+	for {
+		f.mu.Lock()
+		c := f.out.unsent()
+		if c == nil {
+			f.out.mending = false
+			f.out.wake()
+			f.mu.Unlock()
+			return
+		}
+		failed := c.failed
+		f.mu.Unlock()
+		if failed != nil {
+			f.explain(failed)
+			continue
+		}
+		h, err := f.handle(f.p.life, w)
+		if err != nil {
+			f.lose(err)
+			continue
+		}
+		f.resend(h)
+	}
+}
+
+// unsent is the first chunk that is not under way.
+func (o *outgoing) unsent() *chunk {
+	for c := o.first; c != nil; c = c.next {
+		if c.h == nil {
+			return c
+		}
+	}
+	return nil
+}
+
+func (f *file) resend(h *handle) {
+	f.mu.Lock()
+	c := f.out.unsent()
+	if c == nil || c.failed != nil {
+		f.mu.Unlock()
+		return
+	}
+	f.under(c, h)
+	f.mu.Unlock()
+	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
+}
+
+// explain finds the errno of a refused write and drops what was refused.
+func (f *file) explain(failed error) {
+	err := why{f.p, f.p.life}.change(failed, f.name(), largestBuffer)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := f.out.first; c != nil; {
+		next := c.next
+		if c.failed != nil {
+			f.out.remove(c)
+			f.free(c)
+		}
+		c = next
+	}
+	if f.out.err == nil {
+		f.out.err = err
+	}
+	f.out.wake()
+}
+
+// lose gives up data that could not be brought to the server in time.
+func (f *file) lose(err error) {
+	if errors.Is(err, errAway) || errors.Is(err, errDisabled) || errors.Is(err, errClosed) {
+		err = syscall.EIO
+	}
+	f.mu.Lock()
+	lost := f.out.drop(f, err)
+	path := f.path
+	f.mu.Unlock()
+	f.p.reportLost(path, lost, err)
+}
+
+// flushAll flushes every open file, until ctx ends.
+func (p *Pool) flushAll(ctx context.Context) error {
+	var errs []error
+	for _, f := range p.files.below(".") {
+		if f.isDirty() {
+			if _, err := f.Flush(ctx); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,157 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// Lstat implements Remote.
+func (p *Pool) Lstat(ctx context.Context, path string) (Attr, error) {
+	if f := p.files.dirty(path); f != nil {
+		return f.Stat(ctx)
+	}
+	return p.lstat(ctx, path)
+}
+
+func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
+	err = p.ask(ctx, "lstat", path, laneLook, func(s *session, _ bool) error {
+		w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
+		a = fromWire(w)
+		return err
+	})
+	return a, err
+}
+
+// Stat implements Remote.
+func (p *Pool) Stat(ctx context.Context, path string) (a Attr, err error) {
+	if f := p.files.dirty(path); f != nil {
+		return f.Stat(ctx)
+	}
+	err = p.ask(ctx, "stat", path, laneLook, func(s *session, _ bool) error {
+		w, err := s.client.StartStat(p.abs(path)).WaitAttrs(ctx)
+		a = fromWire(w)
+		return err
+	})
+	return a, err
+}
+
+// ReadLink implements Remote.
+func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err error) {
+	err = p.repeat(ctx, laneLook, func(s *session, _ bool) error {
+		names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
+		if err == nil && len(names) == 1 {
+			target = names[0].Filename
+		}
+		return err
+	})
+	if isFailure(err) {
+		// readlink(2) of what is no link is EINVAL.
+		if a, lerr := p.lstat(ctx, path); lerr == nil && !a.IsSymlink() {
+			err = syscall.EINVAL
+		}
+	}
+	return target, pathError("readlink", path, errnoOf(err))
+}
+
+// StatFS implements Remote.
+func (p *Pool) StatFS(ctx context.Context, path string) (st StatFS, err error) {
+	err = p.ask(ctx, "statfs", path, laneLook, func(s *session, _ bool) error {
+		if _, ok := s.client.Extension("statvfs@openssh.com"); !ok {
+			return syscall.EOPNOTSUPP
+		}
+		w, err := s.client.StartStatVFS(p.abs(path)).WaitStatVFS(ctx)
+		st = StatFS(w)
+		return err
+	})
+	return st, err
+}
+
+// ReadDir implements Remote.
+func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) error) error {
+	l := &listing{p: p, path: path, emit: emit}
+	err := p.repeat(ctx, laneLook, func(s *session, _ bool) error { return l.run(ctx, s) })
+	switch {
+	case l.failed != nil:
+		return l.failed
+	case isErrno(errnoOf(err), syscall.ENOENT) || isFailure(err):
+		// OpenSSH answers ENOTDIR with NO_SUCH_FILE.
+		if a, lerr := p.lstat(ctx, path); lerr == nil && !a.IsDir() {
+			err = syscall.ENOTDIR
+		}
+	}
+	return pathError("readdir", path, errnoOf(err))
+}
+
+// A listing is one ReadDir, over as many connections as it takes.
+type listing struct {
+	p       *Pool
+	path    string
+	emit    func([]Entry) error
+	emitted map[string]struct{} // what was handed on before a cut; nil at first
+	failed  error               // what emit said
+	last    []Entry             // handed on on this connection
+}
+
+func (l *listing) run(ctx context.Context, s *session) error {
+	l.noteEmitted()
+	h, err := s.client.StartOpenDir(l.p.abs(l.path)).WaitHandle(ctx)
+	if err != nil {
+		return err
+	}
+	s.handles.Add(1)
+	defer func() {
+		s.handles.Add(-1)
+		s.client.StartClose(h).Forget()
+	}()
+	err = s.client.ReadDir(ctx, h, func(names []sftp3.Name) error {
+		batch := l.entries(names)
+		l.last = append(l.last, batch...)
+		if l.failed = l.emit(batch); l.failed != nil {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// noteEmitted turns what an earlier connection brought into a set.
+func (l *listing) noteEmitted() {
+	if len(l.last) == 0 {
+		return
+	}
+	if l.emitted == nil {
+		l.emitted = make(map[string]struct{}, len(l.last))
+	}
+	for _, e := range l.last {
+		l.emitted[e.Name] = struct{}{}
+	}
+	l.last = nil
+}
+
+func (l *listing) entries(names []sftp3.Name) []Entry {
+	batch := make([]Entry, 0, len(names))
+	for _, n := range names {
+		if !isName(n.Filename) {
+			continue
+		}
+		if _, again := l.emitted[n.Filename]; again {
+			continue
+		}
+		a := fromWire(n.Attrs)
+		a.Nlink = linkCount(n.Longname)
+		batch = append(batch, Entry{Name: n.Filename, Attr: a})
+	}
+	return batch
+}
+
+// isName reports whether a file in a folder can have that name.
+func isName(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}

@@ -1,0 +1,206 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// Open implements Remote.
+func (p *Pool) Open(ctx context.Context, path string, flag OpenFlag, perm uint32) (File, Attr, error) {
+	f, a, err := p.open(ctx, path, flag, perm)
+	if err != nil {
+		return nil, Attr{}, pathError("open", path, err)
+	}
+	return f, a, nil
+}
+
+// open decides between creating and opening. A file that may or may not be
+// there is created exclusively first: only so it is known whether the mode is
+// ours to set, and a lookup has usually just said that there is none.
+func (p *Pool) open(ctx context.Context, path string, flag OpenFlag, perm uint32) (*file, Attr, error) {
+	if flag&FlagTruncate != 0 {
+		if err := p.settle(ctx, path); err != nil {
+			return nil, Attr{}, err
+		}
+	}
+	if flag&FlagCreate == 0 {
+		return p.openExisting(ctx, path, flag, pflags(flag))
+	}
+	f, a, err := p.create(ctx, path, flag, perm)
+	if flag&FlagExclusive != 0 || !errors.Is(err, syscall.EEXIST) {
+		return f, a, err
+	}
+	flag &^= FlagCreate
+	f, a, err = p.openExisting(ctx, path, flag, pflags(flag))
+	if errors.Is(err, syscall.ENOENT) {
+		// A symbolic link to a name that is not there yet: its target is made.
+		f, a, err = p.openExisting(ctx, path, flag, pflags(flag)|sftp3.OpenCreate)
+	}
+	return f, a, err
+}
+
+func pflags(flag OpenFlag) uint32 {
+	var pf uint32
+	if flag&FlagRead != 0 {
+		pf |= sftp3.OpenRead
+	}
+	if flag&FlagWrite != 0 {
+		pf |= sftp3.OpenWrite
+	}
+	if flag&FlagTruncate != 0 {
+		pf |= sftp3.OpenTruncate | sftp3.OpenWrite
+	}
+	return pf
+}
+
+// settle brings the data under way on a path to the server.
+func (p *Pool) settle(ctx context.Context, path string) error {
+	for _, f := range p.files.on(path) {
+		if err := f.drain(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf uint32) (*file, Attr, error) {
+	var h *handle
+	var a Attr
+	err := p.repeat(ctx, laneFile, func(s *session, _ bool) (err error) {
+		h, a, err = p.openOn(ctx, s, path, pf, sftp3.Attrs{})
+		return err
+	})
+	if err != nil {
+		return nil, Attr{}, p.whyNotOpen(ctx, err, path, flag)
+	}
+	if a.IsDir() {
+		h.close()
+		return nil, Attr{}, syscall.EISDIR
+	}
+	if flag&FlagTruncate != 0 {
+		p.files.truncated(path, 0)
+	} else if dirty := p.files.dirty(path); dirty != nil {
+		if now, err := dirty.Stat(ctx); err == nil {
+			a = now
+		}
+	}
+	return p.newFile(path, flag, h, a), a, nil
+}
+
+// openOn opens a file on one session and describes it, in one flight where the
+// server keeps order.
+func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, attrs sftp3.Attrs) (*handle, Attr, error) {
+	request := s.client.StartOpen(p.abs(path), pf, attrs)
+	var look *sftp3.Call
+	if s.ordered {
+		look = s.client.StartStat(p.abs(path))
+	}
+	id, err := request.WaitHandle(ctx)
+	if err != nil {
+		if look != nil {
+			look.Forget()
+		}
+		return nil, Attr{}, err
+	}
+	h := newHandle(s, id)
+	if look != nil {
+		w, err := look.WaitAttrs(ctx)
+		if err == nil {
+			return h, fromWire(w), nil
+		}
+		if lostRequest(err) || ctx.Err() != nil {
+			h.close()
+			return nil, Attr{}, err
+		}
+	}
+	w, err := s.client.StartFstat(id).WaitAttrs(ctx)
+	if err != nil {
+		h.close()
+		return nil, Attr{}, err
+	}
+	return h, fromWire(w), nil
+}
+
+// create makes a file that must not be there.
+func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint32) (*file, Attr, error) {
+	var h *handle
+	var a Attr
+	pf := pflags(flag&^FlagTruncate) | sftp3.OpenCreate | sftp3.OpenExclusive
+	attrs := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777}
+	started := time.Now()
+	var sent time.Time
+	err := p.repeat(ctx, laneFile, func(s *session, uncertain bool) (err error) {
+		if uncertain {
+			now, err := p.lstatOn(ctx, s, path)
+			if err == nil && now.IsRegular() && now.Size == 0 && p.madeSince(now, started) {
+				h, a, err = p.openOn(ctx, s, path, pflags(flag&^FlagTruncate), sftp3.Attrs{})
+				return err
+			}
+			if lostRequest(err) {
+				return err
+			}
+		}
+		sent = time.Now()
+		h, a, err = p.openOn(ctx, s, path, pf, attrs)
+		return err
+	})
+	if err != nil {
+		return nil, Attr{}, p.whyNotCreate(ctx, err, path)
+	}
+	p.learn(a, sent)
+	f := p.newFile(path, flag, h, a)
+	f.wrote = true
+	if want := perm&0o7777 | a.Mode&syscall.S_ISGID; a.Perm() != want {
+		a, err = f.SetAttr(ctx, Change{Fields: SetMode, Mode: want})
+		if err != nil {
+			_ = f.Close(ctx)
+			return nil, Attr{}, err
+		}
+	}
+	return f, a, nil
+}
+
+// learn takes from a file just made who we are and what time it is there.
+func (p *Pool) learn(a Attr, sent time.Time) {
+	p.clock.learn(a.Mtime, sent, time.Now())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.info.KnownOwner {
+		p.info.UID, p.info.GID, p.info.KnownOwner = a.UID, a.GID, true
+	}
+}
+
+func (p *Pool) whyNotCreate(ctx context.Context, err error, path string) error {
+	return why{p, ctx}.make(err, path)
+}
+
+func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag OpenFlag) error {
+	y := why{p, ctx}
+	base := errnoOf(err)
+	switch {
+	case base == syscall.EIO || base == syscall.EINVAL:
+		return first(err,
+			func() error { return y.name(path) },
+			func() error {
+				if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() && flag&(FlagWrite|FlagTruncate) != 0 {
+					return syscall.EISDIR
+				}
+				return nil
+			},
+			func() error {
+				if flag&(FlagWrite|FlagTruncate) != 0 {
+					return y.disk(path, 0)
+				}
+				return nil
+			})
+	case base == syscall.EACCES && flag&(FlagWrite|FlagTruncate) != 0:
+		if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
+			return syscall.EISDIR
+		}
+	}
+	return base
+}

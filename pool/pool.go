@@ -1,0 +1,195 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// A Pool is a Remote over a capped set of connections to one server.
+//
+// Lock order: Pool.mu, then file.mu; registry.mu is a leaf. None is held during
+// a network call.
+type Pool struct {
+	cfg   Config
+	log   *slog.Logger
+	slots slots
+	files registry
+	clock serverClock
+	count counters
+
+	// life ends when the Pool is closed; work of its own runs under it.
+	life    context.Context
+	endLife context.CancelFunc
+	tasks   sync.WaitGroup // goroutines of the Pool's own
+
+	chunks    sync.Pool    // of *chunk
+	writeHeld atomic.Int64 // bytes written and not acknowledged, all files
+
+	mu      sync.Mutex
+	conns   []*conn       // guarded by mu; the first is the interactive one
+	dialing int           // guarded by mu; growth dials under way
+	redial  bool          // guarded by mu; the reconnecting goroutine runs
+	cap     int           // guarded by mu; connections the server lets us have
+	capAt   time.Time     // guarded by mu; when cap was last lowered
+	perConn int           // guarded by mu; sessions the server lets a connection have
+	state   State         // guarded by mu
+	since   time.Time     // guarded by mu; when state was entered
+	lastErr error         // guarded by mu; why the last dial failed
+	changed chan struct{} // guarded by mu; closed and replaced when conns or state change
+	nudge   chan struct{} // a token ends the wait before the next dial
+	info    Info          // guarded by mu
+	rooted  bool          // guarded by mu; info.Root is known
+	lost    []LostData    // guarded by mu
+}
+
+// New makes a Pool. Nothing goes over the network before the first use.
+func New(cfg Config) (*Pool, error) {
+	cfg = cfg.withDefaults()
+	if strings.ContainsRune(cfg.Dir, 0) {
+		return nil, fmt.Errorf("remote folder %q: %w", cfg.Dir, syscall.EINVAL)
+	}
+	p := &Pool{
+		cfg:     cfg,
+		log:     cfg.Log,
+		slots:   slots{dir: cfg.SlotDir, max: cfg.MaxConnections},
+		cap:     cfg.MaxConnections,
+		perConn: maxSessions,
+		since:   time.Now(),
+		changed: make(chan struct{}),
+		nudge:   make(chan struct{}, 1),
+	}
+	p.life, p.endLife = context.WithCancel(context.Background())
+	p.chunks.New = newChunk
+	p.files.open = make(map[string]map[*file]struct{})
+	p.tasks.Go(p.watch)
+	return p, nil
+}
+
+// Connect makes the first connection and finds the remote folder. Its errors
+// are the dial's, or a PathError of the folder: ENOENT, ENOTDIR, EACCES. It
+// tries once: whoever mounts wants to know why not.
+func (p *Pool) Connect(ctx context.Context) error {
+	p.mu.Lock()
+	ready := len(p.conns) > 0 && p.rooted
+	p.mu.Unlock()
+	if ready {
+		return nil
+	}
+	if err := p.dialFirst(ctx); err != nil {
+		return err
+	}
+	a, err := p.Stat(ctx, ".")
+	if err == nil && !a.IsDir() {
+		err = PathError("stat", p.cfg.Dir, syscall.ENOTDIR)
+	}
+	return err
+}
+
+// findRoot asks where the remote folder is, once in the life of a Pool.
+func (p *Pool) findRoot(ctx context.Context, s *session) error {
+	p.mu.Lock()
+	known := p.rooted
+	p.mu.Unlock()
+	if known {
+		return nil
+	}
+	dir := p.cfg.Dir
+	var call *sftp3.Call
+	_, expands := s.client.Extension("expand-path@openssh.com")
+	switch {
+	case dir == "":
+		call = s.client.StartRealPath(".")
+	case strings.HasPrefix(dir, "~") && expands:
+		call = s.client.StartExpandPath(dir)
+	default:
+		call = s.client.StartRealPath(strings.TrimPrefix(strings.TrimPrefix(dir, "~/"), "./"))
+	}
+	names, err := call.WaitNames(ctx)
+	if err != nil {
+		return PathError("realpath", dir, errnoOf(err))
+	}
+	if len(names) != 1 || !path.IsAbs(names[0].Filename) {
+		return PathError("realpath", dir, syscall.EIO)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.info.Root, p.rooted = path.Clean(names[0].Filename), true
+	return nil
+}
+
+// abs is the path on the server.
+func (p *Pool) abs(rel string) string {
+	p.mu.Lock()
+	root := p.info.Root
+	p.mu.Unlock()
+	switch {
+	case rel == ".":
+		return root
+	case root == "/":
+		return "/" + rel
+	}
+	return root + "/" + rel
+}
+
+// Info tells what is known of the server.
+func (p *Pool) Info() Info {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.info
+}
+
+// Close flushes every open file until ctx ends, and ends all connections. Data
+// that could not be flushed by then is reported as lost.
+func (p *Pool) Close(ctx context.Context) error {
+	err := p.flushAll(ctx)
+	p.end(func(c *conn) { _ = c.conn.Close() })
+	return err
+}
+
+// Abort ends everything at once.
+func (p *Pool) Abort() {
+	p.end(func(c *conn) { c.conn.Abort() })
+}
+
+func (p *Pool) end(close func(*conn)) {
+	p.mu.Lock()
+	p.setState(StateClosed, nil)
+	conns := p.conns
+	p.conns = nil
+	p.mu.Unlock()
+	p.endLife()
+	for _, c := range conns {
+		close(c)
+		c.end()
+	}
+	p.tasks.Wait()
+}
+
+// setState enters a state; mu is held.
+func (p *Pool) setState(s State, err error) {
+	if p.state == StateClosed {
+		return
+	}
+	if err != nil {
+		p.lastErr = err
+	}
+	if p.state != s {
+		p.state, p.since = s, time.Now()
+	}
+	p.broadcast()
+}
+
+// broadcast wakes whoever waits for a change; mu is held.
+func (p *Pool) broadcast() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}

@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// State is what a Pool can do at the moment.
+type State int
+
+const (
+	// StateConnecting: there is no connection, and one is being made.
+	StateConnecting State = iota
+	// StateConnected: there is at least one connection.
+	StateConnected
+	// StateAway: no connection could be made for the timeout; dialling goes on.
+	StateAway
+	// StateDisabled: the host key changed or the server refused us; nothing is
+	// tried until Enable.
+	StateDisabled
+	// StateClosed: after Close or Abort.
+	StateClosed
+)
+
+func (s State) String() string {
+	return [...]string{"connecting", "connected", "away", "disabled", "closed"}[s]
+}
+
+// LostData is written data that could not be brought to the server.
+type LostData struct {
+	Path  string
+	Bytes int64
+	Time  time.Time
+	Err   error
+}
+
+// Status is a Pool seen from outside.
+type Status struct {
+	State          State
+	Since          time.Time
+	LastError      error // why the last dial failed
+	Connections    int
+	MaxConnections int // as far as the server lets us
+	Sessions       int
+	OpenFiles      int
+	Requests       uint64 // sent since the start
+	BytesIn        uint64 // file data read
+	BytesOut       uint64 // file data written
+	Reconnects     uint64
+	Unacknowledged int64 // bytes written that the server has not confirmed
+	Lost           []LostData
+}
+
+type counters struct {
+	requests, bytesIn, bytesOut, dials atomic.Uint64
+}
+
+// Status tells how the Pool is doing.
+func (p *Pool) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := Status{
+		State: p.state, Since: p.since, LastError: p.lastErr,
+		Connections: len(p.conns), MaxConnections: p.cap,
+		OpenFiles:      p.files.len(),
+		Unacknowledged: p.writeHeld.Load(),
+		Requests:       p.count.requests.Load(),
+		BytesIn:        p.count.bytesIn.Load(),
+		BytesOut:       p.count.bytesOut.Load(),
+		Lost:           append([]LostData(nil), p.lost...),
+	}
+	if n := p.count.dials.Load(); n > 0 {
+		st.Reconnects = n - 1
+	}
+	for _, c := range p.conns {
+		st.Sessions += len(c.sessions)
+		for _, s := range c.sessions {
+			st.Requests += s.client.Stats().Requests
+		}
+	}
+	return st
+}

@@ -1,0 +1,169 @@
+package pool
+
+import (
+	"context"
+	"time"
+)
+
+// A resumed machine shows in the wall clock having gone further than the
+// monotonic one, which stands still during suspend.
+const suspendJump = 5 * time.Second
+
+// probeTime is how long a connection may take to answer after a suspend.
+const probeTime = 5 * time.Second
+
+// health is what watch remembers of a connection between two looks at it.
+type health struct {
+	owedSince time.Time // since when an answer is outstanding; zero when none is
+	pinged    time.Time // when the last ping left
+	pinging   chan error
+}
+
+// watch looks after the connections: a dead one is abandoned, an idle one
+// closed, and after a suspend all are tested.
+func (p *Pool) watch() {
+	tick := min(max(p.cfg.Timeout/20, 20*time.Millisecond), time.Second)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	known := make(map[*conn]*health)
+	last := time.Now()
+	for {
+		select {
+		case <-p.life.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		if now.Round(0).Sub(last.Round(0))-now.Sub(last) > suspendJump {
+			p.resumed()
+		}
+		last = now
+		p.look1(now, known)
+	}
+}
+
+// look1 is one look at every connection.
+func (p *Pool) look1(now time.Time, known map[*conn]*health) {
+	p.mu.Lock()
+	conns := append([]*conn(nil), p.conns...)
+	p.mu.Unlock()
+	current := make(map[*conn]*health, len(conns))
+	for i, c := range conns {
+		h := known[c]
+		if h == nil {
+			h = &health{pinged: now}
+		}
+		current[c] = h
+		switch {
+		case p.isDead(c, h, now):
+			p.log.Warn("no byte from the server, connection abandoned", "timeout", p.cfg.Timeout)
+			p.dropConn(c)
+		case i > 0 && p.isIdle(c, now):
+			p.retire(c)
+		}
+	}
+	clear(known)
+	for c, h := range current {
+		known[c] = h
+	}
+}
+
+// isDead reports whether a connection has owed an answer for the timeout
+// without a byte. It sends a ping when the connection has been silent for a
+// while, so that a slow answer is not taken for a dead peer.
+func (p *Pool) isDead(c *conn, h *health, now time.Time) bool {
+	if h.pinging != nil {
+		select {
+		case <-h.pinging:
+			h.pinging = nil
+		default:
+		}
+	}
+	lastByte := c.conn.LastByte()
+	if c.outstanding() == 0 && h.pinging == nil {
+		h.owedSince = time.Time{}
+	} else if h.owedSince.IsZero() {
+		h.owedSince = now
+	}
+	quiet := p.cfg.Timeout / 2
+	if !h.owedSince.IsZero() {
+		quiet = p.cfg.Timeout / 4
+	}
+	if h.pinging == nil && now.Sub(lastByte) > quiet && now.Sub(h.pinged) > quiet {
+		h.pinged = now
+		h.pinging = make(chan error, 1)
+		result := h.pinging
+		p.tasks.Go(func() { result <- c.conn.Ping(p.life) })
+	}
+	return !h.owedSince.IsZero() && now.Sub(h.owedSince) > p.cfg.Timeout && now.Sub(lastByte) > p.cfg.Timeout
+}
+
+// outstanding counts the requests of a connection that are unanswered.
+func (c *conn) outstanding() int {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	n := 0
+	for _, s := range c.sessions {
+		n += s.client.Outstanding()
+	}
+	if c.opening {
+		n++
+	}
+	return n
+}
+
+// isIdle reports whether a connection has been without work long enough to be
+// closed.
+func (p *Pool) isIdle(c *conn, now time.Time) bool {
+	busy := c.outstanding() > 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range c.sessions {
+		busy = busy || s.handles.Load() > 0
+	}
+	switch {
+	case busy:
+		c.idleFrom = time.Time{}
+	case c.idleFrom.IsZero():
+		c.idleFrom = now
+	}
+	return !busy && now.Sub(c.idleFrom) > p.cfg.Idle
+}
+
+// retire closes a connection in order.
+func (p *Pool) retire(c *conn) {
+	p.mu.Lock()
+	for i, other := range p.conns {
+		if other == c {
+			p.conns = append(p.conns[:i:i], p.conns[i+1:]...)
+		}
+	}
+	p.mu.Unlock()
+	_ = c.conn.Close()
+	c.end()
+}
+
+// resumed tests every connection before it is used again.
+func (p *Pool) resumed() {
+	p.log.Info("resumed from suspend, testing connections")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.suspect = true
+		p.tasks.Go(func() { p.probe(c) })
+	}
+	p.wake()
+}
+
+func (p *Pool) probe(c *conn) {
+	ctx, cancel := context.WithTimeout(p.life, min(probeTime, p.cfg.Timeout))
+	defer cancel()
+	if err := c.conn.Ping(ctx); err != nil {
+		p.dropConn(c)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.suspect = false
+	p.broadcast()
+}

@@ -1,0 +1,406 @@
+package pool
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// writeWindow bounds the unacknowledged data of a file. It is also the largest
+// hole that a crash can leave in a file written over several sessions.
+const writeWindow = 16 << 20
+
+// gatherFor is how long a write waits for others to be sent with.
+const gatherFor = 500 * time.Millisecond
+
+// outgoing is the data of a file that the server has not acknowledged. All of
+// it is guarded by file.mu.
+type outgoing struct {
+	current  *chunk        // being gathered, not sent
+	first    *chunk        // sent or to be sent, in the order written
+	last     *chunk        //
+	held     int64         // bytes in all of these
+	seq      uint64        // of the last chunk pushed
+	times    Change        // to be set with the next flush
+	err      error         // of an earlier write, to be returned once
+	end      int64         // size of the file with all that was written
+	acked    int64         // size that the server must have by now
+	lastSent time.Time     // when a WRITE last left; zero when none ever did
+	mending  bool          // a goroutine sends again what a cut left unanswered
+	waiting  int           // goroutines that wait for changed
+	changed  chan struct{} // closed and replaced when something was acknowledged
+	timer    *time.Timer   // sends what has been gathered
+}
+
+// A chunk is a piece of written data, at most one packet.
+type chunk struct {
+	f          *file
+	off        int64
+	buf        []byte
+	h          *handle // under way there; nil when it has to be sent
+	failed     error   // what the server said of it
+	seq        uint64  // order of writing
+	prev, next *chunk
+	done       func(error) // completed, bound once
+}
+
+func (c *chunk) end() int64 { return c.off + int64(len(c.buf)) }
+
+// sentEnd is the largest size the file can have from what we sent.
+func (o *outgoing) sentEnd() int64 {
+	end := o.acked
+	for c := o.first; c != nil; c = c.next {
+		end = max(end, c.end())
+	}
+	return end
+}
+
+// overlaps reports whether data not acknowledged lies in [off, end).
+func (o *outgoing) overlaps(off, end int64) bool {
+	for c := o.first; c != nil; c = c.next {
+		if c.off < end && off < c.end() {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *outgoing) push(c *chunk) {
+	o.seq++
+	c.seq = o.seq
+	c.prev, c.next = o.last, nil
+	if o.last != nil {
+		o.last.next = c
+	} else {
+		o.first = c
+	}
+	o.last = c
+}
+
+func (o *outgoing) remove(c *chunk) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		o.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		o.last = c.prev
+	}
+	c.prev, c.next = nil, nil
+}
+
+func (o *outgoing) wake() {
+	if o.waiting > 0 {
+		close(o.changed)
+		o.changed = make(chan struct{})
+	}
+}
+
+// drop forgets all data, because of err, and tells how much it was.
+func (o *outgoing) drop(f *file, err error) int64 {
+	lost := int64(0)
+	if c := o.current; c != nil {
+		o.current = nil
+		lost += int64(len(c.buf))
+		f.free(c)
+	}
+	for c := o.first; c != nil; {
+		next := c.next
+		if c.h == nil { // what is under way completes by itself
+			lost += int64(len(c.buf))
+			o.remove(c)
+			f.free(c)
+		}
+		c = next
+	}
+	o.times = Change{}
+	if lost > 0 && o.err == nil {
+		o.err = err
+	}
+	o.wake()
+	return lost
+}
+
+// newChunk is what a Pool makes chunks with.
+func newChunk() any {
+	c := new(chunk)
+	c.done = c.completed
+	return c
+}
+
+// free gives a chunk back; mu is held.
+func (f *file) free(c *chunk) {
+	n := int64(len(c.buf))
+	f.out.held -= n
+	f.p.writeHeld.Add(-n)
+	giveBuffer(c.buf)
+	c.f, c.buf, c.h, c.failed = nil, nil, nil, nil
+	f.p.chunks.Put(c)
+}
+
+// WriteAt implements File.
+func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if f.flag&FlagWrite == 0 {
+		return 0, PathError("write", f.name(), syscall.EBADF)
+	}
+	done := 0
+	for done < len(p) {
+		if err := f.room(ctx); err != nil {
+			return done, pathError("write", f.name(), err)
+		}
+		n, err := f.gather(ctx, p[done:], off+int64(done))
+		done += n
+		if err != nil {
+			return done, pathError("write", f.name(), err)
+		}
+	}
+	return done, nil
+}
+
+// room waits until the bound on unacknowledged data lets one more chunk in. It
+// ends: what cannot be sent within the retry time is dropped.
+func (f *file) room(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		if err := f.takeErr(); err != nil {
+			f.mu.Unlock()
+			return err
+		}
+		free := f.out.held < writeWindow && (f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
+		if free {
+			f.mu.Unlock()
+			return nil
+		}
+		if err := f.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// takeErr gives an error of earlier writes, once, and the lasting one; mu is
+// held.
+func (f *file) takeErr() error {
+	if f.closed {
+		return syscall.EBADF
+	}
+	if err := f.out.err; err != nil {
+		f.out.err = nil
+		return err
+	}
+	return f.stale
+}
+
+// wait waits for the next change of the outgoing data. mu is held, and free
+// when it returns. Other files' data may be what is in the way, so it looks
+// again after a while.
+func (f *file) wait(ctx context.Context) error {
+	f.out.waiting++
+	changed := f.out.changed
+	f.mu.Unlock()
+	again := time.NewTimer(50 * time.Millisecond)
+	defer again.Stop()
+	defer func() {
+		f.mu.Lock()
+		f.out.waiting--
+		f.mu.Unlock()
+	}()
+	select {
+	case <-changed:
+	case <-again.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// gather takes up to one packet of data, and sends what is full.
+func (f *file) gather(ctx context.Context, p []byte, off int64) (int, error) {
+	f.sendMu.Lock()
+	defer f.sendMu.Unlock()
+	packet := f.packet()
+	f.mu.Lock()
+	if c := f.out.current; c != nil && !c.takes(off, packet) {
+		f.mu.Unlock()
+		f.send()
+		f.mu.Lock()
+	}
+	f.wrote = true
+	f.out.times.Fields &^= SetMtime
+	if f.out.current == nil {
+		n := min(len(p), packet)
+		if f.out.overlaps(off, off+int64(n)) && !f.keepsOrder() {
+			f.mu.Unlock()
+			if err := f.emptied(ctx, f.lastSeq()); err != nil {
+				return 0, err
+			}
+			f.mu.Lock()
+		}
+		c := f.p.chunks.Get().(*chunk)
+		c.f, c.off, c.buf = f, off, takeBuffer(n)
+		f.out.current = c
+	}
+	c := f.out.current
+	n, grown := c.add(p, off, packet)
+	f.out.held += int64(grown)
+	f.p.writeHeld.Add(int64(grown))
+	f.out.end = max(f.out.end, c.end())
+	full := len(c.buf) == packet
+	if !full {
+		f.armTimer()
+	}
+	f.mu.Unlock()
+	if full {
+		f.send()
+		f.spread()
+	}
+	return n, nil
+}
+
+// takes reports whether data at off goes into the chunk: behind its end or over
+// what it holds.
+func (c *chunk) takes(off int64, packet int) bool {
+	return off >= c.off && off <= c.end() && off < c.off+int64(packet)
+}
+
+// add copies data in and tells how much of it, and by how much the chunk grew.
+func (c *chunk) add(p []byte, off int64, packet int) (n, grown int) {
+	at := int(off - c.off)
+	n = min(len(p), packet-at)
+	if need := at + n; need > len(c.buf) {
+		grown = need - len(c.buf)
+		c.buf = growBuffer(c.buf, need)
+	}
+	copy(c.buf[at:], p[:n])
+	return n, grown
+}
+
+// packet is how much one WRITE carries.
+func (f *file) packet() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.handles {
+		return min(int(h.s.client.Limits().MaxWrite), largestBuffer)
+	}
+	return 32 << 10
+}
+
+// keepsOrder reports whether overlapping writes may follow each other without
+// waiting: all go through one session, whose server keeps order; mu is held.
+func (f *file) keepsOrder() bool {
+	live := f.live()
+	return len(live) == 1 && live[0].s.ordered && !f.out.mending
+}
+
+// send issues what has been gathered; sendMu is held.
+func (f *file) send() {
+	f.mu.Lock()
+	c := f.out.current
+	if c == nil {
+		f.mu.Unlock()
+		return
+	}
+	f.out.current = nil
+	f.stopTimer()
+	f.out.push(c)
+	h := f.lightest()
+	if f.out.mending || h == nil || f.stale != nil {
+		f.mend()
+		f.mu.Unlock()
+		return
+	}
+	f.under(c, h)
+	f.mu.Unlock()
+	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
+}
+
+// under notes that a chunk is under way on a handle; mu is held.
+func (f *file) under(c *chunk, h *handle) {
+	c.h = h
+	f.out.lastSent = time.Now()
+	f.flying += int64(len(c.buf))
+	h.s.pending.Add(int64(len(c.buf)))
+}
+
+// completed is what becomes of a WRITE. It runs in the session's reader and
+// must not block.
+func (c *chunk) completed(err error) {
+	f := c.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := int64(len(c.buf))
+	c.h.s.pending.Add(-n)
+	f.flying -= n
+	c.h = nil
+	if err == nil {
+		f.p.count.bytesOut.Add(uint64(n))
+		f.out.acked = max(f.out.acked, c.end())
+		f.out.remove(c)
+		f.free(c)
+		f.out.wake()
+		return
+	}
+	if !lostRequest(err) {
+		c.failed = err
+	}
+	f.mend()
+}
+
+// mend starts the goroutine that sends again what was lost and finds out why
+// the server refused what it refused; mu is held.
+func (f *file) mend() {
+	if f.out.mending {
+		return
+	}
+	f.out.mending = true
+	f.p.spawn(f.mendLoop, func() {
+		f.out.mending = false
+		f.out.drop(f, errClosed)
+	})
+}
+
+// armTimer lets what has been gathered leave after a while; mu is held.
+func (f *file) armTimer() {
+	if f.out.timer == nil {
+		f.out.timer = time.AfterFunc(gatherFor, f.idle)
+		return
+	}
+	f.out.timer.Reset(gatherFor)
+}
+
+func (f *file) stopTimer() {
+	if f.out.timer != nil {
+		f.out.timer.Stop()
+	}
+}
+
+// idle sends what the program has stopped adding to.
+func (f *file) idle() {
+	f.mu.Lock()
+	times, closed := f.out.times.Fields != 0, f.closed
+	f.mu.Unlock()
+	if closed {
+		return
+	}
+	if times {
+		f.p.spawn(func() {
+			if _, err := f.flush(f.p.life, Change{}, false); err != nil {
+				f.keepErr(err)
+			}
+		}, nil)
+		return
+	}
+	f.sendMu.Lock()
+	defer f.sendMu.Unlock()
+	f.send()
+}
+
+// keepErr keeps an error for the next write or flush.
+func (f *file) keepErr(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.out.err == nil && f.stale == nil {
+		f.out.err = err
+	}
+}
