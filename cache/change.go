@@ -1,0 +1,293 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// barTime is how long nothing is stored for a path whose change may be executed
+// late: by then the pool has given up, and reset, the connection it was sent on.
+const barTime = instant(time.Minute)
+
+// A watch is a question under way. Its answer is stored only if it is not stale.
+type watch struct {
+	path  string
+	stale bool // guarded by tree.mu
+	next  *watch
+}
+
+// watch begins to watch path.
+func (t *tree) watch(path string) *watch {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := &watch{}
+	t.watchLocked(w, path)
+	return w
+}
+
+func (t *tree) watchLocked(w *watch, path string) {
+	w.path = path
+	w.next = t.asks[path]
+	t.asks[path] = w
+}
+
+// unwatch ends w. Under mu.
+func (t *tree) unwatch(w *watch) {
+	at := t.asks[w.path]
+	if at == w {
+		if w.next == nil {
+			delete(t.asks, w.path)
+		} else {
+			t.asks[w.path] = w.next
+		}
+		return
+	}
+	for ; at != nil; at = at.next {
+		if at.next == w {
+			at.next = w.next
+			return
+		}
+	}
+}
+
+// answered ends w, and stores the attributes it asked for.
+func (t *tree) answered(w *watch, a pool.Attr, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unwatch(w)
+	switch {
+	case w.stale:
+	case err == nil:
+		t.put(w.path, present, a)
+	case errors.Is(err, syscall.ENOENT):
+		t.put(w.path, absent, pool.Attr{})
+	}
+}
+
+// A change is one of ours under way.
+type change struct {
+	paths   []string
+	kind    kind
+	clashes bool // with another one: what is there afterwards is not known
+}
+
+// kind says how far a change reaches.
+type kind uint8
+
+const (
+	inPlace   kind = iota // attributes of the path
+	names                 // the path comes or goes: also its folder's listing and times
+	wholeTree             // and everything below it
+)
+
+// begin drops what a change of paths touches.
+func (t *tree) begin(k kind, paths ...string) *change {
+	ch := &change{paths: paths, kind: k}
+	if t.off() {
+		return ch
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, other := range t.changes {
+		if other.meets(ch) {
+			other.clashes, ch.clashes = true, true
+		}
+	}
+	t.changes = append(t.changes, ch)
+	t.touch(ch)
+	return ch
+}
+
+// end drops again what was stored meanwhile. After a success, done stores what is
+// known now; after an error of which nobody knows what it leaves, the paths are
+// barred.
+func (t *tree) end(ch *change, err error, done func()) {
+	if t.off() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, other := range t.changes {
+		if other == ch {
+			t.changes = append(t.changes[:i], t.changes[i+1:]...)
+			break
+		}
+	}
+	t.touch(ch)
+	switch {
+	case uncertain(err):
+		for _, p := range ch.paths {
+			t.bar(p)
+		}
+	case err == nil && !ch.clashes && done != nil:
+		done()
+	}
+}
+
+// meets reports whether two changes have a path in common.
+func (ch *change) meets(other *change) bool {
+	for _, p := range ch.paths {
+		for _, q := range other.paths {
+			if p == q || inside(p, q) && other.kind == wholeTree || inside(q, p) && ch.kind == wholeTree {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// touch drops what ch is about, and makes stale what was asked about it.
+func (t *tree) touch(ch *change) {
+	t.epoch++
+	clear(t.followed)
+	for _, p := range ch.paths {
+		t.touchPath(p)
+		if ch.kind == inPlace {
+			continue
+		}
+		dir, _ := split(p)
+		t.touchPath(dir)
+		if l := t.lists[dir]; l != nil {
+			l.stale = true
+			delete(t.lists, dir)
+		}
+		if ch.kind == wholeTree {
+			t.touchBelow(p)
+		}
+	}
+}
+
+// touchPath is touch for the attributes of one path.
+func (t *tree) touchPath(path string) {
+	t.drop(path)
+	for w := t.asks[path]; w != nil; w = w.next {
+		w.stale = true
+	}
+	delete(t.looks, path)
+	dir, name := split(path)
+	if l := t.lists[dir]; l != nil {
+		l.skip(name)
+	}
+}
+
+// touchBelow is touch for everything at and below path.
+func (t *tree) touchBelow(path string) {
+	t.dropBelow(path)
+	for p, w := range t.asks {
+		for ; w != nil && inside(p, path); w = w.next {
+			w.stale = true
+		}
+	}
+	for p := range t.looks {
+		if inside(p, path) {
+			delete(t.looks, p)
+		}
+	}
+	for p, l := range t.lists {
+		if inside(p, path) {
+			l.stale = true
+			delete(t.lists, p)
+		}
+	}
+}
+
+// forgetTree drops what is known of path and everything below it.
+func (t *tree) forgetTree(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touch(&change{paths: []string{path}, kind: wholeTree})
+}
+
+// wrote notes that data up to the offset end of path was written, now.
+func (t *tree) wrote(path string, end int64) {
+	if t.off() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stir(path)
+	mtime := t.now().Unix()
+	t.update(path, func(a *pool.Attr) {
+		a.Size = max(a.Size, end)
+		a.Mtime = max(a.Mtime, mtime)
+	})
+}
+
+// stir makes stale what is being asked about path, and keeps what is stored.
+func (t *tree) stir(path string) {
+	t.epoch++
+	if len(t.followed) > 0 {
+		clear(t.followed)
+	}
+	for w := t.asks[path]; w != nil; w = w.next {
+		w.stale = true
+	}
+	delete(t.looks, path)
+	if len(t.lists) > 0 {
+		dir, name := split(path)
+		if l := t.lists[dir]; l != nil {
+			l.skip(name)
+		}
+	}
+	for _, ch := range t.changes {
+		for _, p := range ch.paths {
+			ch.clashes = ch.clashes || p == path
+		}
+	}
+}
+
+// bar forbids storing anything about path for a while.
+func (t *tree) bar(path string) {
+	t.bars[path] = t.clock() + barTime
+	dir, _ := split(path)
+	if f, ok := t.folders.Peek(dir); ok {
+		f.listed = 0 // it would answer for the name
+	}
+}
+
+// barred reports whether path, or a folder above it, is barred.
+func (t *tree) barred(path string) bool {
+	if len(t.bars) == 0 {
+		return false
+	}
+	now := t.clock()
+	for p, until := range t.bars {
+		if until <= now {
+			delete(t.bars, p)
+		} else if inside(path, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// barredIn reports whether a name in the folder is barred, so that a listing of it
+// must not be kept.
+func (t *tree) barredIn(dir string) bool {
+	if t.barred(dir) {
+		return true
+	}
+	for p := range t.bars {
+		if in, _ := split(p); in == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// uncertain reports whether a change that gave err may still be executed.
+func uncertain(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, e := range []error{context.Canceled, context.DeadlineExceeded, syscall.ETIMEDOUT, syscall.EIO, syscall.ENODEV} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,50 @@
+// Package cache holds, for a short while, what is known of a remote.
+//
+// A Cache wraps a pool.Remote and is one. Whoever uses it sees the same remote
+// with fewer round trips:
+//
+//   - attributes, absences and listings live for Config.AttrTimeout. A listing
+//     fills in the attributes of what it names, and for names that it does not
+//     have it answers that they are not there;
+//   - the same question, asked twice at a time, is sent once;
+//   - file data is read ahead: a window for sequential readers, blocks for random
+//     ones, whole small files and whole listings for a program that goes through
+//     a tree.
+//
+// # What keeps it true
+//
+// Changes by others are seen when the life of what we hold is over, at the latest.
+// Our own are seen at once. Everything follows from these rules:
+//
+//   - A change drops what it touches before it is sent, and again when its answer
+//     is here; only then is the new state stored.
+//   - An answer is stored only if nothing touched its path since the question was
+//     asked: every question under way is a watch, and a change makes the watches on
+//     its path stale. A later question is never joined with a stale one.
+//   - Two changes of one path at a time leave nothing stored: which of them the
+//     server executed last is not known.
+//   - A change whose outcome is not known (given up, timed out) may be executed
+//     late. Its paths are barred: for a minute nothing is stored for them.
+//   - Data written through a File is in the sizes we answer at once; the time of
+//     change is ours until Flush tells the server's.
+//   - Opening a file asks the server (close-to-open consistency). The one exception
+//     is a small file that was read ahead as a whole in the last two seconds: it
+//     serves one open, with the attributes of that reading.
+//   - Data read ahead belongs to an open file; a local write drops what it covers
+//     for every File on that path, a truncation drops all of it, and so does the
+//     sight of another size or mtime.
+//
+// With AttrTimeout 0 nothing is remembered. Only the window of a sequential reader
+// is left, which close-to-open consistency covers.
+//
+// # Locks
+//
+// There are two: tree.mu (names and attributes) before store.mu (data). Neither is
+// held during a call of the remote, an emit, or the copying of data.
+//
+// # Left out on purpose
+//
+// Nothing is stored on disk. Two paths that lead to one file by a link on the server
+// (a symbolic link inside the path, a hard link, a bind mount) are two files to the
+// cache: through the other one, a change shows after AttrTimeout. Free space (StatFS) is always asked.
+package cache

@@ -1,0 +1,246 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A File is an open file. Besides pool.File it has Borrow, which gives data read
+// ahead without copying it.
+type File struct {
+	c      *Cache
+	obj    *object
+	remote pool.File
+
+	named bool // the path it was opened by is its own, not a symbolic link's
+
+	// Guarded by opened.mu.
+	single bool      // it has no other name
+	alias  bool      // it may be open under another path as well
+	attr   pool.Attr // as of this file's last answer
+	until  instant   // when attr is over
+}
+
+var _ pool.File = (*File)(nil)
+
+// handle gives the remote's file.
+func (f *File) handle(context.Context) (pool.File, error) { return f.remote, nil }
+
+// ReadAt implements pool.File.
+func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	return f.remote.ReadAt(ctx, p, off)
+}
+
+// WriteAt implements pool.File.
+func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	remote, err := f.handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	f.writing(off, int64(len(p)))
+	n, err := remote.WriteAt(ctx, p, off)
+	f.wrote(off, int64(len(p)), int64(n), err)
+	return n, err
+}
+
+// writing notes that n bytes at off are about to change.
+func (f *File) writing(off, n int64) {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.obj.writes++
+	o.dirty[f.obj] = struct{}{}
+}
+
+// wrote notes that done of n bytes at off were written. When that failed, nobody
+// knows what is there, and the next look asks the remote, which knows what it holds.
+func (f *File) wrote(off, n, done int64, err error) {
+	f.writing(off, n)
+	f.grow(off + done)
+	switch path := f.c.files.place(f); {
+	case path == "":
+		f.c.tree.forgetFollowed()
+	case err != nil || !f.named:
+		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
+	case done > 0:
+		f.c.tree.wrote(path, off+done)
+	}
+}
+
+// grow takes written data into the attributes held by the Files of one path.
+func (f *File) grow(end int64) {
+	now := f.c.cfg.Now().Unix()
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.each(f.obj, f.single, func(g *File) {
+		if g.obj != f.obj {
+			g.until = 0
+			return
+		}
+		g.attr.Size = max(g.attr.Size, end)
+		g.attr.Mtime = max(g.attr.Mtime, now)
+	})
+}
+
+// Flush implements pool.File.
+func (f *File) Flush(ctx context.Context) (pool.Attr, error) {
+	return f.flush(ctx, pool.File.Flush)
+}
+
+// Sync implements pool.File.
+func (f *File) Sync(ctx context.Context) (pool.Attr, error) {
+	return f.flush(ctx, pool.File.Sync)
+}
+
+func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
+	return f.ask(ctx, func(remote pool.File, ctx context.Context) (pool.Attr, error) {
+		o := f.c.files
+		o.mu.Lock()
+		writes := f.obj.writes
+		o.mu.Unlock()
+		attr, err := do(remote, ctx)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if err == nil && f.obj.writes == writes && len(f.obj.files) == 1 {
+			delete(o.dirty, f.obj)
+		}
+		return attr, err
+	})
+}
+
+// Stat implements pool.File.
+func (f *File) Stat(ctx context.Context) (pool.Attr, error) {
+	if attr, known := f.known(); known {
+		f.c.stats.hits.Add(1)
+		return attr, nil
+	}
+	f.c.stats.misses.Add(1)
+	return f.ask(ctx, pool.File.Stat)
+}
+
+// known gives the attributes of f while they are fresh.
+func (f *File) known() (pool.Attr, bool) {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return f.attr, f.until > f.c.tree.clock()
+}
+
+// ask asks the remote for attributes of f, and keeps them unless the file was
+// changed meanwhile.
+func (f *File) ask(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
+	remote, err := f.handle(ctx)
+	if err != nil {
+		return pool.Attr{}, err
+	}
+	w := f.c.tree.watch(f.c.files.place(f))
+	writes := f.writes()
+	attr, err := do(remote, ctx)
+	f.keep(attr, err, writes)
+	f.c.tree.settled(w, f.named, attr, err)
+	return attr, err
+}
+
+func (f *File) writes() uint64 {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return f.obj.writes
+}
+
+// keep stores the attributes of an answer to a question asked when there had been
+// so many writes.
+func (f *File) keep(attr pool.Attr, err error, writes uint64) {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.until = 0
+	if err != nil || f.obj.writes != writes {
+		return
+	}
+	if attr.Nlink == 0 {
+		attr.Nlink = f.attr.Nlink
+	}
+	f.attr, f.until = attr, f.c.tree.clock()+instant(f.c.cfg.AttrTimeout)
+}
+
+// settled ends the watch of a question that an open file was asked. An error tells
+// nothing of the path.
+func (t *tree) settled(w *watch, named bool, attr pool.Attr, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unwatch(w)
+	switch {
+	case w.path == "" || w.stale:
+	case err != nil || !named:
+		t.drop(w.path)
+	default:
+		t.put(w.path, present, attr)
+	}
+}
+
+// SetAttr implements pool.File.
+func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err error) {
+	if attr, known := f.known(); known && f.changesNothing(attr, ch) {
+		f.c.stats.hits.Add(1)
+		return attr, nil
+	}
+	remote, err := f.handle(ctx)
+	if err != nil {
+		return pool.Attr{}, err
+	}
+	path := f.c.files.place(f)
+	var paths []string
+	if path != "" {
+		paths = []string{path}
+	}
+	before := f.changed()
+	err = f.c.change(inPlace, paths, func() (err error) {
+		attr, err = remote.SetAttr(ctx, ch)
+		return err
+	}, func() {
+		if path != "" && f.named {
+			f.c.tree.put(path, present, attr)
+		}
+	})
+	f.changed()
+	f.keep(attr, err, before+1)
+	return attr, err
+}
+
+// changed notes that a change of f is about to be made, or was, and gives the count.
+func (f *File) changed() uint64 {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.obj.writes++
+	o.each(f.obj, f.single, func(g *File) { g.until = 0 })
+	return f.obj.writes
+}
+
+// changesNothing is the function of that name for an open file: while data is
+// under way, times are to be set after it.
+func (f *File) changesNothing(a pool.Attr, ch pool.Change) bool {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, dirty := o.dirty[f.obj]
+	return !dirty && changesNothing(a, ch)
+}
+
+// Close implements pool.File.
+func (f *File) Close(ctx context.Context) error {
+	path := f.c.files.place(f)
+	o := f.c.files
+	o.mu.Lock()
+	_, dirty := o.dirty[f.obj]
+	o.mu.Unlock()
+	err := f.remote.Close(ctx)
+	o.remove(f)
+	if dirty && path != "" { // written to since the last Flush: Close does not tell the new times
+		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
+	}
+	return err
+}

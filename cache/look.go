@@ -1,0 +1,192 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A look is an Lstat under way. It runs by itself: who asks the same joins it, and
+// when they have all given up it still fills the cache.
+type look struct {
+	watch
+	background bool
+	done       chan struct{} // closed when attr and err are there
+	attr       pool.Attr
+	err        error
+}
+
+// Lstat implements pool.Remote.
+func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
+	if c.off() {
+		return c.remote.Lstat(ctx, path)
+	}
+	attr, errno, known := c.tree.find(path)
+	if known {
+		c.stats.hits.Add(1)
+		return attr, failed("lstat", path, errno)
+	}
+	c.stats.misses.Add(1)
+	l, first := c.tree.look(path, pool.IsBackground(ctx))
+	if first && !c.spawn(func() { c.run(ctx, l) }) {
+		c.finish(l, pool.Attr{}, errClosed("lstat", path))
+	}
+	select {
+	case <-l.done:
+		return l.attr, l.err
+	case <-ctx.Done():
+		return pool.Attr{}, pool.PathError("lstat", path, ctx.Err())
+	}
+}
+
+// look gives the look to wait for, and whether the caller has to run it. One that
+// nobody waits for stays behind other requests, so nobody who waits joins it.
+func (t *tree) look(path string, background bool) (l *look, first bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.looks[path]; l != nil && (background || !l.background) {
+		return l, false
+	}
+	l = &look{background: background, done: make(chan struct{})}
+	t.watchLocked(&l.watch, path)
+	t.looks[path] = l
+	return l, true
+}
+
+func (c *Cache) run(ctx context.Context, l *look) {
+	ctx, cancel := c.detach(ctx)
+	defer cancel()
+	attr, err := c.remote.Lstat(ctx, l.path)
+	c.finish(l, attr, err)
+}
+
+func (c *Cache) finish(l *look, attr pool.Attr, err error) {
+	c.tree.answered(&l.watch, attr, err)
+	c.tree.mu.Lock()
+	if c.tree.looks[l.path] == l {
+		delete(c.tree.looks, l.path)
+	}
+	c.tree.mu.Unlock()
+	l.attr, l.err = attr, err
+	close(l.done)
+	c.sweepLater()
+}
+
+// failed is the error for an errno, or nil for none.
+func failed(op, path string, errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return pool.PathError(op, path, errno)
+}
+
+// followed is the answer of a Stat: attributes, or ENOENT.
+type followed struct {
+	attr  pool.Attr
+	errno syscall.Errno
+	until instant
+}
+
+// Stat implements pool.Remote. What a link leads to may be changed under another
+// path, so any change of ours drops all that is held of links.
+func (c *Cache) Stat(ctx context.Context, path string) (pool.Attr, error) {
+	if c.off() {
+		return c.remote.Stat(ctx, path)
+	}
+	f, epoch, known := c.tree.findFollowed(path)
+	if known {
+		c.stats.hits.Add(1)
+		return f.attr, failed("stat", path, f.errno)
+	}
+	c.stats.misses.Add(1)
+	attr, err := c.remote.Stat(ctx, path)
+	c.tree.putFollowed(path, epoch, attr, err)
+	return attr, err
+}
+
+func (t *tree) findFollowed(path string) (f followed, epoch uint64, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	attr, errno, ok := t.findLocked(path)
+	if ok && !attr.IsSymlink() {
+		return followed{attr: attr, errno: errno}, t.epoch, true
+	}
+	f, ok = t.followed[path]
+	return f, t.epoch, ok && f.until > t.clock()
+}
+
+func (t *tree) putFollowed(path string, epoch uint64, a pool.Attr, err error) {
+	f := followed{attr: a}
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		f.errno = syscall.ENOENT
+	case err != nil:
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.epoch != epoch || len(t.changes) > 0 || t.barred(path) {
+		return
+	}
+	if len(t.followed) >= t.max {
+		clear(t.followed)
+	}
+	f.until = t.clock() + instant(t.lifetime)
+	t.followed[path] = f
+	t.latest = max(t.latest, f.until)
+}
+
+// forgetFollowed drops what is held of where links lead.
+func (t *tree) forgetFollowed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.epoch++
+	clear(t.followed)
+}
+
+// A target is what a symbolic link says.
+type target struct {
+	to    string
+	until instant
+}
+
+// ReadLink implements pool.Remote.
+func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
+	if c.off() {
+		return c.remote.ReadLink(ctx, path)
+	}
+	if to, known := c.tree.findTarget(path); known {
+		c.stats.hits.Add(1)
+		return to, nil
+	}
+	c.stats.misses.Add(1)
+	w := c.tree.watch(path)
+	to, err := c.remote.ReadLink(ctx, path)
+	c.tree.putTarget(w, to, err)
+	c.sweepLater()
+	return to, err
+}
+
+func (t *tree) findTarget(path string) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l, ok := t.targets[path]
+	return l.to, ok && l.until > t.clock() && !t.barred(path)
+}
+
+func (t *tree) putTarget(w *watch, to string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unwatch(w)
+	if err != nil || w.stale || t.barred(w.path) {
+		return
+	}
+	if len(t.targets) >= t.max {
+		clear(t.targets)
+	}
+	until := t.clock() + instant(t.lifetime)
+	t.targets[w.path] = target{to: to, until: until}
+	t.latest = max(t.latest, until)
+}

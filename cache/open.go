@@ -1,0 +1,125 @@
+package cache
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// Open implements pool.Remote. The File it gives is a *File.
+func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+	f := &File{c: c}
+	f.named, f.single = c.tree.ownName(path, flag)
+	if flag&(pool.FlagCreate|pool.FlagTruncate) != 0 {
+		return c.openChanging(ctx, f, path, flag, perm)
+	}
+	w := c.tree.watch(path)
+	remote, attr, err := c.remote.Open(ctx, path, flag, perm)
+	if err == nil {
+		c.attach(f, remote, path, attr)
+	}
+	c.tree.opened(w, f, attr, err)
+	c.sweepLater()
+	if err != nil {
+		return nil, attr, err
+	}
+	return f, attr, nil
+}
+
+// openChanging opens what may come to be by that, or be cut.
+func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+	reach := inPlace
+	if _, errno, known := c.tree.find(path); flag&pool.FlagCreate != 0 && (!known || errno != 0) {
+		reach = names
+	}
+	var attr pool.Attr
+	err := c.change(reach, []string{path}, func() error {
+		remote, a, err := c.remote.Open(ctx, path, flag, perm)
+		if err != nil {
+			return err
+		}
+		if f.single && a.Nlink == 0 {
+			a.Nlink = 1
+		}
+		attr = a
+		c.attach(f, remote, path, attr)
+		if flag&pool.FlagTruncate != 0 {
+			c.cut(path)
+		}
+		return nil
+	}, func() {
+		if f.named {
+			c.tree.put(path, present, attr)
+		}
+	})
+	if err != nil {
+		return nil, attr, err
+	}
+	return f, attr, nil
+}
+
+// attach makes f the open file that the remote gave.
+func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
+	f.remote = remote
+	f.attr, f.until = attr, c.tree.clock()+instant(c.cfg.AttrTimeout)
+	f.alias = !f.named || attr.Nlink > 1
+	f.single = f.single || attr.Nlink == 1
+	c.files.add(f, path)
+}
+
+// opened ends the watch of an Open, which tells of the file that path leads to:
+// that is not the path's own record when path is a symbolic link.
+func (t *tree) opened(w *watch, f *File, attr pool.Attr, err error) {
+	if err == nil && !f.named {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.unwatch(w)
+		return
+	}
+	t.answered(w, attr, err)
+}
+
+// ownName reports whether path, when it can be opened, is the file's own name, and
+// whether it has no other: it was looked at before, or is made by that. It does not
+// matter here how old that knowledge is.
+func (t *tree) ownName(path string, flag pool.OpenFlag) (named, single bool) {
+	if flag&pool.FlagExclusive != 0 {
+		return true, true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	dir, name := split(path)
+	f, ok := t.folders.Peek(dir)
+	if !ok {
+		return false, false
+	}
+	switch r, held := f.names[name]; {
+	case held && r.state == present:
+		return r.attr.IsRegular(), r.attr.IsRegular() && r.attr.Nlink == 1
+	case held && r.state == absent, !held && f.listed > t.clock():
+		return flag&pool.FlagCreate != 0, false
+	}
+	return false, false
+}
+
+// Copy implements pool.Remote.
+func (c *Cache) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool.File, srcOff int64, n int64) (int64, error) {
+	d, ok := dst.(*File)
+	s, ok2 := src.(*File)
+	if !ok || !ok2 {
+		return 0, pool.PathError("copy", ".", syscall.EINVAL) // not open files of this Remote
+	}
+	from, err := s.handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	to, err := d.handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	d.writing(dstOff, n)
+	done, err := c.remote.Copy(ctx, to, dstOff, from, srcOff, n)
+	d.wrote(dstOff, n, done, err)
+	return done, err
+}

@@ -1,0 +1,173 @@
+package cache
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// opened knows the open files by path, so that a change through one is seen by the
+// others, and so that a file keeps its path when it is renamed.
+type opened struct {
+	mu    sync.Mutex
+	paths map[string]*object
+	// aliases are the open files that may be open under another path as well.
+	aliases map[*File]struct{}
+	// dirty are the objects with data that was written and not flushed.
+	dirty map[*object]struct{}
+}
+
+// An object is what the Files open under one path have in common.
+type object struct {
+	path   string // guarded by opened.mu, like all here
+	gone   bool   // the path leads to it no longer
+	files  map[*File]struct{}
+	writes uint64 // changes by us, begun or done
+}
+
+func newOpened() *opened {
+	return &opened{
+		paths:   make(map[string]*object),
+		aliases: make(map[*File]struct{}),
+		dirty:   make(map[*object]struct{}),
+	}
+}
+
+// add registers a File under path.
+func (o *opened) add(f *File, path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	obj := o.paths[path]
+	if obj == nil {
+		obj = &object{path: path, files: make(map[*File]struct{})}
+		o.paths[path] = obj
+	}
+	f.obj = obj
+	obj.files[f] = struct{}{}
+	if f.alias {
+		o.aliases[f] = struct{}{}
+	}
+}
+
+// remove ends what add began.
+func (o *opened) remove(f *File) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	obj := f.obj
+	delete(obj.files, f)
+	delete(o.aliases, f)
+	if len(obj.files) > 0 {
+		return
+	}
+	delete(o.dirty, obj)
+	if !obj.gone {
+		delete(o.paths, obj.path)
+		obj.gone = true
+	}
+}
+
+// place is the path that leads to f, or "" when none does any more.
+func (o *opened) place(f *File) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f.obj.gone {
+		return ""
+	}
+	return f.obj.path
+}
+
+// each calls do for every File that a write through f, or a change of path, may
+// concern. Under mu.
+func (o *opened) each(obj *object, single bool, do func(*File)) {
+	if obj != nil {
+		for f := range obj.files {
+			do(f)
+		}
+	}
+	if single {
+		return
+	}
+	for f := range o.aliases {
+		if f.obj != obj {
+			do(f)
+		}
+	}
+}
+
+// removed notes that nothing is at path any more: what is open goes on without one.
+func (o *opened) removed(path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.detach(path)
+}
+
+func (o *opened) detach(path string) {
+	if obj := o.paths[path]; obj != nil {
+		obj.gone = true
+		delete(o.paths, path)
+	}
+}
+
+// linked notes that the file at path has another name now.
+func (o *opened) linked(path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if obj := o.paths[path]; obj != nil {
+		for f := range obj.files {
+			f.single, f.alias, f.until = false, true, 0
+			o.aliases[f] = struct{}{}
+		}
+	}
+}
+
+// renamed lets the files at and below from go on at to.
+func (o *opened) renamed(from, to string) {
+	if from == to {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.detach(to)
+	var moved []*object
+	for p, obj := range o.paths {
+		if inside(p, from) {
+			delete(o.paths, p)
+			obj.path = to + strings.TrimPrefix(p, from)
+			moved = append(moved, obj)
+		}
+	}
+	for _, obj := range moved {
+		o.paths[obj.path] = obj
+	}
+}
+
+// isDirty reports whether data written to path is not flushed yet.
+func (o *opened) isDirty(path string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, dirty := o.dirty[o.paths[path]]
+	return dirty
+}
+
+// correct puts the sizes and times that we know into a listing of the folder dir,
+// which does not count data not flushed yet, and calls doubt for each name of which
+// they are not known.
+func (o *opened) correct(dir string, entries []pool.Entry, now instant, doubt func(name string)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for obj := range o.dirty {
+		in, name := split(obj.path)
+		if in != dir || obj.gone {
+			continue
+		}
+		doubt(name)
+		i := slices.IndexFunc(entries, func(e pool.Entry) bool { return e.Name == name })
+		for f := range obj.files {
+			if i >= 0 && f.named && f.until > now {
+				entries[i].Attr.Size, entries[i].Attr.Mtime = f.attr.Size, f.attr.Mtime
+			}
+		}
+	}
+}

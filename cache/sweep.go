@@ -1,0 +1,53 @@
+package cache
+
+import "time"
+
+// sweepLater sees to it that what is over is dropped, so that the memory of a tree
+// walked falls back: a goroutine runs while anything is held.
+func (c *Cache) sweepLater() {
+	if c.off() || !c.sweeping.CompareAndSwap(false, true) {
+		return
+	}
+	if !c.spawn(c.sweep) {
+		c.sweeping.Store(false)
+	}
+}
+
+func (c *Cache) sweep() {
+	pause := c.cfg.AttrTimeout
+	for pause > 0 {
+		select {
+		case <-c.life.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = c.tree.sweep()
+	}
+	c.sweeping.Store(false)
+	if c.tree.size() > 0 {
+		c.sweepLater() // it came after the look, and before the store
+	}
+}
+
+// sweep drops the folders in which nothing is fresh, and reports how long it is
+// until there will be something to drop again, or 0.
+func (t *tree) sweep() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock()
+	if t.latest <= now {
+		t.reset() // maps keep their size when they are emptied
+		return 0
+	}
+	for _, dir := range t.folders.Keys() {
+		if f, _ := t.folders.Peek(dir); f.last <= now {
+			t.folders.Remove(dir)
+		}
+	}
+	for p, l := range t.targets {
+		if l.until <= now {
+			delete(t.targets, p)
+		}
+	}
+	return t.lifetime
+}

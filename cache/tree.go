@@ -1,0 +1,270 @@
+package cache
+
+import (
+	"math"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A tree holds what is known of names, by folder: a listing arrives as a folder,
+// is answered as one, and what is below a renamed folder is found by its path.
+type tree struct {
+	lifetime time.Duration
+	max      int
+	now      func() time.Time
+	start    time.Time // instants are nanoseconds since, on the monotonic clock
+
+	mu      sync.Mutex
+	folders *simplelru.LRU[string, *folder] // by path; guarded by mu, like all below
+	count   int                             // records and folders held
+	latest  instant                         // when the last of them is over
+
+	asks    map[string]*watch // questions under way, by path
+	looks   map[string]*look  // those of them that can be joined
+	lists   map[string]*list  // listings under way
+	changes []*change         // changes under way
+	bars    map[string]instant
+
+	targets  map[string]target   // of symbolic links
+	followed map[string]followed // what links lead to
+	epoch    uint64              // counts changes of any kind
+}
+
+// An instant counts nanoseconds since the tree was made.
+type instant int64
+
+// A folder is what is known of the names in it.
+type folder struct {
+	names  map[string]record
+	order  []string // names as listed, and those made since
+	listed instant  // until then, a name that is not in names is not there
+	last   instant  // when the last record is over
+	ahead  bool     // the listing was read ahead, and not used yet
+}
+
+// A record is what is known of a name.
+type record struct {
+	attr  pool.Attr
+	until instant
+	pos   int32 // index in the folder's order, or -1
+	state state
+}
+
+type state uint8
+
+const (
+	unknown state = iota // the server has to be asked, whatever the listing says
+	present
+	absent
+)
+
+func newTree(lifetime time.Duration, limit int, now func() time.Time) *tree {
+	t := &tree{lifetime: lifetime, max: limit, now: now, start: now()}
+	t.asks = make(map[string]*watch)
+	t.looks = make(map[string]*look)
+	t.lists = make(map[string]*list)
+	t.bars = make(map[string]instant)
+	t.reset()
+	return t
+}
+
+// reset drops everything that is remembered. Under mu, or before use.
+func (t *tree) reset() {
+	t.folders, _ = simplelru.NewLRU(math.MaxInt32, func(_ string, f *folder) {
+		t.count -= len(f.names) + 1
+	})
+	t.count, t.latest = 0, 0
+	t.targets = make(map[string]target)
+	t.followed = make(map[string]followed)
+}
+
+func (t *tree) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reset()
+}
+
+func (t *tree) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count
+}
+
+func (t *tree) off() bool { return t.lifetime <= 0 }
+
+func (t *tree) clock() instant { return instant(t.now().Sub(t.start)) }
+
+// find tells what is known of path: its attributes, or ENOENT or ENOTDIR, or
+// false.
+func (t *tree) find(path string) (pool.Attr, syscall.Errno, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.findLocked(path)
+}
+
+func (t *tree) findLocked(path string) (pool.Attr, syscall.Errno, bool) {
+	if t.off() || t.barred(path) {
+		return pool.Attr{}, 0, false
+	}
+	now := t.clock()
+	switch r, known := t.record(path, now); {
+	case known && r.state == present:
+		return r.attr, 0, true
+	case known && r.state == absent:
+		return pool.Attr{}, syscall.ENOENT, true
+	}
+	return t.findAbove(path, now)
+}
+
+// record gives a fresh record of path: one that is held, or the absence that a
+// complete listing implies.
+func (t *tree) record(path string, now instant) (record, bool) {
+	dir, name := split(path)
+	f, ok := t.folders.Get(dir)
+	if !ok {
+		return record{}, false
+	}
+	r, ok := f.names[name]
+	if ok {
+		return r, r.state != unknown && r.until > now
+	}
+	return record{state: absent}, f.listed > now && path != "."
+}
+
+// findAbove looks whether a folder above path is known not to be one: nothing is
+// below it then.
+func (t *tree) findAbove(path string, now instant) (pool.Attr, syscall.Errno, bool) {
+	for dir, _ := split(path); dir != "."; dir, _ = split(dir) {
+		r, known := t.record(dir, now)
+		switch {
+		case !known:
+			continue
+		case r.state == absent:
+			return pool.Attr{}, syscall.ENOENT, true
+		case r.attr.IsRegular():
+			return pool.Attr{}, syscall.ENOTDIR, true
+		}
+		break // a folder, or a link that may lead to one
+	}
+	return pool.Attr{}, 0, false
+}
+
+// put stores what is known of path now.
+func (t *tree) put(path string, s state, a pool.Attr) {
+	if t.off() || t.barred(path) {
+		return
+	}
+	dir, name := split(path)
+	now := t.clock()
+	f := t.folderOf(dir)
+	r, held := f.names[name]
+	if !held {
+		r.pos = -1
+		t.count++
+	}
+	if a.Nlink == 0 && r.state == present && r.until > now && r.attr.Type() == a.Type() {
+		a.Nlink = r.attr.Nlink // only listings tell it
+	}
+	r.attr, r.state, r.until = a, s, now+instant(t.lifetime)
+	if s == present && r.pos < 0 && f.listed > now && path != "." {
+		r.pos = int32(len(f.order))
+		f.order = append(f.order, name)
+	}
+	f.names[name] = r
+	t.keep(f, r.until)
+}
+
+// update changes the attributes held for path, if there are any that are fresh.
+func (t *tree) update(path string, edit func(*pool.Attr)) {
+	dir, name := split(path)
+	f, ok := t.folders.Peek(dir)
+	if !ok {
+		return
+	}
+	r, ok := f.names[name]
+	if !ok || r.state != present {
+		return
+	}
+	edit(&r.attr)
+	f.names[name] = r
+}
+
+// drop forgets the attributes held for path. The record stays where a listing
+// would otherwise say that the name is not there.
+func (t *tree) drop(path string) {
+	delete(t.targets, path)
+	dir, name := split(path)
+	f, ok := t.folders.Peek(dir)
+	if !ok {
+		return
+	}
+	r, held := f.names[name]
+	if !held {
+		if f.listed <= t.clock() {
+			return
+		}
+		r.pos = -1
+		t.count++
+	}
+	r.state, r.attr = unknown, pool.Attr{}
+	f.names[name] = r
+}
+
+// dropBelow forgets every folder at and below path.
+func (t *tree) dropBelow(path string) {
+	for _, dir := range t.folders.Keys() {
+		if inside(dir, path) {
+			t.folders.Remove(dir)
+		}
+	}
+	for p := range t.targets {
+		if inside(p, path) {
+			delete(t.targets, p)
+		}
+	}
+}
+
+// folderOf gives the folder at dir, made if need be.
+func (t *tree) folderOf(dir string) *folder {
+	f, ok := t.folders.Get(dir)
+	if !ok {
+		f = &folder{names: make(map[string]record)}
+		t.folders.Add(dir, f)
+		t.count++
+	}
+	return f
+}
+
+// keep notes the life of what was put into f, and makes room.
+func (t *tree) keep(f *folder, until instant) {
+	f.last = max(f.last, until)
+	t.latest = max(t.latest, until)
+	for t.count > t.max && t.folders.Len() > 1 {
+		t.folders.RemoveOldest()
+	}
+	if t.count > t.max {
+		t.reset()
+	}
+}
+
+// split is pool.Split without the cleaning.
+func split(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return ".", path
+	}
+	return path[:i], path[i+1:]
+}
+
+// inside reports whether path is root or below it.
+func inside(path, root string) bool {
+	if root == "." {
+		return true
+	}
+	return strings.HasPrefix(path, root) && (len(path) == len(root) || path[len(root)] == '/')
+}
