@@ -186,7 +186,7 @@ func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag Open
 		return first(err,
 			func() error { return y.name(path) },
 			func() error {
-				if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() && flag&(FlagWrite|FlagTruncate) != 0 {
+				if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
 					return syscall.EISDIR
 				}
 				return nil

@@ -16,7 +16,7 @@ const probeTime = 5 * time.Second
 type health struct {
 	owedSince time.Time // since when an answer is outstanding; zero when none is
 	pinged    time.Time // when the last ping left
-	pinging   chan error
+	pinging   chan struct{}
 }
 
 // watch looks after the connections: a dead one is abandoned, an idle one
@@ -91,9 +91,12 @@ func (p *Pool) isDead(c *conn, h *health, now time.Time) bool {
 	}
 	if h.pinging == nil && now.Sub(lastByte) > quiet && now.Sub(h.pinged) > quiet {
 		h.pinged = now
-		h.pinging = make(chan error, 1)
+		h.pinging = make(chan struct{})
 		result := h.pinging
-		p.tasks.Go(func() { result <- c.conn.Ping(p.life) })
+		p.tasks.Go(func() {
+			defer close(result)
+			_ = c.conn.Ping(p.life) // what counts is that a byte came
+		})
 	}
 	return !h.owedSince.IsZero() && now.Sub(h.owedSince) > p.cfg.Timeout && now.Sub(lastByte) > p.cfg.Timeout
 }
