@@ -3,6 +3,7 @@ package sftp3
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 )
 
 // A Call is a request under way, of any kind but READ and WRITE. Exactly one of
@@ -19,9 +20,10 @@ type Call struct {
 	result any           // what want.parse gave
 	err    error
 
-	done   bool   // guarded by Client.mu, with what follows
-	forgot bool   // nobody waits any more
-	onDone func() // not yet called
+	taken  atomic.Bool // somebody waits, has waited, or forgot
+	done   bool        // guarded by Client.mu, with what follows
+	forgot bool        // nobody waits any more
+	onDone func()      // not yet called
 }
 
 // want is the answer that a call expects.
@@ -111,9 +113,10 @@ func (k *Call) OnDone(f func()) {
 	f()
 }
 
-// Forget says that nobody waits for the answer. A handle in it is closed.
+// Forget says that nobody waits for the answer. A handle in it is closed. After a
+// Wait method it does nothing, so it may be deferred.
 func (k *Call) Forget() {
-	if !k.abandon() {
+	if !k.taken.Swap(true) && !k.abandon() {
 		k.closeHandle()
 	}
 }
@@ -127,6 +130,7 @@ func (k *Call) abandon() bool {
 }
 
 func (k *Call) wait(ctx context.Context) error {
+	k.taken.Store(true)
 	select {
 	case <-k.ready:
 		return k.err

@@ -9,7 +9,12 @@ import (
 	"io/fs"
 	"maps"
 	"sync"
+	"time"
 )
+
+// drainTime is how long answers are taken from a channel that cannot be written
+// to any more.
+const drainTime = time.Second
 
 // Client is one session. All its methods may be called from several goroutines
 // at the same time.
@@ -61,7 +66,11 @@ func New(ctx context.Context, ch io.ReadWriteCloser) (*Client, error) {
 	c := newClient(ch)
 	c.leaving = 3
 	c.routines.Go(func() { c.endWith(c.readAll()) })
-	c.routines.Go(func() { c.endWith(c.writeAll()) })
+	c.routines.Go(func() {
+		err := c.writeAll()
+		c.awaitReader()
+		c.endWith(err)
+	})
 	if err := c.greet(ctx); err != nil {
 		c.Abort(err)
 		return nil, err
@@ -159,6 +168,17 @@ func (c *Client) Close() error {
 func (c *Client) endWith(err error) {
 	c.end(err)
 	c.leave()
+}
+
+// awaitReader lets the reader end the session when the writer could not go on:
+// what the server sent before it closed the channel are answers, or the reason.
+func (c *Client) awaitReader() {
+	patience := time.NewTimer(drainTime)
+	defer patience.Stop()
+	select {
+	case <-c.ending:
+	case <-patience.C:
+	}
 }
 
 // end ends the session once, and completes what is outstanding.

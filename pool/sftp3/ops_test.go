@@ -297,7 +297,9 @@ func TestOpenSSHExtensions(t *testing.T) {
 	want := makeFile(t, dir+"/f", 100_000)
 	src, dst := mustOpen(t, c, dir+"/f", OpenRead), mustOpen(t, c, dir+"/g", OpenRead|OpenWrite|OpenCreate)
 	ok(t, c.StartCopyData(src, 1000, 5000, dst, 10).WaitStatus(ctx))
-	ok(t, c.StartCopyData(src, 99_000, 0, dst, 5010).WaitStatus(ctx))
+	if err := c.StartCopyData(src, 99_000, 5000, dst, 5010).WaitStatus(ctx); err != nil {
+		wantCode(t, err, StatusEOF) // as some versions answer when src is shorter
+	}
 	ok(t, c.StartFsync(dst).WaitStatus(ctx))
 	got, err := os.ReadFile(dir + "/g")
 	ok(t, err)

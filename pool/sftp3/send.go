@@ -8,8 +8,9 @@ const (
 	joined = 32 << 10
 
 	// small is the payload of a WRITE up to which copying it costs less than a
-	// write on the channel of its own.
-	small = 4 << 10
+	// write on the channel of its own, which on SSH is a packet to encrypt and a
+	// system call.
+	small = 16 << 10
 )
 
 // writeAll is the writer: it sends what is queued until the session ends, or
