@@ -1,0 +1,133 @@
+package keys
+
+import (
+	"crypto"
+	"crypto/dsa" //nolint:staticcheck // see key.go
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"math/big"
+)
+
+// The numbers of a key come from a file that may be hostile. Sizes are bounded
+// before any arithmetic, at what OpenSSH takes.
+const (
+	maxRSABits = 16384
+	minRSABits = 1024
+	maxDSABits = 4096
+)
+
+func positive(numbers ...*big.Int) bool {
+	for _, n := range numbers {
+		if n == nil || n.Sign() <= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func rsaKey(n, e, d, p, q *big.Int) (crypto.PrivateKey, error) {
+	if !positive(n, e, d, p, q) {
+		return nil, damaged("a number of the RSA key is not positive")
+	}
+	if n.BitLen() > maxRSABits || p.BitLen() > maxRSABits/2+64 || q.BitLen() > maxRSABits/2+64 || d.BitLen() > maxRSABits {
+		return nil, unsupported("RSA key larger than %d bits", maxRSABits)
+	}
+	if n.BitLen() < minRSABits {
+		return nil, unsupported("RSA key of %d bits: at least %d are needed", n.BitLen(), minRSABits)
+	}
+	if e.BitLen() > 31 || e.Bit(0) == 0 || e.Cmp(big.NewInt(3)) < 0 {
+		return nil, unsupported("RSA exponent")
+	}
+	key := &rsa.PrivateKey{
+		PublicKey: rsa.PublicKey{N: n, E: int(e.Int64())},
+		D:         d, Primes: []*big.Int{p, q},
+	}
+	if err := key.Validate(); err != nil {
+		return nil, damaged("%v", err)
+	}
+	key.Precompute()
+	return key, nil
+}
+
+// curveOf gives the curve by its name in SSH (RFC 5656).
+func curveOf(name string) elliptic.Curve {
+	switch name {
+	case "nistp256":
+		return elliptic.P256()
+	case "nistp384":
+		return elliptic.P384()
+	case "nistp521":
+		return elliptic.P521()
+	}
+	return nil
+}
+
+func curveName(c elliptic.Curve) string {
+	switch c {
+	case elliptic.P256():
+		return "nistp256"
+	case elliptic.P384():
+		return "nistp384"
+	case elliptic.P521():
+		return "nistp521"
+	}
+	return ""
+}
+
+// ecKey makes an ECDSA key. The public point is optional: a file that has one
+// must have the right one.
+func ecKey(curve elliptic.Curve, d *big.Int, public []byte) (crypto.PrivateKey, error) {
+	if curve == nil {
+		return nil, unsupported("elliptic curve")
+	}
+	size := (curve.Params().BitSize + 7) / 8
+	if !positive(d) || d.BitLen() > size*8 {
+		return nil, damaged("the number of the ECDSA key is out of range")
+	}
+	key, err := ecdsa.ParseRawPrivateKey(curve, d.FillBytes(make([]byte, size)))
+	if err != nil {
+		return nil, damaged("%v", err)
+	}
+	if public != nil {
+		point, err := ecdsa.ParseUncompressedPublicKey(curve, public)
+		if err != nil {
+			return nil, damaged("%v", err)
+		}
+		if !key.PublicKey.Equal(point) {
+			return nil, damaged("its public and private parts do not belong together")
+		}
+	}
+	return key, nil
+}
+
+func ed25519Key(seed, public []byte) (crypto.PrivateKey, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, damaged("an Ed25519 key has %d bytes", len(seed))
+	}
+	key := ed25519.NewKeyFromSeed(seed)
+	if public != nil && !key.Public().(ed25519.PublicKey).Equal(ed25519.PublicKey(public)) {
+		return nil, damaged("its public and private parts do not belong together")
+	}
+	return key, nil
+}
+
+func dsaKey(p, q, g, y, x *big.Int) (crypto.PrivateKey, error) {
+	if !positive(p, q, g, y, x) {
+		return nil, damaged("a number of the DSA key is not positive")
+	}
+	if p.BitLen() > maxDSABits || q.BitLen() != 160 {
+		return nil, unsupported("DSA key of other than 160 bits in q")
+	}
+	if g.Cmp(p) >= 0 || y.Cmp(p) >= 0 || x.Cmp(q) >= 0 || p.Bit(0) == 0 {
+		return nil, damaged("a number of the DSA key is out of range")
+	}
+	if new(big.Int).Exp(g, x, p).Cmp(y) != 0 {
+		return nil, damaged("its public and private parts do not belong together")
+	}
+	return &dsa.PrivateKey{
+		PublicKey: dsa.PublicKey{Parameters: dsa.Parameters{P: p, Q: q, G: g}, Y: y},
+		X:         x,
+	}, nil
+}

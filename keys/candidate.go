@@ -1,0 +1,146 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A candidate is one public key to offer. Its private half may still be behind
+// a passphrase, which is asked for only when the server has said that it takes
+// the key.
+type candidate struct {
+	public ssh.PublicKey // nil when only the passphrase can tell
+	source string
+	open   func(ctx context.Context) (ssh.Signer, error)
+}
+
+func (k candidate) String() string {
+	if k.public == nil {
+		return k.source
+	}
+	kind := ""
+	if _, ok := k.public.(*ssh.Certificate); ok {
+		kind = "certificate "
+	}
+	return kind + ssh.FingerprintSHA256(plainKey(k.public)) + " (" + k.source + ")"
+}
+
+// candidates puts everything there is into the order of offering: ssh's, but
+// for one thing. Identities the user named come before keys of the agent nobody
+// named, so that a full agent does not use up the attempts.
+func (c *Client) candidates(ctx context.Context) []candidate {
+	agentKeys := c.agentKeys(ctx)
+	var certs, held, named, defaults, others []candidate
+	for _, id := range c.identities {
+		k := id.candidate(agentKeys)
+		if k == nil {
+			continue
+		}
+		for _, cert := range id.certs {
+			certs = append(certs, certCandidate(cert, *k))
+		}
+		switch {
+		case id.public != nil && findAgentKey(agentKeys, id.public) != nil:
+			held = append(held, *k)
+		case id.byUser:
+			named = append(named, *k)
+		default:
+			defaults = append(defaults, *k)
+		}
+	}
+	for _, k := range agentKeys {
+		if !c.cfg.IdentitiesOnly || c.isIdentity(k.public) {
+			others = append(others, k.candidate())
+		}
+	}
+	return c.lastFirst(uniqueKeys(slices.Concat(certs, held, named, others, defaults)))
+}
+
+// isIdentity is for certificates in the agent: they belong to the identity
+// whose key they certify.
+func (c *Client) isIdentity(key ssh.PublicKey) bool {
+	return slices.ContainsFunc(c.identities, func(id *identity) bool {
+		return id.public != nil && sameKey(id.public, plainKey(key))
+	})
+}
+
+func (id *identity) candidate(agentKeys []*agentKey) *candidate {
+	if id.public != nil {
+		if k := findAgentKey(agentKeys, id.public); k != nil {
+			found := k.candidate()
+			return &found
+		}
+	}
+	if id.data == nil {
+		return nil // a public key whose private half nobody holds
+	}
+	return &candidate{id.public, id.source, id.lazySigner}
+}
+
+// lazySigner puts off the passphrase until the first signature, when the public
+// key is known without it.
+func (id *identity) lazySigner(ctx context.Context) (ssh.Signer, error) {
+	if id.public == nil || !id.info.Encrypted {
+		return id.open(ctx)
+	}
+	return &lockedSigner{ctx, id}, nil
+}
+
+func (k *agentKey) candidate() candidate {
+	return candidate{k.public, "agent: " + printable(k.comment), func(context.Context) (ssh.Signer, error) { return k, nil }}
+}
+
+func certCandidate(cert *ssh.Certificate, key candidate) candidate {
+	return candidate{cert, key.source, func(ctx context.Context) (ssh.Signer, error) {
+		signer, err := key.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return ssh.NewCertSigner(cert, signer)
+	}}
+}
+
+func findAgentKey(keys []*agentKey, public ssh.PublicKey) *agentKey {
+	for _, k := range keys {
+		if sameKey(k.public, public) {
+			return k
+		}
+	}
+	return nil
+}
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
+func uniqueKeys(list []candidate) []candidate {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(k candidate) bool {
+		if k.public == nil {
+			return false
+		}
+		blob := string(k.public.Marshal())
+		known := seen[blob]
+		seen[blob] = true
+		return known
+	})
+}
+
+// lastFirst moves the key that logged in before to the front: making a
+// connection again then costs one attempt, not a walk through all keys.
+func (c *Client) lastFirst(list []candidate) []candidate {
+	last, ok := c.lastSigned.Load().(string)
+	if !ok {
+		return list
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int { return rankLast(a, last) - rankLast(b, last) })
+	return list
+}
+
+func rankLast(k candidate, last string) int {
+	if k.public != nil && ssh.FingerprintSHA256(k.public) == last {
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,216 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// An identity is a private key file named by the user, or one of ssh's default
+// names that is there. The file of a key whose private half is in the agent may
+// be the public one.
+type identity struct {
+	source   string        // the path, for messages and the vault
+	data     []byte        // the private key file; nil when the file is a public key
+	info     Info          // what the file tells without its passphrase
+	public   ssh.PublicKey // nil when only the passphrase can tell
+	certs    []*ssh.Certificate
+	byUser   bool // named, not a default
+	client   *Client
+	sha1Also bool
+}
+
+// defaultIdentities are ssh's, in its order.
+var defaultIdentities = []string{"id_rsa", "id_ecdsa", "id_ed25519", "id_dsa"}
+
+// maxKeyFile bounds what is read as a key: a 16384-bit RSA key is 13 KiB.
+const maxKeyFile = 1 << 20
+
+// readIdentities reads the files. One the user named in this call must be
+// usable; one that ssh_config names, or that ssh would try by default, is left
+// out with a word in the log.
+func (c *Client) readIdentities() error {
+	files := c.expand(c.cfg.Identities)
+	byUser := len(files) > 0
+	if !byUser {
+		for _, name := range defaultIdentities {
+			files = append(files, filepath.Join(c.cfg.Home, ".ssh", name))
+		}
+	}
+	for i, file := range files {
+		id, err := c.readIdentity(file, byUser)
+		switch {
+		case err == nil:
+			c.identities = append(c.identities, id)
+		case i < len(c.flags.Identities):
+			return fmt.Errorf("identity %s: %w", file, err)
+		case !errors.Is(err, fs.ErrNotExist):
+			c.cfg.Log.Warn("an identity cannot be used", "file", file, "error", err)
+		}
+	}
+	return c.readCertificates()
+}
+
+func (c *Client) readIdentity(file string, byUser bool) (*identity, error) {
+	id := &identity{source: file, byUser: byUser, client: c, sha1Also: c.cfg.AllowSHA1}
+	if file == "-" {
+		id.source = "standard input"
+		return id, id.readFrom(c.cfg.Stdin)
+	}
+	data, err := ReadKeyFile(file)
+	if err != nil {
+		// A public key file in its place, or beside it, still names a key of the agent.
+		if pub, perr := readPublicKey(file + ".pub"); errors.Is(err, fs.ErrNotExist) && perr == nil {
+			id.public = pub
+			return id, nil
+		}
+		return nil, err
+	}
+	return id, id.set(data, file)
+}
+
+func (id *identity) readFrom(r io.Reader) error {
+	if r == nil {
+		return errors.New("there is no standard input to read it from")
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxKeyFile))
+	if err != nil {
+		return err
+	}
+	return id.set(data, "")
+}
+
+func (id *identity) set(data []byte, file string) error {
+	if pub, _, err := ParsePublic(data); err == nil {
+		id.public = pub
+		return nil
+	}
+	info, err := Inspect(data)
+	if err != nil {
+		return err
+	}
+	id.data, id.info, id.public = data, info, info.Public
+	if id.public == nil && file != "" {
+		if pub, err := readPublicKey(file + ".pub"); err == nil {
+			id.public = pub
+		}
+	}
+	return nil
+}
+
+// ReadKeyFile reads a private key file. One that others can read is refused, as
+// ssh does: it is no longer a secret, and the person should know.
+func ReadKeyFile(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	info, serr := f.Stat()
+	if err := errors.Join(err, serr, f.Close()); err != nil {
+		return nil, err
+	}
+	if _, _, err := ParsePublic(data); err == nil {
+		return data, nil
+	}
+	return data, checkPermissions(info)
+}
+
+func readPublicKey(file string) (ssh.PublicKey, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	key, _, err := ParsePublic(data)
+	return key, err
+}
+
+// readCertificates finds the certificates of the identities: FILE-cert.pub, and
+// those the configuration names.
+func (c *Client) readCertificates() error {
+	for _, id := range c.identities {
+		if cert := c.readCertificate(strings.TrimSuffix(id.source, ".pub") + "-cert.pub"); cert != nil {
+			id.addCertificate(cert)
+		}
+	}
+	for _, file := range c.expand(c.cfg.Certificates) {
+		cert := c.readCertificate(file)
+		for _, id := range c.identities {
+			if cert != nil {
+				id.addCertificate(cert)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Client) readCertificate(file string) *ssh.Certificate {
+	key, err := readPublicKey(file)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			c.cfg.Log.Debug("a certificate cannot be used", "file", file, "error", err)
+		}
+		return nil
+	}
+	cert, _ := key.(*ssh.Certificate)
+	return cert
+}
+
+func (id *identity) addCertificate(cert *ssh.Certificate) {
+	if id.public == nil || sameKey(id.public, cert.Key) {
+		id.certs = append(id.certs, cert)
+	}
+}
+
+// open unlocks the key, asking for the passphrase at most three times. It stays
+// unlocked in memory.
+func (id *identity) open(ctx context.Context) (ssh.Signer, error) {
+	signer, err := id.client.secrets.obtain(ctx, "key "+id.source, func() (any, error) { return id.unlock(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	return signer.(ssh.Signer), nil
+}
+
+func (id *identity) unlock(ctx context.Context) (any, error) {
+	if !id.info.Encrypted {
+		key, err := Parse(id.data, nil)
+		if err != nil {
+			return nil, err
+		}
+		return key.Signer(id.sha1Also)
+	}
+	err := ErrPassphraseNeeded
+	for range maxAsked {
+		text := fmt.Sprintf("Passphrase for the key %s: ", id.source)
+		passphrase, aerr := id.client.ask(ctx, Prompt{Text: text})
+		if aerr != nil {
+			return nil, fmt.Errorf("%w: %w", err, aerr)
+		}
+		var key *Key
+		if key, err = Parse(id.data, []byte(passphrase)); err == nil {
+			return key.Signer(id.sha1Also)
+		}
+		if !errors.Is(err, ErrWrongPassphrase) {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+func expandHome(path, home string) string {
+	if path == "~" {
+		return home
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(home, rest)
+	}
+	return path
+}
