@@ -280,9 +280,7 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 		}
 		return Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
 	}
-	if c.Fields&SetSize != 0 {
-		p.files.truncated(path, c.Size)
-	}
+	p.files.note(path, a)
 	return a, nil
 }
 

@@ -141,8 +141,7 @@ func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 	case p.state == StateClosed:
 		return true
 	case refusal != TryAgain:
-		p.log.Error("the remote is disabled", "remote", p.cfg.Addr, "err", err)
-		p.setState(StateDisabled, err)
+		p.disable(err)
 		return true
 	case tried >= p.cfg.Timeout && p.state != StateAway:
 		p.log.Warn("the remote is away", "remote", p.cfg.Addr, "err", err)
@@ -152,6 +151,17 @@ func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 		p.setState(p.state, err)
 	}
 	return false
+}
+
+// disable ends all use of the remote until Enable; mu is held. What the server
+// refused is not asked again, and where another host key has shown up, no
+// connection is trusted any more.
+func (p *Pool) disable(err error) {
+	p.log.Error("the remote is disabled", "remote", p.cfg.Addr, "err", err)
+	p.setState(StateDisabled, err)
+	for _, c := range p.conns {
+		p.tasks.Go(func() { p.dropConn(c) })
+	}
 }
 
 // jitter spreads dials of many clients: half to all of d.
@@ -207,7 +217,11 @@ func (p *Pool) growConns(n int) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.dialing--
-		if err != nil && p.life.Err() == nil {
+		switch {
+		case err == nil || p.life.Err() != nil:
+		case p.cfg.Refused(err) == HostKeyRefused:
+			p.disable(err)
+		default:
 			p.cap, p.capAt = max(1, len(p.conns)), time.Now()
 			p.log.Info("no further connection for now", "connections", len(p.conns), "err", err)
 		}

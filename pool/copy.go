@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"syscall"
+	"time"
 )
 
 // copyPiece is how much one copy-data request copies: long enough that the
@@ -78,9 +79,10 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	written := f.p.files.written(f.name())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.isSame(a) || f.closed {
+	if !f.isSame(a, written) || f.closed {
 		h.close()
 		return nil, syscall.ESTALE
 	}
@@ -92,6 +94,6 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 func (f *file) copied(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrote = true
+	f.wrote, f.out.lastSent = true, time.Now()
 	f.out.end, f.out.acked = max(f.out.end, end), max(f.out.acked, end)
 }

@@ -136,19 +136,12 @@ func (f *file) isDirty() bool {
 	return f.out.held > 0 || f.out.times.Fields != 0
 }
 
-// resized notes a size set by someone of ours.
+// resized notes a size set by a truncating open of ours.
 func (f *file) resized(size int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.seen.Size, f.out.end, f.out.acked = size, size, size
-	f.seen.Mtime = 0
-}
-
-// note keeps what the server told last.
-func (f *file) note(a Attr) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen = a
+	f.out.lastSent = time.Now()
 }
 
 func (f *file) name() string {
@@ -165,22 +158,40 @@ func (f *file) Stat(ctx context.Context) (Attr, error) {
 	a := f.seen
 	a.Size = f.out.end
 	a.Mtime = time.Now().Unix()
+	a = f.out.times.apply(a)
 	f.mu.Unlock()
 	if held > statSettles {
 		return a, nil
 	}
 	if dirty {
-		a, err := f.flush(ctx, Change{}, false)
-		return a, pathError("stat", f.name(), err)
+		return f.statDirty(ctx, a)
 	}
 	err := f.ask(ctx, f.p.look(), func(h *handle) (err error) {
 		a, err = f.fstat(ctx, h)
 		return err
 	})
 	if err == nil {
-		f.note(a)
+		f.p.files.note(f.name(), a)
 	}
 	return a, pathError("stat", f.name(), errnoOf(err))
+}
+
+// statDirty flushes to tell what the server will tell. While that is not to be
+// had, local is the answer: a look does not wait as data does.
+func (f *file) statDirty(ctx context.Context, local Attr) (Attr, error) {
+	f.p.mu.Lock()
+	connected := f.p.state == StateConnected
+	f.p.mu.Unlock()
+	if !connected {
+		return local, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, f.p.cfg.Timeout)
+	defer cancel()
+	a, err := f.flush(bounded, Change{}, false)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return local, nil
+	}
+	return a, pathError("stat", f.name(), err)
 }
 
 // statSettles is how much data under way a Stat still waits for, so that it
@@ -213,18 +224,8 @@ func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
 			size = c.Size
 		}
 		err = why{f.p, ctx}.change(err, f.name(), size)
-	} else if c.Fields&SetSize != 0 {
-		f.p.files.truncated(f.name(), c.Size)
-		f.resizedTo(a)
 	}
 	return a, pathError("setattr", f.name(), err)
-}
-
-// resizedTo notes the attributes after our own truncation.
-func (f *file) resizedTo(a Attr) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen, f.out.end, f.out.acked = a, a.Size, a.Size
 }
 
 // joinsFlush lets times join the next flush when there will be one.

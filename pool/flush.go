@@ -57,6 +57,12 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	f.out.times = Change{}
 	change := times.merge(c)
 	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
+	if change.Fields&SetMtime != 0 {
+		f.out.asked = change.Mtime
+	}
+	if change.Fields&SetSize != 0 {
+		f.out.lastSent = time.Now()
+	}
 	together := f.stale == nil && f.keepsOrder() && !change.needsPair()
 	var h *handle
 	if together {
@@ -79,23 +85,32 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	case fl != nil:
 		fl.forget()
 	}
+	if err == nil {
+		f.flushedAs(a, wrote && !sent.IsZero() && change.Fields&SetMtime == 0)
+		return a, nil
+	}
+	if lostRequest(err) || ctx.Err() != nil {
+		f.mu.Lock()
+		f.out.times = times.merge(f.out.times)
+		f.mu.Unlock()
+	}
+	return a, err
+}
+
+// flushedAs notes how the file is on the server after a flush. Its mtime tells
+// the server's clock when it is that of our last write.
+func (f *file) flushedAs(a Attr, timed bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err != nil {
-		if lostRequest(err) || ctx.Err() != nil {
-			f.out.times = times.merge(f.out.times)
-		}
-		return a, err
-	}
-	f.seen = a
 	if f.out.held == 0 {
-		f.out.end, f.out.acked = a.Size, a.Size
 		f.wrote = false
-		if wrote && !sent.IsZero() && change.Fields&SetMtime == 0 {
-			f.p.clock.learn(a.Mtime, sent, time.Now())
+		f.seen, f.out.end, f.out.acked = a, a.Size, a.Size
+		if timed {
+			f.p.clock.learn(a.Mtime, f.out.lastSent, time.Now())
 		}
 	}
-	return a, nil
+	path := f.path
+	f.mu.Unlock()
+	f.p.files.note(path, a)
 }
 
 // startFlight issues what follows the data, in the order in which it must be

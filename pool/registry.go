@@ -116,3 +116,28 @@ func (r *registry) truncated(path string, size int64) {
 		f.resized(size)
 	}
 }
+
+// note tells the files open on a path what the server said after a change of
+// ours, so that they know it for their own after a cut.
+func (r *registry) note(path string, a Attr) {
+	for _, f := range r.on(path) {
+		f.mu.Lock()
+		if f.out.held == 0 {
+			f.seen, f.out.end, f.out.acked = a, a.Size, a.Size
+		}
+		f.mu.Unlock()
+	}
+}
+
+// written reports whether a file open on a path has been written by us.
+func (r *registry) written(path string) bool {
+	for _, f := range r.on(path) {
+		f.mu.Lock()
+		sent := !f.out.lastSent.IsZero()
+		f.mu.Unlock()
+		if sent {
+			return true
+		}
+	}
+	return false
+}

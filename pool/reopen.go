@@ -46,8 +46,9 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 
 // resume goes on with a handle if the file passes the check.
 func (f *file) resume(h *handle, a Attr) error {
+	written := f.p.files.written(f.name())
 	f.mu.Lock()
-	same := f.isSame(a)
+	same := f.isSame(a, written)
 	if same {
 		f.handles = append(f.handles, h)
 	}
@@ -60,20 +61,20 @@ func (f *file) resume(h *handle, a Attr) error {
 }
 
 // isSame compares a file opened again with what is known; mu is held. A file
-// open for writing may have grown by what we sent, and may have been touched
-// when we last sent something, but not later.
-func (f *file) isSame(a Attr) bool {
-	if a.Type() != f.seen.Type() {
-		return false
-	}
+// that we write, through this File or another (written), may have grown by what
+// was sent, and may have been touched when something was last sent, but not
+// later.
+func (f *file) isSame(a Attr, written bool) bool {
 	out := &f.out
-	if out.lastSent.IsZero() {
-		return a.Size == f.seen.Size && (f.seen.Mtime == 0 || a.Mtime == f.seen.Mtime)
-	}
-	if a.Size < out.acked || a.Size > out.sentEnd() {
+	switch {
+	case a.Type() != f.seen.Type():
+		return false
+	case out.lastSent.IsZero():
+		return written || a.Size == f.seen.Size && a.Mtime == f.seen.Mtime
+	case a.Size < out.acked || a.Size > out.sentEnd():
 		return false
 	}
-	return a.Mtime == f.seen.Mtime || !f.p.clock.after(a.Mtime, out.lastSent)
+	return a.Mtime == f.seen.Mtime || a.Mtime == out.asked || !f.p.clock.after(a.Mtime, out.lastSent)
 }
 
 // openAgain opens by path on a new session. The owner of a file that it may not
@@ -208,8 +209,9 @@ func (f *file) spreadOn(s *session) {
 	if err != nil {
 		return
 	}
+	written := f.p.files.written(f.name())
 	f.mu.Lock()
-	fits := !f.closed && !f.gone && f.stale == nil && f.isSame(a)
+	fits := !f.closed && !f.gone && f.stale == nil && f.isSame(a, written)
 	if fits {
 		f.handles = append(f.handles, h)
 	}

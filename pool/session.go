@@ -117,6 +117,7 @@ func (p *Pool) dropSession(s *session) {
 	for i, other := range c.sessions {
 		if other == s {
 			c.sessions = append(c.sessions[:i:i], c.sessions[i+1:]...)
+			p.count.requests.Add(s.client.Stats().Requests)
 			break
 		}
 	}
@@ -200,7 +201,10 @@ func (p *Pool) leastLoaded(except *conn) *session {
 func (p *Pool) session(ctx context.Context, l lane, w *waiter) (*session, error) {
 	for {
 		p.mu.Lock()
-		s := p.pick(l)
+		var s *session
+		if p.state != StateDisabled && p.state != StateClosed {
+			s = p.pick(l)
+		}
 		state, changed := p.state, p.changed
 		if s == nil && state == StateConnected {
 			// The last connection is gone, or waits to be tested after a suspend.
@@ -218,9 +222,6 @@ func (p *Pool) session(ctx context.Context, l lane, w *waiter) (*session, error)
 		}
 		if err := w.refuse(state); err != nil {
 			return nil, err
-		}
-		if state == StateAway {
-			p.wake()
 		}
 		select {
 		case <-changed:

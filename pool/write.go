@@ -25,7 +25,8 @@ type outgoing struct {
 	err      error         // of an earlier write, to be returned once
 	end      int64         // size of the file with all that was written
 	acked    int64         // size that the server must have by now
-	lastSent time.Time     // when a WRITE last left; zero when none ever did
+	lastSent time.Time     // when a change of data last left; zero when none ever did
+	asked    int64         // the mtime last asked for
 	mending  bool          // a goroutine sends again what a cut left unanswered
 	waiting  int           // goroutines that wait for changed
 	changed  chan struct{} // closed and replaced when something was acknowledged
