@@ -64,22 +64,3 @@ func (c *Client) StartWriteFrom(h Handle, p []byte, off int64, done WriteDone) {
 		go done.WriteDone(err) // never from here: the caller may hold a lock
 	}
 }
-
-// recycled is a request to use. Called with mu held.
-func (c *Client) recycled() *request {
-	r := c.free
-	if r == nil {
-		return &request{packet: make([]byte, 0, 64)}
-	}
-	c.free, r.next = r.next, nil
-	return r
-}
-
-// recycle takes back a READ or WRITE that nothing refers to any more. How many
-// there are is how many were once outstanding at the same time.
-func (c *Client) recycle(r *request) {
-	*r = request{packet: r.packet[:0]}
-	c.mu.Lock()
-	r.next, c.free = c.free, r
-	c.mu.Unlock()
-}

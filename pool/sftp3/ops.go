@@ -6,7 +6,7 @@ package sftp3
 // startCall finishes the packet and submits the request.
 func (c *Client) startCall(kind uint8, want want, ext string, packet []byte) *Call {
 	k := &Call{c: c, want: want, ready: make(chan struct{})}
-	k.request = request{kind: kind, ext: ext, packet: endPacket(packet, 0), call: k}
+	k.request = request{kind: kind, ext: ext, packet: endPacket(packet, 0), owner: owner{call: k}}
 	if err := c.refusal(k); err != nil {
 		k.complete(err)
 		return k

@@ -166,9 +166,6 @@ func (c *Client) readData(p []byte, size int) (int, error) {
 	if _, err := io.ReadFull(c.in, p[:n]); err != nil {
 		return 0, err
 	}
-	c.mu.Lock()
-	c.stats.BytesRead += uint64(n)
-	c.mu.Unlock()
 	_, err = c.in.Discard(size - 4 - int(n)) // later versions of the protocol add a flag
 	return int(n), err
 }

@@ -19,9 +19,14 @@ type request struct {
 	answered  bool
 	answerErr error
 
-	call  *Call     // one of these three is set
-	read  ReadDone  //
-	write WriteDone //
+	owner
+}
+
+// An owner is told of the end of its request; one of the three is set.
+type owner struct {
+	call  *Call
+	read  ReadDone
+	write WriteDone
 }
 
 // state says where a request is.
@@ -136,28 +141,46 @@ func (c *Client) submit(r *request) error {
 func (c *Client) finish(r *request, n int, err error) {
 	c.mu.Lock()
 	c.unanswered--
+	c.stats.BytesRead += uint64(n)
 	if r.state == stateWriting {
 		r.answered, r.answerErr = true, err
 		c.mu.Unlock()
 		return
 	}
+	owner := c.retire(r)
 	c.mu.Unlock()
-	c.complete(r, n, err)
+	owner.tell(n, err)
 }
 
-// complete tells the owner of a request of its end. A READ or WRITE is given
-// back before, so the owner can have it for its next one.
-func (c *Client) complete(r *request, n int, err error) {
-	call, read, write := r.call, r.read, r.write
-	if call == nil {
-		c.recycle(r)
+// retire gives the owner of a request that is over. A READ or WRITE is free from
+// then on, so that the owner can have it for its next one. Called with mu held.
+func (c *Client) retire(r *request) owner {
+	o := r.owner
+	if o.call == nil {
+		*r = request{packet: r.packet[:0], next: c.free}
+		c.free = r
 	}
+	return o
+}
+
+// recycled is a request to use. Called with mu held.
+func (c *Client) recycled() *request {
+	r := c.free
+	if r == nil {
+		return &request{packet: make([]byte, 0, 64)}
+	}
+	c.free, r.next = r.next, nil
+	return r
+}
+
+// tell is called once for each request, with nothing held.
+func (o owner) tell(n int, err error) {
 	switch {
-	case call != nil:
-		call.complete(err)
-	case read != nil:
-		read.ReadDone(n, err)
+	case o.call != nil:
+		o.call.complete(err)
+	case o.read != nil:
+		o.read.ReadDone(n, err)
 	default:
-		write.WriteDone(err)
+		o.write.WriteDone(err)
 	}
 }

@@ -92,9 +92,12 @@ func (c *Client) gather(out []byte) (_ []byte, large *request) {
 func (c *Client) release(r *request) {
 	c.mu.Lock()
 	r.state = stateSent
-	answered, err := r.answered, r.answerErr
-	c.mu.Unlock()
-	if answered {
-		c.complete(r, 0, err)
+	if !r.answered {
+		c.mu.Unlock()
+		return
 	}
+	err := r.answerErr
+	owner := c.retire(r)
+	c.mu.Unlock()
+	owner.tell(0, err)
 }
