@@ -1,0 +1,208 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+func TestChangeOnTheWire(t *testing.T) {
+	have := Attr{UID: 1, GID: 2, Atime: 3, Mtime: 4}
+	const owner, times = sftp3.AttrUIDGID, sftp3.AttrACModTime
+	for _, tt := range []struct {
+		name   string
+		change Change
+		want   sftp3.Attrs
+		pair   bool
+	}{
+		{"size", Change{Fields: SetSize, Size: 9}, sftp3.Attrs{Flags: sftp3.AttrSize, Size: 9}, false},
+		{"mode", Change{Fields: SetMode, Mode: 0o104755}, sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: 0o4755}, false},
+		{"uid alone takes the group along", Change{Fields: SetUID, UID: 7}, sftp3.Attrs{Flags: owner, UID: 7, GID: 2}, true},
+		{"gid alone takes the user along", Change{Fields: SetGID, GID: 7}, sftp3.Attrs{Flags: owner, UID: 1, GID: 7}, true},
+		{"both owners", Change{Fields: SetUID | SetGID, UID: 7, GID: 8}, sftp3.Attrs{Flags: owner, UID: 7, GID: 8}, false},
+		{"mtime alone keeps atime", Change{Fields: SetMtime, Mtime: 7}, sftp3.Attrs{Flags: times, Atime: 3, Mtime: 7}, true},
+		{"before 1970 is 1970", Change{Fields: SetAtime | SetMtime, Atime: -1, Mtime: 1 << 40}, sftp3.Attrs{Flags: times, Atime: 0, Mtime: 1<<32 - 1}, false},
+	} {
+		if got := tt.change.toWire(have); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+		if got := tt.change.needsPair(); got != tt.pair {
+			t.Errorf("%s: needs the other half %v, want %v", tt.name, got, tt.pair)
+		}
+	}
+}
+
+func TestChangePartsSetTheModeAfterTheOwner(t *testing.T) {
+	parts := Change{Fields: SetMode | SetUID | SetSize | SetMtime, Mode: 0o4755}.parts()
+	want := []Fields{SetSize, SetUID, SetMode | SetMtime}
+	if len(parts) != len(want) {
+		t.Fatalf("%d parts, want %d", len(parts), len(want))
+	}
+	for i, part := range parts {
+		if part.Fields != want[i] {
+			t.Errorf("part %d sets %b, want %b", i, part.Fields, want[i])
+		}
+	}
+}
+
+func TestChangeMerge(t *testing.T) {
+	got := Change{Fields: SetMtime | SetAtime, Mtime: 1, Atime: 2}.merge(Change{Fields: SetMtime, Mtime: 3})
+	if want := (Change{Fields: SetMtime | SetAtime, Mtime: 3, Atime: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestLinkCount(t *testing.T) {
+	for long, want := range map[string]uint32{
+		"-rw-r--r--    3 root     root         1234 Jan  1 00:00 a name": 3,
+		"-rw-r--r-- x root root 1234 Jan 1 00:00 name":                   0,
+		"drwxr-xr-x 4294967296 root root 1 Jan 1 00:00 name":             0,
+		"name": 0,
+		"":     0,
+	} {
+		if got := linkCount(long); got != want {
+			t.Errorf("%q: %d links, want %d", long, got, want)
+		}
+	}
+}
+
+func TestErrnoOfStatus(t *testing.T) {
+	for code, want := range map[uint32]syscall.Errno{
+		sftp3.StatusNoSuchFile:       syscall.ENOENT,
+		sftp3.StatusPermissionDenied: syscall.EACCES,
+		sftp3.StatusOpUnsupported:    syscall.EOPNOTSUPP,
+		sftp3.StatusFailure:          syscall.EIO,
+		11:                           syscall.EEXIST,
+		14:                           syscall.ENOSPC,
+		18:                           syscall.ENOTEMPTY,
+		4000:                         syscall.EIO,
+	} {
+		if got := errnoOf(&sftp3.StatusError{Code: code}); got != want {
+			t.Errorf("status %d is %v, want %v", code, got, want)
+		}
+	}
+	if got := errnoOf(context.Canceled); got != context.Canceled {
+		t.Errorf("another error became %v", got)
+	}
+}
+
+func TestPathErrorTellsTooLongFromInvalid(t *testing.T) {
+	long := string(make([]byte, 256))
+	if err := pathError("mkdir", "a/"+long, syscall.EINVAL); !errors.Is(err, syscall.ENAMETOOLONG) {
+		t.Errorf("a long name gives %v", err)
+	}
+	err := pathError("mkdir", "a", syscall.EINVAL)
+	var pe *fs.PathError
+	if !errors.As(err, &pe) || pe.Err != syscall.EINVAL || pe.Op != "mkdir" || pe.Path != "a" {
+		t.Errorf("%#v is no PathError of EINVAL", err)
+	}
+}
+
+func TestSlotsHoldOverProcesses(t *testing.T) {
+	dir := t.TempDir()
+	one, other := slots{dir: dir, max: 3}, slots{dir: dir, max: 3}
+	take := func(s *slots) func() {
+		t.Helper()
+		release, err := s.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return release
+	}
+	first, second, third := take(&one), take(&one), take(&other)
+	if first == nil || second == nil || third == nil {
+		t.Fatal("three slots do not give three connections")
+	}
+	if take(&other) != nil || take(&one) != nil {
+		t.Error("a fourth connection got a slot")
+	}
+	first()
+	first()
+	again := take(&other)
+	if again == nil {
+		t.Fatal("a slot given back cannot be taken")
+	}
+	if take(&one) != nil {
+		t.Error("giving back twice made two slots")
+	}
+	second()
+	third()
+	again()
+}
+
+func TestServerClock(t *testing.T) {
+	var c serverClock
+	now := time.Unix(1_000_000, 900_000_000)
+	if c.before(0, now) || c.after(1<<40, now) {
+		t.Error("an unknown clock is sure of something")
+	}
+	c.learn(1_000_100, now, now.Add(time.Minute))
+	if c.after(1<<40, now) {
+		t.Error("an answer that took a minute tells the time")
+	}
+	c.learn(1_000_100, now, now.Add(10*time.Millisecond)) // the server is 100 s ahead
+	for _, tt := range []struct {
+		mtime         int64
+		before, after bool
+	}{{1_000_096, true, false}, {1_000_099, false, false}, {1_000_102, false, false}, {1_000_105, false, true}} {
+		if c.before(tt.mtime, now) != tt.before || c.after(tt.mtime, now) != tt.after {
+			t.Errorf("mtime %d: before %v, after %v", tt.mtime, c.before(tt.mtime, now), c.after(tt.mtime, now))
+		}
+	}
+}
+
+func TestChunksGatherInPlace(t *testing.T) {
+	c := &chunk{off: 100, buf: takeBuffer(4)}
+	const packet = 16
+	for _, tt := range []struct {
+		off      int64
+		data     string
+		n, grown int
+		takes    bool
+	}{
+		{100, "abcd", 4, 4, true},
+		{104, "efgh", 4, 4, true},
+		{102, "XY", 2, 0, true},
+		{106, "0123456789ZZZ", 10, 8, true},
+		{116, "full", 0, 0, false},
+		{99, "before", 0, 0, false},
+	} {
+		if got := c.takes(tt.off, packet); got != tt.takes {
+			t.Fatalf("data at %d taken: %v", tt.off, got)
+		}
+		if !tt.takes {
+			continue
+		}
+		if n, grown := c.add([]byte(tt.data), tt.off, packet); n != tt.n || grown != tt.grown {
+			t.Errorf("add at %d took %d and grew %d, want %d and %d", tt.off, n, grown, tt.n, tt.grown)
+		}
+	}
+	if got := string(c.buf); got != "abXYef0123456789" {
+		t.Errorf("gathered %q", got)
+	}
+}
+
+func TestOutgoingKeepsOrder(t *testing.T) {
+	var o outgoing
+	a, b, c := &chunk{off: 0, buf: make([]byte, 10)}, &chunk{off: 20, buf: make([]byte, 10)}, &chunk{off: 5, buf: make([]byte, 10)}
+	o.push(a)
+	o.push(b)
+	o.push(c)
+	if !o.overlaps(14, 15) || o.overlaps(15, 20) || o.sentEnd() != 30 {
+		t.Error("the ranges under way are wrong")
+	}
+	o.remove(b)
+	if o.first != a || a.next != c || c.prev != a || o.last != c {
+		t.Error("removing from the middle broke the order")
+	}
+	o.remove(a)
+	o.remove(c)
+	if o.first != nil || o.last != nil {
+		t.Error("an empty list is not empty")
+	}
+}
