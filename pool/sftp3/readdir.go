@@ -16,6 +16,10 @@ const (
 	// a server can make us hold.
 	lastWindow = 32
 
+	// fullBatch is the size below which a first batch is probably the only one;
+	// OpenSSH and pkg/sftp send 100 names at a time.
+	fullBatch = 50
+
 	// maxEmpty is how many batches without a name are taken as slowness of the
 	// server before the listing is given up.
 	maxEmpty = 64
@@ -23,12 +27,12 @@ const (
 
 // ReadDir reads the names of a folder opened by StartOpenDir, "." and ".."
 // included where the server gives them, and hands them to emit in batches as
-// they come. READDIRs are pipelined: two at first, twice as many after each batch
-// that comes, up to lastWindow. emit may not keep the slice. An error of emit, of
+// they come. READDIRs are pipelined: two at first, twice as many after each full
+// batch that comes, up to lastWindow. emit may keep the names, not the slice. An error of emit, of
 // ctx, or of the server ends the listing and is returned; answers that are
 // still under way are dropped. The handle stays open.
 func (c *Client) ReadDir(ctx context.Context, h Handle, emit func([]Name) error) error {
-	l := listing{c: c, h: h, window: firstWindow}
+	l := listing{c: c, h: h, window: firstWindow, full: fullBatch}
 	defer l.forget()
 	l.fill()
 	for !l.ended || !c.InOrder && len(l.calls) > 0 {
@@ -52,6 +56,8 @@ type listing struct {
 	h      Handle
 	calls  []*Call // in the order they were sent
 	window int
+	full   int  // names in a full batch, as far as we know
+	short  bool // the last batch was not full
 	empty  int  // batches without a name, one after the other
 	ended  bool // the server has answered with the end
 }
@@ -83,16 +89,31 @@ func (l *listing) next(ctx context.Context) ([]Name, error) {
 
 // grow widens the window after a batch, and sends what it lets.
 func (l *listing) grow(names int) error {
-	if names == 0 {
-		if l.empty++; l.empty == maxEmpty {
-			return io.ErrNoProgress
-		}
-	} else {
+	if names > 0 {
 		l.empty = 0
+	} else if l.empty++; l.empty == maxEmpty {
+		return io.ErrNoProgress
+	}
+	if l.looksLast(names) && len(l.calls) > 0 {
+		return nil
+	}
+	if names > 0 {
 		l.window = min(2*l.window, lastWindow)
 	}
 	l.fill()
 	return nil
+}
+
+// looksLast reports whether the next answer is probably the end: then no further
+// READDIR is wasted, which in a tree of small folders would be most of them. A
+// second short batch in a row says that this server's batches are that short.
+func (l *listing) looksLast(names int) bool {
+	if names < l.full && !l.short {
+		l.short = true
+		return true
+	}
+	l.short, l.full = false, max(names, 1)
+	return false
 }
 
 func (l *listing) forget() {

@@ -3,7 +3,9 @@ package sftp3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 )
@@ -41,7 +43,7 @@ func TestReadDirPipelines(t *testing.T) {
 	first := p.expectReadDirs(2)
 	p.names(first[1], "c", "d")
 	p.names(first[0], "a", "b")
-	second := p.expectReadDirs(8)
+	second := p.expectReadDirs(4)
 	p.names(second[1], "f")
 	p.names(second[0], "e")
 	p.status(second[2], StatusEOF)
@@ -58,6 +60,23 @@ func TestReadDirPipelines(t *testing.T) {
 	}
 	for _, id := range second[3:] { // late answers are dropped
 		p.status(id, StatusFailure)
+	}
+}
+
+// A folder costs the READDIRs that hold its names, and few more.
+func TestReadDirRequests(t *testing.T) {
+	for files, most := range map[int]uint64{0: 2, 40: 2, 97: 5, 150: 5, 10_000: 101 + lastWindow} {
+		c, dir := startOpenSSH(t), t.TempDir()
+		c.InOrder = true
+		for i := range files {
+			ok(t, os.WriteFile(fmt.Sprintf("%s/%d", dir, i), nil, 0o600))
+		}
+		if n := len(listNames(t, c, dir)); n != files {
+			t.Errorf("listed %d names of %d", n, files)
+		}
+		if n := c.Stats().ByType[TypeReadDir]; n > most {
+			t.Errorf("%d READDIRs for %d files, want at most %d", n, files, most)
+		}
 	}
 }
 
