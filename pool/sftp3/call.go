@@ -40,9 +40,9 @@ const (
 	wantUsersGroups
 )
 
-// packet is the type of the answer, 0 if only STATUS is one.
+// packet is the type of the answer; any may be answered with STATUS instead.
 func (w want) packet() uint8 {
-	return [...]uint8{0, TypeHandle, TypeAttrs, TypeName, TypeName,
+	return [...]uint8{TypeStatus, TypeHandle, TypeAttrs, TypeName, TypeName,
 		TypeExtendedReply, TypeExtendedReply, TypeExtendedReply}[w]
 }
 

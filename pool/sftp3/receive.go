@@ -115,7 +115,7 @@ func (c *Client) claim(id uint32, kind uint8) (*request, error) {
 	return r, nil
 }
 
-// wants is the type of answer that carries the result, 0 if STATUS does.
+// wants is the type of answer that carries the result, STATUS if there is none.
 func (r *request) wants() uint8 {
 	switch {
 	case r.call != nil:
@@ -123,7 +123,7 @@ func (r *request) wants() uint8 {
 	case r.read != nil:
 		return TypeData
 	}
-	return 0
+	return TypeStatus
 }
 
 // readBody reads what follows the header. It gives the request's outcome, and
@@ -173,7 +173,7 @@ func (c *Client) readData(p []byte, size int) (int, error) {
 // outcome is what a STATUS means for a request.
 func (r *request) outcome(s *StatusError) error {
 	switch {
-	case s == nil && r.wants() == 0:
+	case s == nil && r.wants() == TypeStatus:
 		return nil
 	case s == nil:
 		return &StatusError{Code: StatusBadMessage, Message: "the server answered OK without a result"}

@@ -100,6 +100,7 @@ func TestProtocolViolations(t *testing.T) {
 	}{
 		"unknown id":        {stat, func(id uint32) []byte { return rawPacket(TypeStatus, id+1, statusBody(0, "")) }},
 		"unknown type":      {stat, func(id uint32) []byte { return rawPacket(77, id, nil) }},
+		"type zero":         {startClose, func(id uint32) []byte { return rawPacket(0, id, nil) }},
 		"wrong type":        {stat, func(id uint32) []byte { return rawPacket(TypeHandle, id, appendString(nil, "h")) }},
 		"data":              {stat, func(id uint32) []byte { return rawPacket(TypeData, id, appendString(nil, "data")) }},
 		"cut attributes":    {stat, func(id uint32) []byte { return rawPacket(TypeAttrs, id, appendUint32(nil, AttrSize)) }},
