@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -126,13 +124,5 @@ func TestDirCloseTwice(t *testing.T) {
 	}
 	if len(d.nodes) != 0 {
 		t.Errorf("%d files remembered after the last Close", len(d.nodes))
-	}
-}
-
-func onDisk(t testing.TB, root, path, want string) {
-	t.Helper()
-	got, err := os.ReadFile(filepath.Join(root, path))
-	if err != nil || string(got) != want {
-		t.Errorf("%s on the server: %.60q, %v; want %.60q", path, got, err, want)
 	}
 }

@@ -2,12 +2,21 @@ package remotetest
 
 import (
 	"context"
+	"io"
+	"os"
 	"testing"
 
 	"github.com/remotemount/remotemount/pool"
 )
 
 // The steps of a test that are not what it tests: they end it when they fail.
+
+const (
+	flagsRead  = pool.FlagRead
+	flagsWrite = pool.FlagRead | pool.FlagWrite
+	flagsMake  = flagsWrite | pool.FlagCreate
+	flagsNew   = flagsMake | pool.FlagExclusive
+)
 
 // mustOpen opens path, creating with mode 0644, and closes it with the test.
 func mustOpen(t testing.TB, r pool.Remote, path string, flag pool.OpenFlag) (pool.File, pool.Attr) {
@@ -29,11 +38,64 @@ func mustWrite(t testing.TB, f pool.File, data string, off int64) {
 	}
 }
 
+func mustFlush(t testing.TB, f pool.File) pool.Attr {
+	t.Helper()
+	attr, err := f.Flush(t.Context())
+	if err != nil {
+		t.Fatalf("Flush: %v", err)
+	}
+	return attr
+}
+
 // mustRead reads as much as want is long and compares.
 func mustRead(t testing.TB, f pool.File, off int64, want string) {
 	t.Helper()
 	got := make([]byte, len(want))
 	if n, err := f.ReadAt(t.Context(), got, off); err != nil || string(got) != want {
 		t.Fatalf("ReadAt %d: %d bytes %.60q, %v; want %.60q", off, n, got[:n], err, want)
+	}
+}
+
+// mustEnd reads at off and asks for rest and the end of the file.
+func mustEnd(t testing.TB, f pool.File, off int64, rest string) {
+	t.Helper()
+	got := make([]byte, len(rest)+100)
+	n, err := f.ReadAt(t.Context(), got, off)
+	if string(got[:n]) != rest || err != io.EOF {
+		t.Fatalf("ReadAt %d: %d bytes %.60q, %v; want %.60q and io.EOF", off, n, got[:n], err, rest)
+	}
+}
+
+// allPowerful: the server's user is root, whom nothing refuses.
+func (f Fixture) allPowerful() bool {
+	if info := f.Remote.Info(); info.KnownOwner {
+		return info.UID == 0
+	}
+	return os.Geteuid() == 0
+}
+
+func (f Fixture) chmod(t testing.TB, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(f.disk(path), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// everyPathCall is each call that asks for a path to be there.
+func everyPathCall(t testing.TB, f Fixture) map[string]func(path string) error {
+	ctx := t.Context()
+	return map[string]func(string) error{
+		"Lstat":    func(p string) error { _, err := f.Remote.Lstat(ctx, p); return err },
+		"Stat":     func(p string) error { _, err := f.Remote.Stat(ctx, p); return err },
+		"ReadDir":  func(p string) error { return f.Remote.ReadDir(ctx, p, func([]pool.Entry) error { return nil }) },
+		"ReadLink": func(p string) error { _, err := f.Remote.ReadLink(ctx, p); return err },
+		"Open":     func(p string) error { _, _, err := f.Remote.Open(ctx, p, flagsRead, 0); return err },
+		"Remove":   func(p string) error { return f.Remote.Remove(ctx, p) },
+		"Rmdir":    func(p string) error { return f.Remote.Rmdir(ctx, p) },
+		"Rename":   func(p string) error { return f.Remote.Rename(ctx, p, "new", false) },
+		"SetAttr": func(p string) error {
+			_, err := f.Remote.SetAttr(ctx, p, pool.Change{Fields: pool.SetMode, Mode: 0o600})
+			return err
+		},
 	}
 }

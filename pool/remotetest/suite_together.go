@@ -1,0 +1,138 @@
+package remotetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+func togetherContracts() []contract {
+	return []contract{
+		{name: "many callers in folders of their own", test: togetherApart},
+		{name: "many callers in one folder", test: togetherOneFolder},
+		{name: "exclusive creation has one winner", test: togetherExclusive},
+		{name: "one File, many writers", test: togetherWriters},
+	}
+}
+
+// each runs n of them at the same time.
+func each(t testing.TB, n int, do func(i int) error) {
+	t.Helper()
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			if err := do(i); err != nil {
+				t.Errorf("number %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func togetherApart(t *testing.T, f Fixture) {
+	each(t, 12, func(i int) error {
+		dir := fmt.Sprintf("dir%d", i)
+		if _, err := f.Remote.Mkdir(t.Context(), dir, 0o755); err != nil {
+			return err
+		}
+		for j := range 5 {
+			if err := oneLife(t.Context(), f.Remote, fmt.Sprintf("%s/file%d", dir, j)); err != nil {
+				return err
+			}
+		}
+		return f.Remote.Rmdir(t.Context(), dir)
+	})
+	if got := names(t, f, "."); len(got) != 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+func togetherOneFolder(t *testing.T, f Fixture) {
+	each(t, 12, func(i int) error {
+		for j := range 5 {
+			if err := oneLife(t.Context(), f.Remote, fmt.Sprintf("file%d-%d", i, j)); err != nil {
+				return err
+			}
+			if err := f.Remote.ReadDir(t.Context(), ".", func([]pool.Entry) error { return nil }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if got := names(t, f, "."); len(got) != 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// oneLife makes a file, writes, renames, reads and removes it.
+func oneLife(ctx context.Context, r pool.Remote, path string) error {
+	file, _, err := r.Open(ctx, path, flagsNew, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(ctx, []byte(path), 0); err != nil {
+		return err
+	}
+	if err := file.Close(ctx); err != nil {
+		return err
+	}
+	if err := r.Rename(ctx, path, path+".new", true); err != nil {
+		return err
+	}
+	file, attr, err := r.Open(ctx, path+".new", flagsRead, 0)
+	if err != nil {
+		return err
+	}
+	got := make([]byte, attr.Size)
+	if _, err := file.ReadAt(ctx, got, 0); err != nil || string(got) != path {
+		return fmt.Errorf("%s holds %q: %w", path, got, err)
+	}
+	if err := file.Close(ctx); err != nil {
+		return err
+	}
+	return r.Remove(ctx, path+".new")
+}
+
+func togetherExclusive(t *testing.T, f Fixture) {
+	var mu sync.Mutex
+	won := 0
+	each(t, 12, func(int) error {
+		file, _, err := f.Remote.Open(t.Context(), "lock", flagsNew, 0o644)
+		if errors.Is(err, syscall.EEXIST) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		won++
+		mu.Unlock()
+		return file.Close(t.Context())
+	})
+	if won != 1 {
+		t.Errorf("%d callers have made the file, want 1", won)
+	}
+}
+
+func togetherWriters(t *testing.T, f Fixture) {
+	file, _ := mustOpen(t, f.Remote, "file", flagsNew)
+	want := pattern(1 << 20)
+	each(t, 8, func(i int) error {
+		for off := i * 4096; off < len(want); off += 8 * 4096 {
+			if _, err := file.WriteAt(t.Context(), want[off:off+4096], int64(off)); err != nil {
+				return err
+			}
+			if _, err := file.Stat(t.Context()); err != nil {
+				return err
+			}
+		}
+		_, err := file.Flush(t.Context())
+		return err
+	})
+	f.holds(t, "file", string(want))
+}
