@@ -51,8 +51,7 @@ func (f *flow) finish(err error) {
 
 func (f *flow) read() error {
 	for {
-		delay, trickle, ok := f.pair.link.open(f.pair.isGone)
-		if !ok {
+		if _, _, ok := f.pair.link.open(f.pair.isGone); !ok {
 			return net.ErrClosed
 		}
 		buf := f.pair.link.buffers.Get().(*[bufferSize]byte)
@@ -60,7 +59,8 @@ func (f *flow) read() error {
 		if n > 0 {
 			f.pair.count(f.down)
 			// The conditions may have changed while nothing came.
-			if delay, trickle, ok = f.pair.link.open(f.pair.isGone); !ok {
+			delay, trickle, ok := f.pair.link.open(f.pair.isGone)
+			if !ok {
 				return net.ErrClosed
 			}
 			if passErr := f.pass(buf, n, delay, trickle); passErr != nil {

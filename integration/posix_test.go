@@ -1,0 +1,56 @@
+package integration
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/posixtest"
+
+	"github.com/remotemount/remotemount/integration/lab"
+)
+
+// posixExceptions are the tests of go-fuse's suite that a mount by SFTP cannot
+// pass, each with the reason. Two are about the suite itself: go-fuse skips them
+// for its own loopback filesystem.
+var posixExceptions = map[string]string{
+	"XAttr":               "SFTP has no extended attributes; setxattr is refused",
+	"XAttrLarge":          "SFTP has no extended attributes; setxattr is refused",
+	"Fallocate":           "SFTP cannot allocate without writing; fallocate is refused",
+	"LseekHoleSeeksToEOF": "SFTP does not tell holes; a file is data to its end",
+	"FcntlFlockLocksFile": "mixes flock and fcntl, which go-fuse skips upstream",
+	"OpenSymlinkRace":     "go-fuse skips it upstream",
+}
+
+// TestPosix runs go-fuse's suite. The exceptions are not run: a test that is
+// expected to fail may also hang.
+func TestPosix(t *testing.T) {
+	for name := range posixExceptions {
+		if posixtest.All[name] == nil {
+			t.Errorf("exception %s is no test of the suite", name)
+		}
+	}
+	eachUser(t, func(t *testing.T, u lab.User) {
+		s := newSite(t, u)
+		s.mount(t)
+		s.inside(t, "posix", s.point)
+	})
+}
+
+func posixJob(t *testing.T, dir string) {
+	for _, name := range slices.Sorted(maps.Keys(posixtest.All)) {
+		if posixExceptions[name] != "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			own := filepath.Join(dir, name)
+			must(t, os.Mkdir(own, 0o755))
+			posixtest.All[name](t, own)
+			if err := os.RemoveAll(own); err != nil {
+				t.Errorf("remove: %v", err)
+			}
+		})
+	}
+}

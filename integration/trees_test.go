@@ -1,0 +1,79 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/remotemount/remotemount/integration/lab"
+)
+
+// sourceTree makes $L/src: a part of Go's own source, for its many small files,
+// and beside it what copying programs stumble over. Times are whole seconds,
+// since SFTP has no others.
+const sourceTree = `
+	mkdir src
+	cp -r "$GOROOT/src/encoding" "$GOROOT/src/archive" src/
+	cd src
+	mkdir -p empty deep/er/and/deeper odd
+	chmod 700 empty
+	chmod 1777 odd
+	printf 'x' >'odd/with blank'
+	printf 'x' >"odd/$(printf 'line\nbreak')"
+	printf 'x' >"odd/$(printf 'latin-\344')"
+	printf 'x' >'odd/ünïcode'
+	printf 'x' >'odd/-dash'
+	printf 'x' >"odd/quote'\"\\"
+	printf 'x' >odd/$(head -c 200 /dev/zero | tr '\0' n)
+	: >odd/nothing
+	echo secret >odd/readonly; chmod 400 odd/readonly
+	echo run >odd/run; chmod 755 odd/run
+	ln -s run odd/relative
+	ln -s /etc/hostname odd/absolute
+	ln -s nowhere odd/dangling
+	echo twice >odd/one; ln odd/one odd/two
+	truncate -s 1M odd/sparse; echo end >>odd/sparse
+	find . -depth -exec touch -h -d '2011-12-13 14:15:16' {} +
+	cd ..
+	list() { (cd "$1" && find . -mindepth 1 ! -type d -printf '%P|%y|%m|%s|%l|%u|%g|' -exec stat -c %Y {} \; \
+		-o -mindepth 1 -type d -printf '%P|%y|%m|%u|%g|' -exec stat -c %Y {} \; | sort); }
+	same() { list "$1" >a; list "$2" >b; diff a b; diff -r --no-dereference "$1" "$2"; }
+`
+
+// TestTrees copies a tree in and out with the programs people use. What the
+// server then has must be the tree, and so must what comes back.
+func TestTrees(t *testing.T) {
+	need(t, "rsync", "tar", "diff")
+	for name, script := range map[string]string{
+		"cp": `
+			cp -a src "$M/copy"
+			same src "$R/copy"
+			test "$(stat -c %h "$R/copy/odd/one")" = 2
+			cp -a "$M/copy" back`,
+		"tar": `
+			mkdir "$M/copy"
+			tar -C src -cf - . | tar -C "$M/copy" -xpf -
+			same src "$R/copy"
+			mkdir back
+			tar -C "$M/copy" -cf - . | tar -C back -xpf -`,
+		"rsync": `
+			rsync -aH src/ "$M/copy/"
+			same src "$R/copy"
+			test -z "$(rsync -aHn --itemize-changes src/ "$M/copy/")"
+			rsync -aH "$M/copy/" back/`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachUser(t, func(t *testing.T, u lab.User) {
+				s := newSite(t, u)
+				m := s.mount(t)
+				s.sh(t, s.Dir, "GOROOT="+goroot(t)+sourceTree+script+`
+					same src back
+					grep -r -c 'package json' "$M/copy/encoding" >grepped
+					rm -r "$M/copy"
+					test -z "$(ls -A "$M")"`)
+				unmount(t, m)
+				if left := names(t, s.remote); len(left) > 0 {
+					t.Errorf("left on the server: %v", left)
+				}
+			})
+		})
+	}
+}
