@@ -90,7 +90,7 @@ func keyTypeName(t string) string {
 		return "ED25519"
 	case strings.HasPrefix(t, "ecdsa-"):
 		return "ECDSA"
-	case t == ssh.InsecureKeyAlgoDSA:
+	case t == keyTypeDSA:
 		return "DSA"
 	}
 	return t

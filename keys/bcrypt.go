@@ -3,6 +3,7 @@ package keys
 import (
 	"crypto/sha512"
 
+	//lint:ignore SA1019 the format asks for it
 	"golang.org/x/crypto/blowfish"
 )
 

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // see key.go
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -15,7 +14,6 @@ import (
 const (
 	maxRSABits = 16384
 	minRSABits = 1024
-	maxDSABits = 4096
 )
 
 func positive(numbers ...*big.Int) bool {
@@ -111,23 +109,4 @@ func ed25519Key(seed, public []byte) (crypto.PrivateKey, error) {
 		return nil, damaged("its public and private parts do not belong together")
 	}
 	return key, nil
-}
-
-func dsaKey(p, q, g, y, x *big.Int) (crypto.PrivateKey, error) {
-	if !positive(p, q, g, y, x) {
-		return nil, damaged("a number of the DSA key is not positive")
-	}
-	if p.BitLen() > maxDSABits || q.BitLen() != 160 {
-		return nil, unsupported("DSA key of other than 160 bits in q")
-	}
-	if g.Cmp(p) >= 0 || y.Cmp(p) >= 0 || x.Cmp(q) >= 0 || p.Bit(0) == 0 {
-		return nil, damaged("a number of the DSA key is out of range")
-	}
-	if new(big.Int).Exp(g, x, p).Cmp(y) != 0 {
-		return nil, damaged("its public and private parts do not belong together")
-	}
-	return &dsa.PrivateKey{
-		PublicKey: dsa.PublicKey{Parameters: dsa.Parameters{P: p, Q: q, G: g}, Y: y},
-		X:         x,
-	}, nil
 }

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // old keys still exist; whether a server takes them is its affair
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -100,7 +99,7 @@ func Parse(data, passphrase []byte) (*Key, error) {
 func (k *Key) Public() ssh.PublicKey {
 	var public crypto.PublicKey
 	switch p := k.Private.(type) {
-	case *dsa.PrivateKey:
+	case *dsaPrivateKey:
 		public = &p.PublicKey
 	case crypto.Signer:
 		public = p.Public()
@@ -128,7 +127,7 @@ func Bits(key ssh.PublicKey) int {
 		return p.Curve.Params().BitSize
 	case ed25519.PublicKey:
 		return 256
-	case *dsa.PublicKey:
+	case *dsaPublicKey:
 		return p.P.BitLen()
 	}
 	return 0

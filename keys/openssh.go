@@ -146,7 +146,7 @@ func readOpenSSHNumbers(r *wireReader) (crypto.PrivateKey, error) {
 			}
 			return ed25519Key(private[:32], public)
 		})
-	case ssh.InsecureKeyAlgoDSA:
+	case keyTypeDSA:
 		p, q, g, y, x := r.mpint(), r.mpint(), r.mpint(), r.mpint(), r.mpint()
 		return unlessCut(r, func() (crypto.PrivateKey, error) { return dsaKey(p, q, g, y, x) })
 	default:

@@ -7,7 +7,8 @@ import (
 	"crypto/subtle"
 
 	"golang.org/x/crypto/chacha20"
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // the construction of OpenSSH is its own
+	//lint:ignore SA1019 the construction is OpenSSH's own, not the AEAD of the same name
+	"golang.org/x/crypto/poly1305"
 )
 
 // An opensshCipher is one of the ciphers ssh-keygen -Z can encrypt a key with.

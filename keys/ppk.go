@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
-	"math/big"
 	"strconv"
 	"strings"
 
@@ -254,7 +253,7 @@ func (f *ppkFile) numbers(r *wireReader) (crypto.PrivateKey, error) {
 		e, n := pub.mpint(), pub.mpint()
 		d, p, q := r.mpint(), r.mpint(), r.mpint()
 		return unlessCut(r, func() (crypto.PrivateKey, error) { return rsaKey(n, e, d, p, q) })
-	case ssh.InsecureKeyAlgoDSA:
+	case keyTypeDSA:
 		p, q, g, y := pub.mpint(), pub.mpint(), pub.mpint(), pub.mpint()
 		x := r.mpint()
 		return unlessCut(r, func() (crypto.PrivateKey, error) { return dsaKey(p, q, g, y, x) })
@@ -278,11 +277,4 @@ func ppkSeed(seed []byte) []byte {
 	out := make([]byte, 32)
 	copy(out, seed)
 	return out
-}
-
-// ppkNumbers writes what numbers reads.
-func ppkNumbers(w *wireWriter, numbers ...*big.Int) {
-	for _, n := range numbers {
-		w.mpint(n)
-	}
 }

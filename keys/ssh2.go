@@ -6,8 +6,6 @@ import (
 	"crypto/md5"
 	"math/big"
 	"strings"
-
-	"golang.org/x/crypto/ssh"
 )
 
 // The private key of ssh.com and Tectia, whose only description is in code that
@@ -116,29 +114,4 @@ func (r *ssh2Reader) key(kind string) (crypto.PrivateKey, error) {
 		return unlessCut(&r.wireReader, func() (crypto.PrivateKey, error) { return dsaKey(p, q, g, y, x) })
 	}
 	return nil, unsupported("key type %q", printable(kind))
-}
-
-// ParsePublic reads a public key: a line of authorized_keys or of a .pub file,
-// a certificate, or the form of RFC 4716.
-func ParsePublic(data []byte) (ssh.PublicKey, string, error) {
-	text := clean(data)
-	if strings.Contains(text, "---- BEGIN SSH2 PUBLIC KEY") {
-		a, err := findArmor(text, "---- ", func(label string) bool { return label == "SSH2 PUBLIC KEY" })
-		if err != nil {
-			return nil, "", err
-		}
-		key, err := ssh.ParsePublicKey(a.body)
-		if err != nil {
-			return nil, "", damaged("%v", err)
-		}
-		return key, strings.Trim(a.headers["comment"], `"`), nil
-	}
-	if strings.Contains(text, "PRIVATE KEY") || strings.Contains(text, "PuTTY-User-Key-File-") {
-		return nil, "", ErrNotAKey
-	}
-	key, comment, _, _, err := ssh.ParseAuthorizedKey([]byte(text))
-	if err != nil {
-		return nil, "", ErrNotAKey
-	}
-	return key, comment, nil
 }

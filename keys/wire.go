@@ -68,3 +68,9 @@ func (w *wireWriter) mpint(n *big.Int) {
 	}
 	w.bytes(b)
 }
+
+func (w *wireWriter) mpints(numbers ...*big.Int) {
+	for _, n := range numbers {
+		w.mpint(n)
+	}
+}
