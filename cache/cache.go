@@ -59,9 +59,16 @@ type Cache struct {
 	cfg    Config
 	tree   *tree
 	files  *opened
+	loans  loans
 	stats  counters
 
 	sweeping atomic.Bool
+
+	// Guarded by files.mu.
+	mem     *memory
+	link    link
+	readers int     // streams that read lately,
+	counted instant // as of this time
 
 	life context.Context // ends at Close
 	end  context.CancelFunc
@@ -78,7 +85,8 @@ func New(remote pool.Remote, cfg Config) *Cache {
 	cfg = cfg.withDefaults()
 	life, end := context.WithCancel(context.Background())
 	c := &Cache{remote: remote, cfg: cfg, files: newOpened(), life: life, end: end}
-	c.tree = newTree(cfg.AttrTimeout, cfg.MaxEntries, cfg.Now)
+	c.mem = newMemory(cfg.Memory)
+	c.tree = newTree(cfg.AttrTimeout, cfg.MaxEntries, cfg.Now, c.files)
 	return c
 }
 
@@ -133,6 +141,18 @@ func (c *Cache) StatFS(ctx context.Context, path string) (pool.StatFS, error) {
 // errClosed is what calls give after Close.
 func errClosed(op, path string) error { return pool.PathError(op, path, syscall.ENODEV) }
 
+// stale notes that the attributes of what is open at path have changed.
+func (c *Cache) stale(path string) {
+	o := c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	obj := o.paths[path]
+	if obj != nil {
+		obj.writes++
+	}
+	o.each(obj, nil, func(f *File) { f.until = 0 })
+}
+
 // cut notes that the data at path is no longer what it was.
 func (c *Cache) cut(path string) {
 	o := c.files
@@ -142,5 +162,8 @@ func (c *Cache) cut(path string) {
 	if obj != nil {
 		obj.writes++
 	}
-	o.each(obj, false, func(f *File) { f.until = 0 })
+	o.each(obj, nil, func(f *File) {
+		f.until = 0
+		f.discardAll()
+	})
 }

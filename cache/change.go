@@ -63,6 +63,7 @@ func (t *tree) answered(w *watch, a pool.Attr, err error) {
 	case w.stale:
 	case err == nil:
 		t.put(w.path, present, a)
+		t.files.seen(w.path, a)
 	case errors.Is(err, syscall.ENOENT):
 		t.put(w.path, absent, pool.Attr{})
 	}

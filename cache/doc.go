@@ -39,7 +39,7 @@
 //
 // # Locks
 //
-// There are two: tree.mu (names and attributes) before store.mu (data). Neither is
+// There are two: tree.mu (names and attributes) before opened.mu (open files and data). Neither is
 // held during a call of the remote, an emit, or the copying of data.
 //
 // # Left out on purpose

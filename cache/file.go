@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"sync"
+	"syscall"
 
 	"github.com/remotemount/remotemount/pool"
 )
@@ -13,24 +15,26 @@ type File struct {
 	obj    *object
 	remote pool.File
 
-	named bool // the path it was opened by is its own, not a symbolic link's
+	named   bool // the path it was opened by is its own, not a symbolic link's
+	life    context.Context
+	stop    context.CancelFunc // ends life
+	fetches sync.WaitGroup     // under way; Add is called under opened.mu, while not closed
 
 	// Guarded by opened.mu.
-	single bool      // it has no other name
-	alias  bool      // it may be open under another path as well
-	attr   pool.Attr // as of this file's last answer
-	until  instant   // when attr is over
+	single  bool      // it has no other name
+	alias   bool      // it may be open under another path as well
+	attr    pool.Attr // as of this file's last answer
+	until   instant   // when attr is over
+	data    extents
+	streams []stream
+	luck    luck
+	closed  bool
 }
 
 var _ pool.File = (*File)(nil)
 
 // handle gives the remote's file.
 func (f *File) handle(context.Context) (pool.File, error) { return f.remote, nil }
-
-// ReadAt implements pool.File.
-func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	return f.remote.ReadAt(ctx, p, off)
-}
 
 // WriteAt implements pool.File.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -51,6 +55,7 @@ func (f *File) writing(off, n int64) {
 	defer o.mu.Unlock()
 	f.obj.writes++
 	o.dirty[f.obj] = struct{}{}
+	o.each(f.obj, f, func(g *File) { g.discardRange(off, n) })
 }
 
 // wrote notes that done of n bytes at off were written. When that failed, nobody
@@ -74,7 +79,7 @@ func (f *File) grow(end int64) {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.each(f.obj, f.single, func(g *File) {
+	o.each(f.obj, f, func(g *File) {
 		if g.obj != f.obj {
 			g.until = 0
 			return
@@ -196,7 +201,7 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 	if path != "" {
 		paths = []string{path}
 	}
-	before := f.changed()
+	before := f.changed(ch)
 	err = f.c.change(inPlace, paths, func() (err error) {
 		attr, err = remote.SetAttr(ctx, ch)
 		return err
@@ -205,18 +210,23 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 			f.c.tree.put(path, present, attr)
 		}
 	})
-	f.changed()
+	f.changed(ch)
 	f.keep(attr, err, before+1)
 	return attr, err
 }
 
-// changed notes that a change of f is about to be made, or was, and gives the count.
-func (f *File) changed() uint64 {
+// changed notes that ch is about to be made, or was, and gives the count.
+func (f *File) changed(ch pool.Change) uint64 {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.obj.writes++
-	o.each(f.obj, f.single, func(g *File) { g.until = 0 })
+	o.each(f.obj, f, func(g *File) {
+		g.until = 0
+		if ch.Fields&pool.SetSize != 0 {
+			g.discardAll()
+		}
+	})
 	return f.obj.writes
 }
 
@@ -236,7 +246,15 @@ func (f *File) Close(ctx context.Context) error {
 	o := f.c.files
 	o.mu.Lock()
 	_, dirty := o.dirty[f.obj]
+	again := f.closed
+	f.closed = true
+	f.discardAll()
 	o.mu.Unlock()
+	if again {
+		return pool.PathError("close", path, syscall.EBADF)
+	}
+	f.stop()
+	f.fetches.Wait()
 	err := f.remote.Close(ctx)
 	o.remove(f)
 	if dirty && path != "" { // written to since the last Flush: Close does not tell the new times

@@ -172,6 +172,7 @@ func (t *tree) putListing(l *list) {
 	t.folders.Remove(l.path)
 	t.folders.Add(l.path, f)
 	t.count += len(f.names) + 1
+	t.files.listed(l.path, f)
 	t.keep(f, until)
 }
 

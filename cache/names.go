@@ -115,11 +115,16 @@ func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr 
 		c.stats.hits.Add(1)
 		return attr, nil
 	}
+	touched := c.stale
+	if ch.Fields&pool.SetSize != 0 {
+		touched = c.cut
+	}
+	touched(path)
 	err = c.change(inPlace, []string{path}, func() (err error) {
 		attr, err = c.remote.SetAttr(ctx, path, ch)
 		return err
 	}, func() { c.tree.put(path, present, attr) })
-	c.cut(path)
+	touched(path)
 	return attr, err
 }
 

@@ -15,8 +15,10 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 		return c.openChanging(ctx, f, path, flag, perm)
 	}
 	w := c.tree.watch(path)
+	begun := c.tree.clock()
 	remote, attr, err := c.remote.Open(ctx, path, flag, perm)
 	if err == nil {
+		c.answeredIn(c.tree.clock() - begun)
 		c.attach(f, remote, path, attr)
 	}
 	c.tree.opened(w, f, attr, err)
@@ -25,6 +27,13 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 		return nil, attr, err
 	}
 	return f, attr, nil
+}
+
+// answeredIn notes how long a small question took.
+func (c *Cache) answeredIn(took instant) {
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	c.link.rtt.see(int64(took), c.tree.clock())
 }
 
 // openChanging opens what may come to be by that, or be cut.
@@ -62,6 +71,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 // attach makes f the open file that the remote gave.
 func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
 	f.remote = remote
+	f.life, f.stop = context.WithCancel(c.life)
 	f.attr, f.until = attr, c.tree.clock()+instant(c.cfg.AttrTimeout)
 	f.alias = !f.named || attr.Nlink > 1
 	f.single = f.single || attr.Nlink == 1

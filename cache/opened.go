@@ -78,20 +78,26 @@ func (o *opened) place(f *File) string {
 	return f.obj.path
 }
 
-// each calls do for every File that a write through f, or a change of path, may
-// concern. Under mu.
-func (o *opened) each(obj *object, single bool, do func(*File)) {
-	if obj != nil {
-		for f := range obj.files {
-			do(f)
+// each calls do for every File that a change through f, or of the path of obj when
+// f is nil, may concern: those open under the same path, and those that may be the
+// same file under another one. Under mu.
+func (o *opened) each(obj *object, f *File, do func(*File)) {
+	if f != nil && !f.named {
+		for _, other := range o.paths {
+			for g := range other.files {
+				do(g)
+			}
 		}
-	}
-	if single {
 		return
 	}
-	for f := range o.aliases {
-		if f.obj != obj {
-			do(f)
+	if obj != nil {
+		for g := range obj.files {
+			do(g)
+		}
+	}
+	for g := range o.aliases {
+		if g.obj != obj && (!g.named || f == nil || !f.single) {
+			do(g)
 		}
 	}
 }
@@ -167,6 +173,42 @@ func (o *opened) correct(dir string, entries []pool.Entry, now instant, doubt fu
 		for f := range obj.files {
 			if i >= 0 && f.named && f.until > now {
 				entries[i].Attr.Size, entries[i].Attr.Mtime = f.attr.Size, f.attr.Mtime
+			}
+		}
+	}
+}
+
+// seen compares what is open at path with attributes that a look or a listing gave:
+// when others have changed the file, or put another in its place, the data read
+// ahead is dropped, and the File asks for its own attributes again.
+func (o *opened) seen(path string, a pool.Attr) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if obj := o.paths[path]; obj != nil {
+		o.compare(obj, a)
+	}
+}
+
+func (o *opened) compare(obj *object, a pool.Attr) {
+	if _, dirty := o.dirty[obj]; dirty {
+		return
+	}
+	for f := range obj.files {
+		if f.named && (f.attr.Size != a.Size || f.attr.Mtime != a.Mtime) {
+			f.attr.Size, f.attr.Mtime, f.until = a.Size, a.Mtime, 0
+			f.discardAll()
+		}
+	}
+}
+
+// listed is seen for all of a folder.
+func (o *opened) listed(dir string, held *folder) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for path, obj := range o.paths {
+		if in, name := split(path); in == dir {
+			if r := held.names[name]; r.state == present {
+				o.compare(obj, r.attr)
 			}
 		}
 	}

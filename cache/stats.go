@@ -20,11 +20,15 @@ type counters struct {
 
 // Stats gives the counts as they are now.
 func (c *Cache) Stats() Stats {
+	c.files.mu.Lock()
+	held := c.mem.used
+	c.files.mu.Unlock()
 	return Stats{
 		Hits:           c.stats.hits.Load(),
 		Misses:         c.stats.misses.Load(),
 		PrefetchUsed:   c.stats.used.Load(),
 		PrefetchWasted: c.stats.wasted.Load(),
 		Entries:        int64(c.tree.size()),
+		Bytes:          held,
 	}
 }

@@ -18,6 +18,7 @@ type tree struct {
 	max      int
 	now      func() time.Time
 	start    time.Time // instants are nanoseconds since, on the monotonic clock
+	files    *opened   // are told what is seen of them
 
 	mu      sync.Mutex
 	folders *simplelru.LRU[string, *folder] // by path; guarded by mu, like all below
@@ -63,8 +64,8 @@ const (
 	absent
 )
 
-func newTree(lifetime time.Duration, limit int, now func() time.Time) *tree {
-	t := &tree{lifetime: lifetime, max: limit, now: now, start: now()}
+func newTree(lifetime time.Duration, limit int, now func() time.Time, files *opened) *tree {
+	t := &tree{lifetime: lifetime, max: limit, now: now, start: now(), files: files}
 	t.asks = make(map[string]*watch)
 	t.looks = make(map[string]*look)
 	t.lists = make(map[string]*list)

@@ -1,0 +1,87 @@
+package cache
+
+import "time"
+
+// A link is what was seen of the way to the server, in the last ten to twenty
+// seconds. Guarded by opened.mu.
+type link struct {
+	rtt    extreme // least time of a question and its answer, ns
+	packet extreme // least time of a fetch of a packet
+	piece  extreme // least time of a fetch of pieceSize
+	rate   extreme // most bytes a second, negative
+}
+
+// An extreme is the least value seen lately.
+type extreme struct {
+	current, before int64
+	since           instant
+}
+
+const extremeLife = instant(10 * time.Second)
+
+func (x *extreme) see(v int64, now instant) {
+	if x.since == 0 || now-x.since > extremeLife {
+		x.before = x.current
+		if now-x.since > 2*extremeLife {
+			x.before = 0
+		}
+		x.current, x.since = v, now
+	}
+	x.current = min(x.current, v)
+}
+
+// least is the value, or 0 when nothing was seen.
+func (x *extreme) least() int64 { return min(x.current, x.before) }
+
+func (x *extreme) positive() int64 {
+	if x.before == 0 {
+		return x.current
+	}
+	return x.least()
+}
+
+// fetched notes that n bytes took so long.
+func (k *link) fetched(n int, took, now instant) {
+	k.rtt.see(int64(took), now)
+	switch n {
+	case packet:
+		k.packet.see(int64(took), now)
+	case pieceSize:
+		k.piece.see(int64(took), now)
+	}
+	if rtt := instant(k.rtt.positive()); n >= 64<<10 && took > rtt {
+		k.rate.see(-int64(float64(n)/(took-rtt).seconds()), now)
+	}
+}
+
+func (i instant) seconds() float64 { return time.Duration(i).Seconds() }
+
+// block is how many bytes cost hardly more than one: what arrives in half of a
+// round trip, in a power of two.
+func (k *link) block() int64 {
+	rtt := k.rtt.positive()
+	if rtt == 0 {
+		return 64 << 10 // nothing is known yet
+	}
+	rate := max(-k.rate.least(), 20<<20)
+	worth := int64(instant(rtt).seconds() / 2 * float64(rate))
+	block := int64(16 << 10)
+	for block < worth && block < 256<<10 {
+		block *= 2
+	}
+	return block
+}
+
+// fastest is the highest rate seen, in bytes a second.
+func (k *link) fastest() float64 { return float64(-k.rate.least()) }
+
+// window is how far to read ahead of a reader that consumes rate bytes a second,
+// in pieces of so many bytes: twice what is under way at that rate. A window that is
+// too small bounds the rate, and so doubles; one that is large enough stays.
+func (k *link) window(rate float64, piece int64) int64 {
+	took := k.piece.positive()
+	if took == 0 || piece == packet {
+		took = max(took, k.packet.positive())
+	}
+	return int64(2*rate*instant(took).seconds()) + 2*piece
+}

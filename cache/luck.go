@@ -1,0 +1,47 @@
+package cache
+
+// luck learns whether blocks that are larger than what a random reader asked for
+// are of use to it. Guarded by opened.mu.
+type luck struct {
+	fetched, reused int // blocks, of late
+	pause           int // misses for which no blocks are fetched
+	patience        int // the next pause
+}
+
+const (
+	trial      = 64   // blocks after which is judged
+	firstPause = 256  // misses
+	mostPause  = 4096 // misses
+)
+
+// hit notes that a read was answered by an extent.
+func (k *luck) hit(e *extent) {
+	if e.by != nil && e.size > 32<<10 {
+		k.reused++
+	}
+}
+
+// blocks reports whether to fetch a block. A file that fits into memory is worth it
+// in any case: it will be here when a fraction of it was asked for.
+func (k *luck) blocks(size, memory int64) bool {
+	if size <= memory/2 {
+		return true
+	}
+	if k.pause > 0 {
+		k.pause--
+		return false
+	}
+	k.fetched++
+	if k.fetched < trial {
+		return true
+	}
+	useful := k.reused >= trial/16
+	k.fetched, k.reused = 0, 0
+	if useful {
+		k.patience = 0
+		return true
+	}
+	k.patience = min(max(2*k.patience, firstPause), mostPause)
+	k.pause = k.patience
+	return false
+}

@@ -1,0 +1,86 @@
+package cache
+
+import "sync"
+
+// packet is how much OpenSSH gives in one answer (255 KiB). Reading ahead goes by
+// multiples of it, so that no piece ends in a small remainder; it is a multiple of
+// the page size too.
+const packet = 261120
+
+// pieceSize is what a fast sequential reader has fetched at once.
+const pieceSize = 4 * packet
+
+// sizes are the capacities of buffers, ascending.
+var sizes = [...]int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, packet, 256 << 10, 512 << 10, pieceSize}
+
+// A buffer is memory for a piece of a file.
+type buffer struct {
+	b     []byte // its length is its capacity
+	class int    // index in sizes
+}
+
+// memory is the budget for file data, with what can be dropped in the order in
+// which it was last used. Guarded by opened.mu, except the pools.
+type memory struct {
+	limit int64
+	used  int64
+	idle  extent // head of a ring: idle.next is the first to go
+
+	spare [len(sizes)]sync.Pool // of *buffer
+}
+
+func newMemory(limit int64) *memory {
+	m := &memory{limit: limit}
+	m.idle.next, m.idle.prev = &m.idle, &m.idle
+	return m
+}
+
+// take gives a buffer of at least n bytes, at most pieceSize. What it holds is
+// arbitrary.
+func (m *memory) take(n int) *buffer {
+	class := 0
+	for sizes[class] < n {
+		class++
+	}
+	m.used += int64(sizes[class])
+	if b, ok := m.spare[class].Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{b: make([]byte, sizes[class]), class: class}
+}
+
+// give takes a buffer back; reuse says that nobody writes to it any more.
+func (m *memory) give(b *buffer, reuse bool) {
+	m.used -= int64(len(b.b))
+	if reuse {
+		m.spare[b.class].Put(b)
+	}
+}
+
+// room drops what was not used for longest until n more bytes fit, and reports
+// whether they do.
+func (m *memory) room(n int) bool {
+	for m.used+int64(n) > m.limit {
+		oldest := m.idle.next
+		if oldest == &m.idle {
+			return false
+		}
+		oldest.discard()
+	}
+	return true
+}
+
+// rest puts e at the end of those that can be dropped.
+func (m *memory) rest(e *extent) {
+	e.next, e.prev = &m.idle, m.idle.prev
+	e.prev.next, e.next.prev = e, e
+}
+
+// wake takes e away from those that can be dropped.
+func (m *memory) wake(e *extent) {
+	if e.next == nil {
+		return
+	}
+	e.prev.next, e.next.prev = e.next, e.prev
+	e.next, e.prev = nil, nil
+}

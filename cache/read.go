@@ -1,0 +1,219 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// ReadAt implements pool.File.
+func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	l, err := f.lend(ctx, off, len(p))
+	n := 0
+	for _, d := range l.data {
+		n += copy(p[n:], d)
+	}
+	l.back()
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Borrow is ReadAt without a copy: it gives up to n bytes at off as slices of what
+// the cache holds, and fewer only at the end of the file, which is not an error
+// here. They must not be written to, and are valid until release, which has to be
+// called, once, when err is nil.
+func (f *File) Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error) {
+	l, err := f.lend(ctx, off, n)
+	if err != nil {
+		l.back()
+		return nil, nil, err
+	}
+	return l.data, l.back, nil
+}
+
+// lend gives what a read of n bytes at off gets. The loan has to be given back also
+// when there is an error; it has the data in front of that.
+func (f *File) lend(ctx context.Context, off int64, n int) (*loan, error) {
+	for again := false; ; again = true {
+		l := f.c.newLoan()
+		if !f.plan(l, off, n) {
+			return l, pool.PathError("read", f.c.files.place(f), syscall.EBADF)
+		}
+		for _, e := range l.start {
+			f.fetch(e)
+		}
+		failed, err := l.wait(ctx)
+		if err != nil {
+			return l, pool.PathError("read", f.c.files.place(f), err)
+		}
+		if failed != nil && failed.by != l && !again {
+			l.back() // what was read ahead failed; this read may not
+			continue
+		}
+		l.cut(off, n)
+		if failed != nil {
+			return l, failed.err
+		}
+		return l, nil
+	}
+}
+
+// plan finds, or makes, the extents that a read needs, and those ahead of it. It
+// reports false when the File is closed.
+func (f *File) plan(l *loan, off int64, n int) bool {
+	c := f.c
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	now, end := c.tree.clock(), off+int64(n)
+	s := f.follow(off, end, now)
+	if f.until > now && f.attr.Size > 0 {
+		end = min(end, f.attr.Size) // no question only to hear that it ends there
+	}
+	if f.demand(l, s, off, end) {
+		c.stats.misses.Add(1)
+	} else {
+		c.stats.hits.Add(1)
+	}
+	if s.run > 0 {
+		f.measure(s, now)
+		f.ahead(s, l, now)
+		f.leave(s)
+	}
+	return true
+}
+
+// demand fills the loan, and reports whether something has to be fetched for it.
+func (f *File) demand(l *loan, s *stream, off, end int64) (missed bool) {
+	for off < end {
+		i, held := f.data.find(off)
+		if held {
+			e := f.data[i]
+			if e.by == nil && !e.used {
+				f.c.stats.used.Add(1)
+			}
+			f.luck.hit(e)
+			e.used = true
+			l.add(e)
+			off = e.end()
+			continue
+		}
+		from, to := f.stretch(i, s, off, end)
+		f.c.mem.room(int(to - from)) // whoever waits is served also beyond the limit
+		i, _ = f.data.find(off)
+		e := f.newExtent(i, from, to, l)
+		e.used = true
+		l.add(e)
+		l.start = append(l.start, e)
+		missed = true
+		off = to
+	}
+	return missed
+}
+
+// stretch is what to fetch when off is asked for, and what is wanted ends at end:
+// for a reader in order just that, since the rest is read ahead; for another one a
+// block, if such blocks are worth it.
+func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64) {
+	gapFrom, gapTo := f.data.around(i)
+	if s.run > 0 {
+		return off, min(end, gapTo, off+pieceSize)
+	}
+	block := int64(4 << 10)
+	if !f.c.off() && f.luck.blocks(f.attr.Size, f.c.mem.limit) {
+		block = f.c.link.block()
+	}
+	from = max(off-off%block, gapFrom)
+	to = end + (block-end%block)%block
+	if f.attr.Size > 0 {
+		to = min(to, max(end, f.attr.Size))
+	}
+	return from, min(to, gapTo, from+pieceSize)
+}
+
+// fetch gets an extent in the background, for as long as the File is open.
+func (f *File) fetch(e *extent) {
+	if !f.c.spawn(func() { f.run(e) }) {
+		f.fetched(e, 0, errClosed("read", f.c.files.place(f)), 0)
+	}
+}
+
+func (f *File) run(e *extent) {
+	remote, err := f.handle(f.life)
+	if err != nil {
+		f.fetched(e, 0, err, 0)
+		return
+	}
+	begun := f.c.tree.clock()
+	n, err := remote.ReadAt(f.life, e.buf.b[:e.size], e.off)
+	f.fetched(e, n, err, f.c.tree.clock()-begun)
+}
+
+// fetched ends a fetch. A short extent is the end of the file, of which nothing is
+// remembered.
+func (f *File) fetched(e *extent, n int, err error, took instant) {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	short := n < e.size
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	e.n, e.err, e.ready = n, err, true
+	if err != nil {
+		e.spoilt = f.life.Err() != nil
+	} else if !short {
+		f.c.link.fetched(n, took, f.c.tree.clock())
+	}
+	if (err != nil || n == 0) && e.kept {
+		f.discard(e)
+		f.restart()
+	} else if short {
+		e.size = n
+	}
+	e.drop()
+	close(e.done)
+	f.fetches.Done()
+}
+
+// wait waits for the extents of a loan. It gives the first that failed, or the
+// error of ctx.
+func (l *loan) wait(ctx context.Context) (failed *extent, err error) {
+	if !l.waits {
+		return nil, nil
+	}
+	for _, e := range l.extents {
+		select {
+		case <-e.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if e.err != nil {
+			return e, nil
+		}
+	}
+	return nil, nil
+}
+
+// cut makes the slices: n bytes at off, up to the first extent that is short.
+func (l *loan) cut(off int64, n int) {
+	end := off + int64(n)
+	for _, e := range l.extents {
+		from, to := off-e.off, min(end-e.off, int64(e.n))
+		if from < 0 || from >= to {
+			return
+		}
+		l.data = append(l.data, e.buf.b[from:to])
+		off = e.off + to
+	}
+}
