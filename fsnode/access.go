@@ -1,0 +1,51 @@
+package fsnode
+
+import (
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// Access implements fuse.RawFileSystem: access(2) and chdir(2), unless
+// DefaultPermissions leaves them to the kernel.
+//
+// It is the remote user who reads and writes, so the answer is about that user:
+// the owner's bits for the owner, and for others what group or others may, for
+// the server does not say which groups the user is in. An editor then knows a
+// file it cannot write, and a shell what it can run. The server has the last
+// word.
+func (f *filesystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status {
+	c := f.begin(opAccess, cancel, &in.InHeader)
+	n, err := f.node(in.NodeId)
+	if err != nil {
+		return c.finish(err)
+	}
+	a, err := f.attr(c, n)
+	if err == nil && in.Mask&^allowed(a, f.remote.Info()) != 0 {
+		err = syscall.EACCES
+	}
+	return c.finish(err)
+}
+
+// allowed is the access (R_OK, W_OK, X_OK) the remote user has, as far as that
+// can be known; in doubt more.
+func allowed(a pool.Attr, info pool.Info) uint32 {
+	const read, write, exec = 4, 2, 1
+	mode := a.Perm()
+	any := mode>>6 | mode>>3 | mode
+	switch {
+	case info.KnownOwner && info.UID == 0:
+		if a.IsDir() {
+			return read | write | exec
+		}
+		return read | write | any&exec
+	case info.KnownOwner && info.UID == a.UID:
+		return mode >> 6 & 7
+	case info.KnownOwner:
+		return (mode>>3 | mode) & 7
+	default:
+		return any & 7
+	}
+}

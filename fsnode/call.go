@@ -1,0 +1,192 @@
+package fsnode
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+const (
+	// killPoll is how often an interrupted call looks whether its caller is
+	// being killed. A signal that the caller handles may come first.
+	killPoll = 20 * time.Millisecond
+
+	// exitPoll is after which time a close looks whether its caller is being
+	// killed: a process that closes its files while it dies is not interrupted.
+	exitPoll = 200 * time.Millisecond
+)
+
+// A call is one request of the kernel, and its context. The context ends when
+// the caller is being killed or the connection to the kernel is gone, and not
+// for any other signal: a program that handles SIGALRM or SIGCHLD must not see
+// EINTR from a mkdir.
+//
+// Nothing watches until somebody asks for Done: a request answered from a cache
+// costs no goroutine.
+type call struct {
+	fs      *filesystem
+	op      op
+	began   time.Time
+	cancel  <-chan struct{} // closed by go-fuse for any signal
+	thread  uint32          // who asked; 0 for the kernel itself
+	closing bool            // a close, see exitPoll
+
+	mu    sync.Mutex
+	done  chan struct{} // guarded by mu: made when it is asked for
+	end   chan struct{} // guarded by mu: closed when the request is answered
+	ended bool          // guarded by mu
+}
+
+var _ context.Context = (*call)(nil)
+
+// begin starts a request. go-fuse reuses cancel for another request when this
+// one has been answered, so it is not looked at after end.
+func (f *filesystem) begin(o op, cancel <-chan struct{}, h *fuse.InHeader) *call {
+	f.counters.inFlight.Add(1)
+	return &call{fs: f, op: o, began: time.Now(), cancel: cancel, thread: h.Pid, closing: o == opFlush}
+}
+
+// finish ends the request and gives its status.
+func (c *call) finish(err error) fuse.Status {
+	c.mu.Lock()
+	c.ended = true
+	if c.end != nil {
+		close(c.end)
+	}
+	c.mu.Unlock()
+	status := statusOf(err)
+	c.fs.counters.count(c.op, status, time.Since(c.began))
+	c.fs.counters.inFlight.Add(-1)
+	return status
+}
+
+// Deadline implements context.Context.
+func (c *call) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Value implements context.Context.
+func (c *call) Value(any) any { return nil }
+
+// Err implements context.Context.
+func (c *call) Err() error {
+	if c.over() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// over reports whether the context has ended. While nobody watches it looks
+// itself, if the caller was interrupted.
+func (c *call) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		return !c.ended && closed(c.cancel) && c.abandoned()
+	}
+	return closed(c.done)
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Done implements context.Context.
+func (c *call) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if !c.ended {
+			c.end = make(chan struct{})
+			go c.watch(c.done, c.end)
+		}
+	}
+	return c.done
+}
+
+// watch closes done when the caller is being killed before end.
+func (c *call) watch(done, end chan struct{}) {
+	var exiting <-chan time.Time
+	if c.closing {
+		timer := time.NewTimer(exitPoll)
+		defer timer.Stop()
+		exiting = timer.C
+	}
+	select {
+	case <-end:
+		return
+	case <-c.cancel:
+	case <-exiting:
+	}
+	poll := time.NewTicker(killPoll)
+	defer poll.Stop()
+	for !c.abandoned() {
+		select {
+		case <-end:
+			return
+		case <-poll.C:
+		}
+	}
+	close(done)
+}
+
+// abandoned: nobody waits for the answer any more.
+func (c *call) abandoned() bool {
+	return c.fs.dead() || c.thread != 0 && c.fs.proc.killed(c.thread) ||
+		c.closing && c.thread != 0 && c.fs.proc.dying(c.thread)
+}
+
+// A procfs reads about threads in a folder like /proc. What it cannot read, for
+// example about a thread of another pid namespace, is not being killed.
+type procfs struct {
+	read func(name string) ([]byte, error)
+	root string
+}
+
+func (p procfs) file(thread uint32, name string) string {
+	data, err := p.read(p.root + "/" + strconv.FormatUint(uint64(thread), 10) + "/" + name)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// killed reports whether SIGKILL is pending for a thread. The kernel makes it
+// pending, for the thread or its group, for every signal that is fatal.
+func (p procfs) killed(thread uint32) bool {
+	for line := range strings.Lines(p.file(thread, "status")) {
+		name, mask, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name != "SigPnd" && name != "ShdPnd" {
+			continue
+		}
+		pending, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+		if err == nil && pending&(1<<(9-1)) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// dying reports whether a thread is exiting because of SIGKILL. The signal is
+// not pending any more then: the flags (field 9 of stat, PF_EXITING) and the
+// exit code (field 52) tell it.
+func (p procfs) dying(thread uint32) bool {
+	stat := p.file(thread, "stat")
+	_, rest, found := strings.Cut(stat[strings.LastIndexByte(stat, ')')+1:], " ")
+	fields := strings.Fields(rest) // from field 3 on
+	if !found || len(fields) < 50 {
+		return false
+	}
+	const exiting = 0x4
+	flags, err1 := strconv.ParseUint(fields[9-3], 10, 64)
+	code, err2 := strconv.ParseUint(fields[52-3], 10, 64)
+	return err1 == nil && err2 == nil && flags&exiting != 0 && code&0x7f == 9
+}

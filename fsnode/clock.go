@@ -1,0 +1,70 @@
+package fsnode
+
+import (
+	"sync"
+	"time"
+)
+
+// racy is how old an mtime must be before another change of the file would show
+// in it: SFTP's times are whole seconds.
+const racy = 2
+
+// unknownClock is how old an mtime must be, in seconds by our clock, while the
+// server's is not known.
+const unknownClock = 3600
+
+// A clock knows how late it is on the server at least. Files that we wrote tell
+// it: their mtime is a moment that has passed there.
+type clock struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	known bool      // guarded by mu
+	sec   int64     // guarded by mu: the server's time...
+	at    time.Time // guarded by mu: ...at this moment here
+}
+
+// learn takes the mtime of a file that was written a moment ago. A value far
+// behind means that the server's clock was set back.
+func (c *clock) learn(mtime int64) {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if was := c.shown(now); c.known && mtime <= was && mtime > was-60 {
+		return
+	}
+	c.known, c.sec, c.at = true, mtime, now
+}
+
+// shown is what the clock shows at a moment here. The caller holds mu.
+func (c *clock) shown(now time.Time) int64 {
+	return c.sec + int64(now.Sub(c.at)/time.Second)
+}
+
+// settled reports whether a file of that mtime cannot change any more without
+// getting another one.
+func (c *clock) settled(mtime int64) bool {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known {
+		return mtime <= now.Unix()-unknownClock
+	}
+	return mtime <= c.shown(now)-racy
+}
+
+// stamp is the time for files touched now: the server's where the clocks differ
+// by more than they may, so that touched and written files compare well.
+func (c *clock) stamp() int64 {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known {
+		return now.Unix()
+	}
+	sec := c.shown(now)
+	if off := sec - now.Unix(); off < -racy || off > racy {
+		return sec
+	}
+	return now.Unix()
+}

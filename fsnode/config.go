@@ -1,0 +1,69 @@
+package fsnode
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// Config says what is mounted and how. Only Remote is needed.
+type Config struct {
+	Remote  pool.Remote
+	Source  string // shown in the mount table
+	Subtype string // the type is "fuse." and this; "sshfs" when empty
+
+	// AttrTimeout is how long the kernel may believe entries, attributes and
+	// absences; 0 turns all its caching off.
+	AttrTimeout time.Duration
+
+	ReadOnly           bool
+	AllowOther         bool // users besides the one who mounts may enter
+	DefaultPermissions bool // the kernel checks owner and mode
+
+	// MultiUser gives what a caller creates to that caller; the remote user must
+	// be one who may do that.
+	MultiUser bool
+
+	// FollowSymlinks shows what a symbolic link leads to in its place, as the
+	// server sees it.
+	FollowSymlinks bool
+
+	UID, GID *uint32 // every file is shown as owned by these
+	Umask    *uint32 // every file is shown with the mode 0777 without these bits
+	IDMap    IDMap
+
+	// Options are further options of mount(8), such as "noexec". A filesystem is
+	// mounted nosuid and nodev unless "suid" or "dev" stand here.
+	Options []string
+
+	Log   *slog.Logger // nil discards
+	Debug bool         // every request and answer goes to Log, at level debug
+}
+
+// IDMap says how owners on the server are shown here.
+type IDMap uint8
+
+const (
+	// IDMapNone shows the server's numbers.
+	IDMapNone IDMap = iota
+
+	// IDMapUser shows what belongs to the remote user as belonging to the user
+	// who mounts, and gives it back under the remote user's number.
+	IDMapUser
+)
+
+func (c *Config) setDefaults() {
+	if c.Subtype == "" {
+		c.Subtype = "sshfs"
+	}
+	if c.Source == "" {
+		c.Source = c.Subtype
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.AttrTimeout < 0 {
+		c.AttrTimeout = 0
+	}
+}

@@ -1,0 +1,71 @@
+package fsnode
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// A device is the number of a mount, "MAJOR:MINOR" as the mount table shows it.
+type device string
+
+// deviceOf finds it in the mount table. A stat of the mountpoint would ask
+// ourselves.
+func deviceOf(point string) device {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	return findDevice(string(data), point)
+}
+
+// findDevice: field 3 is the device and field 5 the mountpoint (proc(5)); the
+// last mount on a point is the one on top.
+func findDevice(mountinfo, point string) device {
+	var found device
+	for line := range strings.Lines(mountinfo) {
+		if fields := strings.Fields(line); len(fields) > 5 && unescape(fields[4]) == point {
+			found = device(fields[2])
+		}
+	}
+	return found
+}
+
+// unescape undoes the octal escapes of white space in the mount table.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+var errNoDeviceNumber = errors.New("the mount table does not have this mount")
+
+// abort cuts the connection to the kernel: every call under way ends. The
+// connection's number is the minor one, the major being 0.
+func (d device) abort() error {
+	_, minor, ok := strings.Cut(string(d), ":")
+	if !ok {
+		return errNoDeviceNumber
+	}
+	file, err := os.OpenFile("/sys/fs/fuse/connections/"+minor+"/abort", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString("1")
+	return errors.Join(err, file.Close())
+}
+
+// readAheadKB is how far the kernel reads ahead where we may say it: 128 KiB,
+// its own value, is two requests that wait for each other.
+const readAheadKB = 4096
+
+// readAhead sets it. Without it our own read-ahead still works.
+func (m *FS) readAhead() {
+	name := fmt.Sprintf("/sys/class/bdi/%s/read_ahead_kb", m.device)
+	if err := os.WriteFile(name, []byte(strconv.Itoa(readAheadKB)), 0); err != nil {
+		m.fs.cfg.Log.Debug("the kernel's read-ahead stays as it is", "error", err)
+	}
+}

@@ -1,0 +1,309 @@
+package fsnode
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A handle is an open file.
+type handle struct {
+	fs     *filesystem
+	node   *node
+	file   pool.File
+	writes bool // open for writing
+
+	mu     sync.Mutex
+	dirty  bool      // guarded by mu: data or times since the last flush
+	mapped bool      // guarded by mu: some of it was written by the kernel for any handle of the file
+	timed  bool      // guarded by mu: the mtime was set since the last write
+	attr   pool.Attr // guarded by mu: as last seen...
+	seen   time.Time // guarded by mu: ...at that time
+}
+
+// openFlags is what the flags of open(2) mean to a Remote.
+func openFlags(flags uint32) pool.OpenFlag {
+	var out pool.OpenFlag
+	switch flags & syscall.O_ACCMODE {
+	case syscall.O_RDONLY:
+		out = pool.FlagRead
+	case syscall.O_WRONLY:
+		out = pool.FlagWrite
+	default:
+		out = pool.FlagRead | pool.FlagWrite
+	}
+	if flags&syscall.O_TRUNC != 0 {
+		out |= pool.FlagTruncate
+	}
+	return out
+}
+
+// Open implements fuse.RawFileSystem.
+func (f *filesystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	c := f.begin(opOpen, cancel, &in.InHeader)
+	err := f.at(c, in.NodeId, func(n *node, path string) error {
+		return f.open(c, n, path, in.Flags, out)
+	})
+	return c.finish(err)
+}
+
+func (f *filesystem) open(ctx context.Context, n *node, path string, flags uint32, out *fuse.OpenOut) error {
+	if n.typ != syscall.S_IFREG {
+		// A fifo or device of the server: the kernel opens its own kind of those,
+		// and asks for other files only.
+		return syscall.EOPNOTSUPP
+	}
+	file, a, err := f.remote.Open(ctx, path, openFlags(flags), 0)
+	if err != nil {
+		return err
+	}
+	if !a.IsRegular() {
+		f.close(path, file)
+		return syscall.ESTALE
+	}
+	stale := f.tree.opened(n, a, flags&syscall.O_TRUNC != 0)
+	keep := flags&syscall.O_TRUNC == 0 && f.keepPages(n, a)
+	h := f.register(n, file, flags, a)
+	out.Fh = f.number(h)
+	out.OpenFlags = h.fuseFlags(keep)
+	if stale {
+		// OPEN's answer has no room for attributes: without this the kernel
+		// would go on with those it has.
+		f.kernel.InodeNotify(n.id, -1, 0)
+	}
+	return nil
+}
+
+// fuseFlags is what OPEN's answer says of the handle.
+func (h *handle) fuseFlags(keep bool) uint32 {
+	var flags uint32
+	if keep {
+		flags |= fuse.FOPEN_KEEP_CACHE
+	}
+	if !h.writes {
+		// There is nothing to flush at close: one request less.
+		flags |= fuse.FOPEN_NOFLUSH
+	}
+	return flags
+}
+
+// opened notes attributes that came with an open file, and reports whether the
+// kernel was told others.
+func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := n.inode()
+	if n.writers() && !truncated {
+		i.size = max(i.size, a.Size)
+	} else {
+		i.size = a.Size
+	}
+	if truncated {
+		t.touch(n)
+		n.told = unknown
+		return false
+	}
+	return n.told != unknown && n.told != stampOf(a)
+}
+
+// register adds a handle to its node.
+func (f *filesystem) register(n *node, file pool.File, flags uint32, a pool.Attr) *handle {
+	h := &handle{fs: f, node: n, file: file, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, attr: a, seen: time.Now()}
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	i := n.inode()
+	i.handles = append(i.handles, h)
+	return h
+}
+
+// number gives the handle a number for the kernel.
+func (f *filesystem) number(h *handle) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lastFH++
+	f.files[f.lastFH] = h
+	return f.lastFH
+}
+
+// handle is the open file of a request.
+func (f *filesystem) handle(fh uint64) (*handle, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := f.files[fh]; h != nil {
+		return h, nil
+	}
+	return nil, syscall.EBADF
+}
+
+// Flush implements fuse.RawFileSystem. It is close(2), for each descriptor of
+// the handle.
+func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	c := f.begin(opFlush, cancel, &in.InHeader)
+	h, err := f.handle(in.Fh)
+	if err == nil {
+		err = f.flushAll(c, h)
+	}
+	return c.finish(err)
+}
+
+// flushAll flushes h, and what the kernel wrote through other handles for a
+// mapping that may have been h's.
+func (f *filesystem) flushAll(ctx context.Context, h *handle) error {
+	if !h.writes {
+		return nil
+	}
+	err := h.flush(ctx, h.file.Flush)
+	for _, other := range f.tree.handlesOf(h.node) {
+		if other != h && other.isMapped() {
+			if also := other.flush(ctx, other.file.Flush); err == nil {
+				err = also
+			}
+		}
+	}
+	return err
+}
+
+func (h *handle) isMapped() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mapped
+}
+
+// flush runs flush if there is anything to do. Data that it lost is not there
+// any more; only when the caller went away it still is.
+func (h *handle) flush(ctx context.Context, flush func(context.Context) (pool.Attr, error)) error {
+	h.mu.Lock()
+	dirty, timed := h.dirty, h.timed
+	h.dirty, h.mapped = false, false
+	h.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	since := h.fs.tree.now()
+	a, err := flush(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			h.mu.Lock()
+			h.dirty = true
+			h.mu.Unlock()
+		}
+		return err
+	}
+	h.knows(a)
+	h.fs.tree.flushed(h.node, a, since)
+	if !timed {
+		h.fs.clock.learn(a.Mtime)
+	}
+	return nil
+}
+
+// flushed notes attributes after a flush: the end of the file, unless something
+// was written meanwhile.
+func (t *tree) flushed(n *node, a pool.Attr, since uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file != nil && n.changed <= since {
+		n.file.size = max(n.file.size, a.Size)
+	}
+}
+
+// Fsync implements fuse.RawFileSystem.
+func (f *filesystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	c := f.begin(opFsync, cancel, &in.InHeader)
+	h, err := f.handle(in.Fh)
+	if err == nil {
+		err = f.fsync(c, h)
+	}
+	return c.finish(err)
+}
+
+// fsync brings all data of the file to the server, whichever handle wrote it,
+// and has the server sync it.
+func (f *filesystem) fsync(ctx context.Context, h *handle) error {
+	for _, other := range f.tree.handlesOf(h.node) {
+		if other != h && other.writes {
+			if err := other.flush(ctx, other.file.Flush); err != nil {
+				return err
+			}
+		}
+	}
+	if h.writes {
+		h.mu.Lock()
+		h.dirty = true // there may be nothing to write, but something to sync
+		h.mu.Unlock()
+		return h.flush(ctx, h.file.Sync)
+	}
+	_, err := h.file.Sync(ctx)
+	return err
+}
+
+// FsyncDir implements fuse.RawFileSystem. Names are on the server when the call
+// that made them returns, and SFTP can ask for no more.
+func (f *filesystem) FsyncDir(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
+
+// Release implements fuse.RawFileSystem. Nobody waits for it: what goes wrong
+// can only be logged.
+func (f *filesystem) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
+	c := f.begin(opRelease, cancel, &in.InHeader)
+	f.mu.Lock()
+	h := f.files[in.Fh]
+	delete(f.files, in.Fh)
+	f.mu.Unlock()
+	if h != nil {
+		f.release(h)
+	}
+	c.finish(nil)
+}
+
+// release closes a handle, and removes a hidden file with its last one.
+func (f *filesystem) release(h *handle) {
+	last := f.tree.unhandle(h)
+	if err := h.file.Close(f.base); err != nil {
+		f.cfg.Log.Error("closing a file failed", "path", f.tree.pathOf(h.node), "error", err)
+	}
+	if last {
+		f.expunge(f.base, h.node)
+	}
+	f.tree.drop(h.node)
+}
+
+// unhandle takes h off its node's list. It reports whether the node is hidden
+// and h was its last handle.
+func (t *tree) unhandle(h *handle) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := h.node.inode()
+	for k, other := range i.handles {
+		if other == h {
+			i.handles = append(i.handles[:k:k], i.handles[k+1:]...)
+			break
+		}
+	}
+	return i.hidden && len(i.handles) == 0
+}
+
+// drop forgets a node that only a handle kept.
+func (t *tree) drop(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reap(n)
+}
+
+// pathOf is where n is or was, for messages.
+func (t *tree) pathOf(n *node) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.path()
+}
+
+// close gives back a file that nobody has got.
+func (f *filesystem) close(path string, file pool.File) {
+	if err := file.Close(f.base); err != nil {
+		f.cfg.Log.Warn("closing a file failed", "path", path, "error", err)
+	}
+}

@@ -1,0 +1,222 @@
+package fsnode
+
+import (
+	"context"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// blockSize is the st_blksize of every file: what programs read and write at
+// once when they have no idea of their own. Each write is a request, so small is
+// slow; but stdio and Python allocate and fetch as much for one record.
+const blockSize = 128 << 10
+
+// nameMax is the longest name that any server is asked for.
+const nameMax = 255
+
+// A filesystem answers the kernel's requests. It implements go-fuse's raw
+// interface; what it does not implement is answered with ENOSYS by the embedded
+// default, after which the kernel does without: extended attributes, lseek's
+// SEEK_DATA and SEEK_HOLE, statx, O_TMPFILE, file locks.
+type filesystem struct {
+	fuse.RawFileSystem
+
+	cfg      Config
+	remote   pool.Remote
+	tree     *tree
+	clock    *clock
+	proc     procfs
+	dead     func() bool // the connection to the kernel is gone
+	counters counters
+	buffers  bufferPool
+
+	// base is the context of work that no caller waits for. It ends with the
+	// filesystem.
+	base context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup // goroutines that close waits for
+
+	kernel notifier // set before the first request
+
+	mu     sync.Mutex
+	files  map[uint64]*handle    // guarded by mu
+	dirs   map[uint64]*dirHandle // guarded by mu
+	lastFH uint64                // guarded by mu
+	noCopy bool                  // guarded by mu: the server cannot copy
+
+	ownUID, ownGID uint32 // the user and group who mount
+}
+
+// notifier tells the kernel that what it holds is old. None of these may be
+// called while a request that holds the kernel's lock of that folder is being
+// answered, but for InodeNotify with a negative offset, which takes no lock.
+type notifier interface {
+	InodeNotify(node uint64, off, length int64) fuse.Status
+	EntryNotify(parent uint64, name string) fuse.Status
+	DeleteNotify(parent, child uint64, name string) fuse.Status
+}
+
+func newFilesystem(cfg Config) *filesystem {
+	base, stop := context.WithCancel(context.Background())
+	return &filesystem{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		cfg:           cfg,
+		remote:        cfg.Remote,
+		tree:          newTree(),
+		clock:         &clock{now: time.Now},
+		proc:          procfs{read: os.ReadFile, root: "/proc"},
+		dead:          func() bool { return false },
+		base:          base,
+		stop:          stop,
+		files:         map[uint64]*handle{},
+		dirs:          map[uint64]*dirHandle{},
+		ownUID:        uint32(os.Getuid()),
+		ownGID:        uint32(os.Getgid()),
+	}
+}
+
+// String is part of go-fuse's interface.
+func (f *filesystem) String() string { return f.cfg.Subtype }
+
+// node is the node of a request, or ESTALE for one we do not know.
+func (f *filesystem) node(id uint64) (*node, error) {
+	if n := f.tree.get(id); n != nil {
+		return n, nil
+	}
+	return nil, syscall.ESTALE
+}
+
+// at runs what with n's path, pinned.
+func (f *filesystem) at(ctx context.Context, id uint64, what func(n *node, path string) error) error {
+	n, err := f.node(id)
+	if err != nil {
+		return err
+	}
+	path, err := f.tree.pin(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer f.tree.unpin(n)
+	return what(n, path)
+}
+
+// look is what the kernel is to know of path: the file itself, or with
+// FollowSymlinks what a link leads to, if it leads anywhere.
+func (f *filesystem) look(ctx context.Context, path string) (pool.Attr, error) {
+	a, err := f.remote.Lstat(ctx, path)
+	if err == nil && a.IsSymlink() && (f.cfg.FollowSymlinks || path == ".") {
+		if to, err := f.remote.Stat(ctx, path); err == nil {
+			return to, nil
+		}
+	}
+	return a, err
+}
+
+// Forget drops references of the kernel.
+func (f *filesystem) Forget(id, lookups uint64) { f.tree.forget(id, lookups) }
+
+// Lookup implements fuse.RawFileSystem.
+func (f *filesystem) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	c := f.begin(opLookup, cancel, in)
+	err := f.at(c, in.NodeId, func(dir *node, path string) error {
+		return f.lookup(c, dir, path, name, out)
+	})
+	status := c.finish(err)
+	if status == fuse.ENOENT && f.cfg.AttrTimeout > 0 {
+		// An entry without a node is an absence the kernel may remember.
+		*out = fuse.EntryOut{}
+		out.SetEntryTimeout(f.cfg.AttrTimeout)
+		return fuse.OK
+	}
+	return status
+}
+
+func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string, out *fuse.EntryOut) error {
+	if len(name) > nameMax {
+		return syscall.ENAMETOOLONG
+	}
+	if f.tree.isHidden(dir, name) {
+		return syscall.ENOENT
+	}
+	since := f.tree.now()
+	path := pool.Join(dirPath, name)
+	a, err := f.look(ctx, path)
+	if err != nil {
+		return err
+	}
+	f.tree.part(dir, name, a)
+	f.fillEntry(out, f.tree.enter(dir, dirPath, name, a), a, since)
+	return nil
+}
+
+// GetAttr implements fuse.RawFileSystem.
+func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	c := f.begin(opGetattr, cancel, &in.InHeader)
+	return c.finish(f.getattr(c, in.NodeId, out))
+}
+
+func (f *filesystem) getattr(ctx context.Context, id uint64, out *fuse.AttrOut) error {
+	n, err := f.node(id)
+	if err != nil {
+		return err
+	}
+	since := f.tree.now()
+	a, err := f.attr(ctx, n)
+	if err != nil {
+		return err
+	}
+	f.tree.saw(n, a, since)
+	f.fillAttr(out, n, a)
+	return nil
+}
+
+// attr describes n by its path, and by an open handle when it has none or the
+// server has no such file any more.
+func (f *filesystem) attr(ctx context.Context, n *node) (pool.Attr, error) {
+	path, err := f.tree.pin(ctx, n)
+	var a pool.Attr
+	if err == nil {
+		a, err = f.look(ctx, path)
+		f.tree.unpin(n)
+	}
+	if status := statusOf(err); status == fuse.ENOENT || status == fuse.Status(syscall.ESTALE) {
+		if h := f.tree.handleOf(n, false); h != nil {
+			return h.file.Stat(ctx)
+		}
+	}
+	if err == nil && a.Type() != n.typ {
+		return a, syscall.ESTALE
+	}
+	return a, err
+}
+
+// Readlink implements fuse.RawFileSystem.
+func (f *filesystem) Readlink(cancel <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
+	c := f.begin(opReadlink, cancel, in)
+	var target string
+	err := f.at(c, in.NodeId, func(_ *node, path string) (err error) {
+		target, err = f.remote.ReadLink(c, path)
+		return err
+	})
+	return []byte(target), c.finish(err)
+}
+
+// StatFs implements fuse.RawFileSystem.
+func (f *filesystem) StatFs(cancel <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	c := f.begin(opStatfs, cancel, in)
+	err := f.at(c, in.NodeId, func(_ *node, path string) error {
+		s, err := f.remote.StatFS(c, path)
+		if statusOf(err) == fuse.Status(syscall.EOPNOTSUPP) {
+			s, err = unknownSpace, nil
+		}
+		fillStatfs(out, s)
+		return err
+	})
+	return c.finish(err)
+}

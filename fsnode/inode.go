@@ -1,0 +1,154 @@
+package fsnode
+
+import (
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// An inode is what is remembered of a node that was opened. tree.mu guards all
+// of it.
+type inode struct {
+	handles []*handle // open files
+	hidden  bool      // removed, and kept under a hidden name for its handles
+
+	// size is where the next append goes: the size at the last open, moved by
+	// our writes and truncations. The kernel's own idea may be older.
+	size int64
+
+	pages  kept      // of a file: the pages in the kernel
+	listed time.Time // of a folder: when the listing in the kernel was begun
+}
+
+// kept says of which content the kernel has pages.
+type kept struct {
+	stamp stamp
+	safe  bool // a later change shows in the stamp
+}
+
+// inUse: a node with this inode may not be dropped.
+func (i *inode) inUse() bool {
+	return i != nil && (len(i.handles) > 0 || i.hidden)
+}
+
+// inode is n's inode, made when there is none. The caller holds t.mu.
+func (n *node) inode() *inode {
+	if n.file == nil {
+		n.file = &inode{size: -1, pages: kept{stamp: unknown}}
+	}
+	return n.file
+}
+
+// writers reports whether a handle of n can have written. The caller holds t.mu.
+func (n *node) writers() bool {
+	if n.file == nil {
+		return false
+	}
+	for _, h := range n.file.handles {
+		if h.writes {
+			return true
+		}
+	}
+	return false
+}
+
+// handleOf is a handle of n to ask or to change what has no path: one that
+// writes if there is one and writer asks for it, else any. Nil when there is
+// none.
+func (t *tree) handleOf(n *node, writer bool) *handle {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file == nil {
+		return nil
+	}
+	var any *handle
+	for _, h := range n.file.handles {
+		if h.writes {
+			return h
+		}
+		any = h
+	}
+	if writer {
+		return nil
+	}
+	return any
+}
+
+// handlesOf is a copy of n's list of handles.
+func (t *tree) handlesOf(n *node) []*handle {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file == nil {
+		return nil
+	}
+	return append([]*handle(nil), n.file.handles...)
+}
+
+// wrote notes that data was written up to end.
+func (t *tree) wrote(n *node, end int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := n.inode()
+	i.size = max(i.size, end)
+	n.told = unknown
+	t.touch(n)
+}
+
+// appendAt is where data goes that is appended to n, when the kernel believes
+// the end to be at off.
+func (t *tree) appendAt(n *node, off int64) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file == nil || n.file.size < 0 {
+		return off
+	}
+	return n.file.size
+}
+
+// saw notes attributes that a request asked for at epoch since and is about to
+// tell the kernel. What we wrote meanwhile is newer than they are.
+func (t *tree) saw(n *node, a pool.Attr, since uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.changed > since {
+		n.told = unknown
+		return
+	}
+	n.told = stampOf(a)
+	if n.file == nil {
+		return
+	}
+	if n.writers() {
+		n.file.size = max(n.file.size, a.Size)
+	} else {
+		n.file.size = a.Size
+	}
+}
+
+// set notes attributes that a change of ours made.
+func (t *tree) set(n *node, a pool.Attr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touch(n)
+	n.told = stampOf(a)
+	if n.file != nil {
+		n.file.size = a.Size
+	}
+}
+
+// links is how many names n has here, and none once it is removed.
+func (t *tree) links(n *node) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.gone || n.file != nil && n.file.hidden && len(n.more) == 0 {
+		return 0
+	}
+	return 1 + len(n.more)
+}
+
+// changedSince reports whether n was changed here after that epoch.
+func (t *tree) changedSince(n *node, since uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.changed > since
+}

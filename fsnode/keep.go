@@ -1,0 +1,45 @@
+package fsnode
+
+import (
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// keepPages reports whether the kernel's pages of n are still those of a file
+// with these attributes, and notes under which they are read from now on.
+func (f *filesystem) keepPages(n *node, a pool.Attr) bool {
+	if f.cfg.AttrTimeout == 0 {
+		return false
+	}
+	safe := f.clock.settled(a.Mtime)
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	pages := &n.inode().pages
+	if pages.safe && pages.stamp == stampOf(a) {
+		return true
+	}
+	*pages = kept{stamp: stampOf(a), safe: safe}
+	return false
+}
+
+// keepListing reports whether the kernel's listing of a folder is still good. It
+// is not asked of the server: within the attribute timeout the entries that came
+// with the listing are believed anyway, and after it a new listing costs less
+// than a look at each name. The kernel itself drops it when the folder's mtime
+// changes, or a name in it by a call of its own.
+func (f *filesystem) keepListing(n *node) bool {
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	return n.file != nil && !n.file.listed.IsZero() && time.Since(n.file.listed) < f.cfg.AttrTimeout
+}
+
+// listed notes that the kernel may have the whole listing of a folder, begun at
+// that time and epoch.
+func (f *filesystem) listed(n *node, at time.Time, since uint64) {
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	if n.changed <= since {
+		n.inode().listed = at
+	}
+}

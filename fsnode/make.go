@@ -1,0 +1,220 @@
+package fsnode
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// in runs what makes something called name in a folder, with the folder's path
+// pinned and the new thing's path.
+func (f *filesystem) in(ctx context.Context, id uint64, name string, what func(dir *node, dirPath, path string) error) error {
+	if len(name) > nameMax {
+		return syscall.ENAMETOOLONG
+	}
+	return f.at(ctx, id, func(dir *node, dirPath string) error {
+		return what(dir, dirPath, pool.Join(dirPath, name))
+	})
+}
+
+// made answers with something just made.
+func (f *filesystem) made(out *fuse.EntryOut, dir *node, dirPath, name string, a pool.Attr) *node {
+	f.clock.learn(a.Mtime)
+	n := f.tree.enterNew(dir, dirPath, name, a)
+	f.fillEntry(out, n, a, f.tree.now())
+	return n
+}
+
+// Mkdir implements fuse.RawFileSystem.
+func (f *filesystem) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	c := f.begin(opMkdir, cancel, &in.InHeader)
+	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
+		a, err := f.remote.Mkdir(c, path, in.Mode&0o7777)
+		if err != nil {
+			return err
+		}
+		if a, err = f.givePath(c, &in.InHeader, dirPath, path, a); err != nil {
+			return errors.Join(err, f.remote.Rmdir(c, path))
+		}
+		f.made(out, dir, dirPath, name, a)
+		return nil
+	})
+	return c.finish(err)
+}
+
+// Symlink implements fuse.RawFileSystem.
+func (f *filesystem) Symlink(cancel <-chan struct{}, in *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
+	c := f.begin(opSymlink, cancel, in)
+	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
+		a, err := f.remote.Symlink(c, target, path)
+		if err != nil {
+			return unsupported(err)
+		}
+		if a, err = f.givePath(c, in, dirPath, path, a); err != nil {
+			return errors.Join(err, f.remote.Remove(c, path))
+		}
+		f.made(out, dir, dirPath, name, a)
+		return nil
+	})
+	return c.finish(err)
+}
+
+// unsupported makes EOPNOTSUPP what link(2) and symlink(2) call it, which
+// programs are prepared for.
+func unsupported(err error) error {
+	if errors.Is(err, syscall.EOPNOTSUPP) {
+		return syscall.EPERM
+	}
+	return err
+}
+
+// Mknod implements fuse.RawFileSystem. SFTP makes regular files only.
+func (f *filesystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	c := f.begin(opMknod, cancel, &in.InHeader)
+	if typ := in.Mode & syscall.S_IFMT; typ != syscall.S_IFREG && typ != 0 {
+		return c.finish(syscall.EPERM)
+	}
+	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
+		flags := pool.FlagWrite | pool.FlagCreate | pool.FlagExclusive
+		file, a, err := f.create(c, &in.InHeader, dirPath, path, flags, in.Mode)
+		if err != nil {
+			return err
+		}
+		f.close(path, file)
+		f.made(out, dir, dirPath, name, a)
+		return nil
+	})
+	return c.finish(err)
+}
+
+// Create implements fuse.RawFileSystem: the kernel has no such name, but without
+// O_EXCL the server may have.
+func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	c := f.begin(opCreate, cancel, &in.InHeader)
+	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
+		flags := openFlags(in.Flags) | pool.FlagCreate
+		if in.Flags&syscall.O_EXCL != 0 {
+			flags |= pool.FlagExclusive
+		}
+		file, a, err := f.create(c, &in.InHeader, dirPath, path, flags, in.Mode)
+		if err != nil {
+			return err
+		}
+		var n *node
+		if flags&pool.FlagExclusive != 0 {
+			n = f.made(&out.EntryOut, dir, dirPath, name, a)
+		} else {
+			n = f.tree.enter(dir, dirPath, name, a)
+			f.fillEntry(&out.EntryOut, n, a, f.tree.now())
+		}
+		f.tree.opened(n, a, false)
+		f.keepPages(n, a)
+		h := f.register(n, file, in.Flags, a)
+		out.Fh = f.number(h)
+		out.OpenFlags = h.fuseFlags(false)
+		return nil
+	})
+	return c.finish(err)
+}
+
+// create opens a file, made if it is not there, and gives it to the caller.
+func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, path string, flags pool.OpenFlag, mode uint32) (pool.File, pool.Attr, error) {
+	file, a, err := f.remote.Open(ctx, path, flags, mode&0o7777)
+	if err != nil {
+		return nil, a, err
+	}
+	if !a.IsRegular() {
+		f.close(path, file)
+		return nil, a, syscall.EEXIST
+	}
+	ch := f.gift(ctx, in, dirPath, a)
+	if ch.Fields == 0 || a.Size > 0 {
+		return file, a, nil
+	}
+	if a, err = file.SetAttr(ctx, ch); err != nil {
+		f.close(path, file)
+		if flags&pool.FlagExclusive != 0 {
+			err = errors.Join(err, f.remote.Remove(ctx, path))
+		}
+		return nil, a, err
+	}
+	return file, a, nil
+}
+
+// gift is the change that gives something new to the caller: with MultiUser, if
+// it is not the caller's already. In a folder with the set-group-id bit the
+// group is the folder's.
+func (f *filesystem) gift(ctx context.Context, in *fuse.InHeader, dirPath string, a pool.Attr) pool.Change {
+	var ch pool.Change
+	if !f.cfg.MultiUser {
+		return ch
+	}
+	if a.UID != in.Uid {
+		ch.UID, ch.Fields = in.Uid, pool.SetUID
+	}
+	if a.GID != in.Gid {
+		dir, err := f.look(ctx, dirPath)
+		if err != nil || dir.Mode&syscall.S_ISGID == 0 {
+			ch.GID, ch.Fields = in.Gid, ch.Fields|pool.SetGID
+		}
+	}
+	return ch
+}
+
+// givePath gives a new folder or link to the caller.
+func (f *filesystem) givePath(ctx context.Context, in *fuse.InHeader, dirPath, path string, a pool.Attr) (pool.Attr, error) {
+	ch := f.gift(ctx, in, dirPath, a)
+	if ch.Fields == 0 {
+		return a, nil
+	}
+	return f.remote.SetAttr(ctx, path, ch)
+}
+
+// Link implements fuse.RawFileSystem. Both names are one node from now on, as
+// long as the kernel knows it.
+func (f *filesystem) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	c := f.begin(opLink, cancel, &in.InHeader)
+	return c.finish(f.link(c, in, name, out))
+}
+
+func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out *fuse.EntryOut) error {
+	if len(name) > nameMax {
+		return syscall.ENAMETOOLONG
+	}
+	dir, err := f.node(in.NodeId)
+	if err != nil {
+		return err
+	}
+	n, err := f.node(in.Oldnodeid)
+	if err != nil {
+		return err
+	}
+	dirPath, path, err := f.tree.pin2(ctx, dir, n)
+	if err != nil {
+		return err
+	}
+	defer f.tree.unpin(dir)
+	defer f.tree.unpin(n)
+	a, err := f.remote.Link(ctx, path, pool.Join(dirPath, name))
+	if err != nil {
+		return unsupported(err)
+	}
+	f.tree.linked(n, spot{dir, name})
+	a.Size = f.tree.appendAt(n, a.Size)
+	f.fillEntry(out, n, a, 0)
+	return nil
+}
+
+// linked notes a further name of n, which the kernel gets a reference for.
+func (t *tree) linked(n *node, s spot) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.name(n, s)
+	n.lookups++
+	n.told = unknown
+	t.touch(n)
+}

@@ -1,0 +1,256 @@
+package fsnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// hiddenPrefix begins the names of removed files that are still open. After a
+// crash they are found by it.
+const hiddenPrefix = ".remotemount-hidden-"
+
+// Unlink implements fuse.RawFileSystem.
+func (f *filesystem) Unlink(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	c := f.begin(opUnlink, cancel, in)
+	dir, err := f.node(in.NodeId)
+	if err == nil {
+		err = f.unlink(c, spot{dir, name})
+	}
+	return c.finish(err)
+}
+
+func (f *filesystem) unlink(ctx context.Context, s spot) error {
+	c, err := f.tree.claim(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	if c.onlyNameOfOpenFile() {
+		err = f.hide(ctx, c)
+	} else if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
+		c.removed()
+	}
+	f.uncertain(err, s)
+	return err
+}
+
+// Rmdir implements fuse.RawFileSystem.
+func (f *filesystem) Rmdir(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	c := f.begin(opRmdir, cancel, in)
+	dir, err := f.node(in.NodeId)
+	if err == nil {
+		err = f.rmdir(c, spot{dir, name})
+	}
+	return c.finish(err)
+}
+
+// rmdir removes a folder, also one that only hidden files of ours are left in:
+// to programs it is empty.
+func (f *filesystem) rmdir(ctx context.Context, s spot) error {
+	c, err := f.tree.claim(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	err = f.remote.Rmdir(ctx, c.paths[0])
+	if notEmpty(err) && f.evacuate(ctx, c, 0) {
+		err = f.remote.Rmdir(ctx, c.paths[0])
+	}
+	if err == nil {
+		c.removed()
+	}
+	f.uncertain(err, s)
+	return err
+}
+
+func notEmpty(err error) bool {
+	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
+}
+
+// removed notes that the claimed name is gone.
+func (c *claim) removed() {
+	c.tree.mu.Lock()
+	defer c.tree.mu.Unlock()
+	s := c.spots[0]
+	if n := c.nodes[0]; n != nil {
+		c.tree.unname(n, s)
+	}
+	c.tree.touch(s.dir)
+}
+
+func (c *claim) onlyNameOfOpenFile() bool {
+	c.tree.mu.Lock()
+	defer c.tree.mu.Unlock()
+	n := c.nodes[0]
+	return n != nil && len(n.more) == 0 && n.file != nil && len(n.file.handles) > 0
+}
+
+// hide gives the claimed file, which is open, a hidden name. Programs read and
+// write it on until they close it. Where that cannot be it is removed: the
+// server may still let us use it.
+func (f *filesystem) hide(ctx context.Context, c *claim) error {
+	from := c.spots[0]
+	to := spot{from.dir, fmt.Sprintf("%s%016x", hiddenPrefix, rand.Uint64())}
+	err := f.remote.Rename(ctx, c.paths[0], pool.Join(c.dirs[0], to.name), false)
+	if errors.Is(err, syscall.EOPNOTSUPP) {
+		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
+			c.removed()
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	f.tree.move(c.nodes[0], from, to)
+	c.nodes[0].inode().hidden = true
+	return nil
+}
+
+// isHidden reports whether name in dir is a removed file of ours.
+func (t *tree) isHidden(dir *node, name string) bool {
+	if !strings.HasPrefix(name, hiddenPrefix) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := dir.children[name]
+	return n != nil && n.file != nil && n.file.hidden
+}
+
+// evacuate moves the hidden files of the i-th claimed folder up into the folder
+// it is in, and reports whether there were any.
+func (f *filesystem) evacuate(ctx context.Context, c *claim, i int) bool {
+	moved := false
+	for _, from := range f.tree.hiddenIn(c.nodes[i]) {
+		to := spot{c.spots[i].dir, from.name}
+		err := f.remote.Rename(ctx, pool.Join(c.paths[i], from.name), pool.Join(c.dirs[i], to.name), false)
+		if err != nil {
+			return false
+		}
+		f.tree.mu.Lock()
+		if n := from.dir.children[from.name]; n != nil {
+			f.tree.move(n, from, to)
+		}
+		f.tree.mu.Unlock()
+		moved = true
+	}
+	return moved
+}
+
+// hiddenIn are the hidden files in dir.
+func (t *tree) hiddenIn(dir *node) []spot {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []spot
+	if dir != nil {
+		for name, n := range dir.children {
+			if n.file != nil && n.file.hidden {
+				found = append(found, spot{dir, name})
+			}
+		}
+	}
+	return found
+}
+
+// expunge removes a hidden file, whose last handle is closed.
+func (f *filesystem) expunge(ctx context.Context, n *node) {
+	path, err := f.tree.pin(ctx, n)
+	if err == nil {
+		err = f.remote.Remove(ctx, path)
+		f.tree.unpin(n)
+	}
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
+		f.cfg.Log.Warn("a removed file is left behind", "path", f.tree.pathOf(n), "error", err)
+	}
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	n.inode().hidden = false
+	f.tree.unname(n, spot{n.parent, n.name})
+}
+
+// uncertain has the kernel look names up again after a change whose end its
+// caller, being killed, did not wait for. It cannot be done before the request
+// is answered.
+func (f *filesystem) uncertain(err error, spots ...spot) {
+	if !errors.Is(err, context.Canceled) {
+		return
+	}
+	f.work.Add(1)
+	go func() {
+		defer f.work.Done()
+		for _, s := range spots {
+			f.kernel.EntryNotify(s.dir.id, s.name)
+		}
+	}()
+}
+
+// Rename implements fuse.RawFileSystem. Of the flags of renameat2 there is
+// RENAME_NOREPLACE.
+func (f *filesystem) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	c := f.begin(opRename, cancel, &in.InHeader)
+	const noReplace = 1
+	if in.Flags&^noReplace != 0 {
+		return c.finish(syscall.EINVAL)
+	}
+	if len(newName) > nameMax {
+		return c.finish(syscall.ENAMETOOLONG)
+	}
+	from, err := f.node(in.NodeId)
+	if err != nil {
+		return c.finish(err)
+	}
+	to, err := f.node(in.Newdir)
+	if err != nil {
+		return c.finish(err)
+	}
+	return c.finish(f.rename(c, spot{from, oldName}, spot{to, newName}, in.Flags&noReplace != 0))
+}
+
+// rename moves a name. A file that is replaced while it is open goes on by its
+// handles as long as their sessions live; giving it a hidden name first would
+// leave a moment with neither file there.
+func (f *filesystem) rename(ctx context.Context, from, to spot, noReplace bool) error {
+	if from == to {
+		return nil
+	}
+	c, err := f.tree.claim(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	err = f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
+	if !noReplace && notEmpty(err) && f.evacuate(ctx, c, 1) {
+		err = f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
+	}
+	if err == nil {
+		c.renamed()
+	}
+	f.uncertain(err, from, to)
+	return err
+}
+
+// renamed notes that the first claimed name has become the second.
+func (c *claim) renamed() {
+	t := c.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	from, to := c.spots[0], c.spots[1]
+	switch {
+	case c.nodes[0] != nil:
+		t.move(c.nodes[0], from, to)
+	case c.nodes[1] != nil:
+		t.unname(c.nodes[1], to)
+	}
+	t.touch(from.dir)
+	t.touch(to.dir)
+}

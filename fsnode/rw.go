@@ -1,0 +1,169 @@
+package fsnode
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// A borrower is a File that can lend the data it holds, so that it goes to the
+// kernel without being copied. The slices are valid until release; together they
+// are n bytes, fewer only at the end of the file.
+type borrower interface {
+	Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error)
+}
+
+// A result is the answer to a READ. go-fuse sends Slices with one writev and
+// calls Done after it; for results without Slices Done may come before the data
+// has left.
+type result struct {
+	slices  [][]byte
+	release func()
+}
+
+// Bytes implements fuse.ReadResult.
+func (r *result) Bytes(buf []byte) ([]byte, fuse.Status) {
+	buf = buf[:0]
+	for _, s := range r.slices {
+		buf = append(buf, s...)
+	}
+	return buf, fuse.OK
+}
+
+// Slices makes go-fuse send the data as it lies.
+func (r *result) Slices() ([][]byte, fuse.Status) { return r.slices, fuse.OK }
+
+// Size implements fuse.ReadResult.
+func (r *result) Size() int {
+	n := 0
+	for _, s := range r.slices {
+		n += len(s)
+	}
+	return n
+}
+
+// Done implements fuse.ReadResult.
+func (r *result) Done() {
+	if r.release != nil {
+		r.release()
+		r.release = nil
+	}
+}
+
+// Read implements fuse.RawFileSystem. go-fuse's buffer is not used: it goes back
+// to its pool with the answer, but the File may still write into the one it was
+// given when a killed caller made it return early.
+func (f *filesystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResult, fuse.Status) {
+	c := f.begin(opRead, cancel, &in.InHeader)
+	h, err := f.handle(in.Fh)
+	if err != nil {
+		return nil, c.finish(err)
+	}
+	res, err := f.read(c, h, int64(in.Offset), int(in.Size))
+	if err != nil {
+		return nil, c.finish(err)
+	}
+	f.counters.read.Add(int64(res.Size()))
+	return res, c.finish(nil)
+}
+
+// read gives n bytes, and fewer only at the end of the file: the kernel takes a
+// short answer for the end and cuts the file there.
+func (f *filesystem) read(ctx context.Context, h *handle, off int64, n int) (*result, error) {
+	if b, ok := h.file.(borrower); ok {
+		data, release, err := b.Borrow(ctx, off, n)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		return &result{data, release}, nil
+	}
+	buf := f.buffers.get(n)
+	got, err := h.file.ReadAt(ctx, (*buf)[:n], off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		if ctx.Err() == nil {
+			f.buffers.put(buf)
+		}
+		return nil, err
+	}
+	return &result{[][]byte{(*buf)[:got]}, func() { f.buffers.put(buf) }}, nil
+}
+
+// Write implements fuse.RawFileSystem.
+func (f *filesystem) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	c := f.begin(opWrite, cancel, &in.InHeader)
+	h, err := f.handle(in.Fh)
+	if err != nil {
+		return 0, c.finish(err)
+	}
+	n, err := f.write(c, h, in, data)
+	f.counters.written.Add(int64(n))
+	return uint32(n), c.finish(err)
+}
+
+// Writev is for requests that came in pieces, which go-fuse then puts together.
+func (f *filesystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (uint32, fuse.Status) {
+	if len(data) == 1 {
+		return f.Write(cancel, in, data[0])
+	}
+	return 0, fuse.ENOSYS
+}
+
+func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, data []byte) (int, error) {
+	off := int64(in.Offset)
+	mapped := in.WriteFlags&fuse.WRITE_CACHE != 0
+	if in.Flags&syscall.O_APPEND != 0 && !mapped {
+		// The kernel appends at the size it knows, which may be older than the
+		// one our open brought.
+		off = f.tree.appendAt(h.node, off)
+	}
+	h.mu.Lock()
+	h.dirty, h.timed = true, false
+	h.mapped = h.mapped || mapped
+	h.mu.Unlock()
+	n, err := h.file.WriteAt(ctx, data, off)
+	if n > 0 {
+		f.tree.wrote(h.node, off+int64(n))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// bufferPool keeps buffers for READs, by size.
+type bufferPool struct{ small, middle, large sync.Pool }
+
+const (
+	smallBuffer  = 16 << 10
+	middleBuffer = 128 << 10
+	largeBuffer  = 1 << 20
+)
+
+func (p *bufferPool) class(n int) (*sync.Pool, int) {
+	switch {
+	case n <= smallBuffer:
+		return &p.small, smallBuffer
+	case n <= middleBuffer:
+		return &p.middle, middleBuffer
+	default:
+		return &p.large, max(n, largeBuffer)
+	}
+}
+
+func (p *bufferPool) get(n int) *[]byte {
+	pool, size := p.class(n)
+	if buf, ok := pool.Get().(*[]byte); ok && len(*buf) >= n {
+		return buf
+	}
+	buf := make([]byte, size)
+	return &buf
+}
+
+func (p *bufferPool) put(buf *[]byte) {
+	pool, _ := p.class(len(*buf))
+	pool.Put(buf)
+}

@@ -1,0 +1,171 @@
+package fsnode
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// SetAttr implements fuse.RawFileSystem: chmod, chown, truncate and utimens.
+// What utimens leaves alone (UTIME_OMIT) is not in the request.
+func (f *filesystem) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	c := f.begin(opSetattr, cancel, &in.InHeader)
+	return c.finish(f.setattr(c, in, out))
+}
+
+func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.AttrOut) error {
+	n, err := f.node(in.NodeId)
+	if err != nil {
+		return err
+	}
+	ch := f.change(in)
+	if h := f.tree.handleOf(n, true); h != nil {
+		if ch = h.needed(ch); ch.Fields == 0 {
+			f.fillKnown(out, h)
+			return nil
+		}
+		return f.answer(out, n)(h.setAttr(ctx, ch))
+	}
+	return f.answer(out, n)(f.setPath(ctx, n, ch))
+}
+
+// answer takes the result of a change, and tells the kernel.
+func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(pool.Attr, error) error {
+	return func(a pool.Attr, err error) error {
+		if err != nil {
+			return err
+		}
+		f.tree.set(n, a)
+		f.fillAttr(out, n, a)
+		return nil
+	}
+}
+
+// fillKnown answers from what is known of an open file. The kernel takes the
+// size, and asks for the rest when somebody wants it.
+func (f *filesystem) fillKnown(out *fuse.AttrOut, h *handle) {
+	h.mu.Lock()
+	a := h.attr
+	h.mu.Unlock()
+	a.Size = f.tree.appendAt(h.node, a.Size)
+	f.fillAttr(out, h.node, a)
+	out.SetTimeout(0)
+}
+
+// setPath changes a file that nobody here has open for writing.
+func (f *filesystem) setPath(ctx context.Context, n *node, ch pool.Change) (pool.Attr, error) {
+	path, err := f.tree.pin(ctx, n)
+	if err != nil {
+		if h := f.tree.handleOf(n, false); h != nil && statusOf(err) == fuse.Status(syscall.ESTALE) {
+			return h.file.SetAttr(ctx, ch)
+		}
+		return pool.Attr{}, err
+	}
+	defer f.tree.unpin(n)
+	if ch.Fields == 0 {
+		return f.look(ctx, path)
+	}
+	if f.cfg.FollowSymlinks && n.typ != syscall.S_IFLNK {
+		if path, err = f.resolve(ctx, path); err != nil {
+			return pool.Attr{}, err
+		}
+	}
+	return f.remote.SetAttr(ctx, path, ch)
+}
+
+// change is a request in the terms of the Remote.
+func (f *filesystem) change(in *fuse.SetAttrIn) pool.Change {
+	var ch pool.Change
+	if mode, ok := in.GetMode(); ok {
+		ch.Mode, ch.Fields = mode, ch.Fields|pool.SetMode
+	}
+	f.changeOwner(&ch, in)
+	if size, ok := in.GetSize(); ok {
+		ch.Size, ch.Fields = int64(size), ch.Fields|pool.SetSize
+	}
+	if in.Valid&fuse.FATTR_ATIME != 0 {
+		ch.Atime, ch.Fields = f.time(in.Atime, in.Valid&fuse.FATTR_ATIME_NOW), ch.Fields|pool.SetAtime
+	}
+	if in.Valid&fuse.FATTR_MTIME != 0 {
+		ch.Mtime, ch.Fields = f.time(in.Mtime, in.Valid&fuse.FATTR_MTIME_NOW), ch.Fields|pool.SetMtime
+	}
+	return ch
+}
+
+// changeOwner gives owners back under the numbers they have on the server. The
+// number every file is shown with (uid=, gid=) is no change.
+func (f *filesystem) changeOwner(ch *pool.Change, in *fuse.SetAttrIn) {
+	info := f.mapped()
+	if uid, ok := in.GetUID(); ok && (f.cfg.UID == nil || uid != *f.cfg.UID) {
+		if info.KnownOwner {
+			uid = swap(uid, f.ownUID, info.UID)
+		}
+		ch.UID, ch.Fields = uid, ch.Fields|pool.SetUID
+	}
+	if gid, ok := in.GetGID(); ok && (f.cfg.GID == nil || gid != *f.cfg.GID) {
+		if info.KnownOwner {
+			gid = swap(gid, f.ownGID, info.GID)
+		}
+		ch.GID, ch.Fields = gid, ch.Fields|pool.SetGID
+	}
+}
+
+func (f *filesystem) time(sec uint64, now uint32) int64 {
+	if now != 0 {
+		return f.clock.stamp()
+	}
+	return int64(sec)
+}
+
+// needed is ch without what fresh attributes say is so already.
+func (h *handle) needed(ch pool.Change) pool.Change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.seen.IsZero() || time.Since(h.seen) >= h.fs.cfg.AttrTimeout {
+		return ch
+	}
+	return without(ch, h.attr)
+}
+
+// setAttr changes the open file. Times join the next flush.
+func (h *handle) setAttr(ctx context.Context, ch pool.Change) (pool.Attr, error) {
+	if ch.Fields&(pool.SetAtime|pool.SetMtime) != 0 {
+		h.mu.Lock()
+		h.dirty = true
+		h.timed = h.timed || ch.Fields&pool.SetMtime != 0
+		h.mu.Unlock()
+	}
+	a, err := h.file.SetAttr(ctx, ch)
+	if err == nil {
+		h.knows(a)
+	}
+	return a, err
+}
+
+// without is ch without what a says is so already. Times stay: setting them
+// again may matter, for a write is on its way.
+func without(ch pool.Change, a pool.Attr) pool.Change {
+	drop := func(field pool.Fields, same bool) {
+		if same {
+			ch.Fields &^= field
+		}
+	}
+	drop(pool.SetMode, ch.Mode == a.Perm())
+	// A chown clears set-id bits also when it changes no owner.
+	if a.Mode&(syscall.S_ISUID|syscall.S_ISGID) == 0 {
+		drop(pool.SetUID, ch.UID == a.UID)
+		drop(pool.SetGID, ch.GID == a.GID)
+	}
+	return ch
+}
+
+// knows notes attributes of the open file.
+func (h *handle) knows(a pool.Attr) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attr, h.seen = a, time.Now()
+}
