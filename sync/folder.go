@@ -1,0 +1,206 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A folder is a pair of folders of the same path while its content is at work.
+// When the last of that is done it gets its final mode and time, which making
+// files in it would change again.
+type folder struct {
+	parent *folder // nil at the root
+	path   string
+	item   [2]Item // as they were listed; Absent where there was none
+	side   [2]folderSide
+	links  followed
+
+	pending atomic.Int64 // what is at work in it, itself included until listed
+	deleted atomic.Int64 // sources removed from it
+
+	mu       sync.Mutex
+	partials map[string]bool // partial copies to go on with, by path; guarded by mu
+}
+
+type folderSide struct {
+	making, unlocking     sync.Once
+	makeErr, unlockErr    error // set in the Once of the same name
+	made, unlocked, wrote atomic.Bool
+}
+
+func newFolder(parent *folder, path string, local, remote Item) *folder {
+	f := &folder{parent: parent, path: path, item: [2]Item{local, remote}}
+	f.pending.Store(1)
+	if parent != nil {
+		parent.pending.Add(1)
+	}
+	return f
+}
+
+// ensure makes the folder on a side where there is none.
+func (f *folder) ensure(ctx context.Context, p *pass, to Side) error {
+	if f.item[to].Kind == Folder {
+		return nil
+	}
+	s := &f.side[to]
+	s.making.Do(func() {
+		if f.parent != nil {
+			s.makeErr = f.parent.ensure(ctx, p, to)
+		}
+		if s.makeErr == nil {
+			s.makeErr = f.make(ctx, p, to)
+		}
+	})
+	return s.makeErr
+}
+
+func (f *folder) make(ctx context.Context, p *pass, to Side) error {
+	a := Action{Op: OpFolder, Path: f.path, From: to.Other(), Source: f.item[to.Other()], Why: WhyNew}
+	if !p.DryRun {
+		perm := p.planner.perm(a.Source)&permBits | 0o700
+		_, err := p.tree[to].Mkdir(ctx, f.path, perm)
+		if errors.Is(err, fs.ErrPermission) && f.parent != nil {
+			if err = f.parent.unlock(ctx, p, to, err); err == nil {
+				_, err = p.tree[to].Mkdir(ctx, f.path, perm)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		f.parent.side[to].wrote.Store(true)
+	}
+	f.side[to].made.Store(true)
+	p.journal.done(a, 0)
+	return nil
+}
+
+// unlock lets the owner write into a folder that is read-only, until its end.
+// It gives cause back when that is not what stands in the way.
+func (f *folder) unlock(ctx context.Context, p *pass, side Side, cause error) error {
+	perm := f.item[side].Perm
+	if f.item[side].Kind != Folder || perm&0o300 == 0o300 {
+		return cause
+	}
+	s := &f.side[side]
+	s.unlocking.Do(func() {
+		_, err := p.tree[side].SetAttr(ctx, f.path, pool.Change{Fields: pool.SetMode, Mode: perm | 0o700})
+		if s.unlockErr = err; err == nil {
+			s.unlocked.Store(true)
+		}
+	})
+	if s.unlockErr != nil {
+		return cause
+	}
+	return nil
+}
+
+// release takes away one thing at work in the folder, and finishes it after the
+// last.
+func (f *folder) release(ctx context.Context, p *pass) {
+	for f != nil && f.pending.Add(-1) == 0 {
+		f.finish(ctx, p)
+		f = f.parent
+	}
+}
+
+func (f *folder) finish(ctx context.Context, p *pass) {
+	if p.DryRun {
+		return
+	}
+	f.prune(ctx, p)
+	for _, side := range []Side{Local, Remote} {
+		c := f.final(p, side)
+		if c.Fields == 0 {
+			continue
+		}
+		if f.side[side].unlocked.Load() && ctx.Err() != nil {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), parting)
+			defer cancel()
+		}
+		f.set(ctx, p, side, c)
+	}
+}
+
+// final is what remains to be set on one side of the folder.
+func (f *folder) final(p *pass, side Side) pool.Change {
+	s, have, want := &f.side[side], f.item[side], f.item[side.Other()]
+	var c pool.Change
+	if s.unlocked.Load() {
+		c.Fields, c.Mode = pool.SetMode, have.Perm
+	}
+	follows := s.made.Load() || p.Mode != TwoWay && side != p.source() && f.parent != nil &&
+		have.Kind == Folder && want.Kind == Folder
+	if !follows {
+		return c
+	}
+	if p.Owner && (have.UID != want.UID || have.GID != want.GID) {
+		c.Fields |= pool.SetUID | pool.SetGID
+		c.UID, c.GID = want.UID, want.GID
+	}
+	if perm := p.planner.perm(want); s.made.Load() || c.Fields != 0 || perm != p.planner.perm(have) {
+		c.Fields |= pool.SetMode
+		c.Mode = perm
+	}
+	if s.made.Load() || s.wrote.Load() || have.Mtime != want.Mtime {
+		c.Fields |= pool.SetAtime | pool.SetMtime
+		c.Atime, c.Mtime = want.Mtime, want.Mtime
+	}
+	return c
+}
+
+// set is lenient about the time alone, which another owner's folder does not let
+// one set.
+func (f *folder) set(ctx context.Context, p *pass, side Side, c pool.Change) {
+	a := Action{Op: OpAttr, Path: f.path, From: side.Other(), Source: f.item[side.Other()], Target: f.item[side], Why: WhyAlike}
+	_, err := p.tree[side].SetAttr(ctx, f.path, c)
+	timeOnly := c.Fields&^(pool.SetAtime|pool.SetMtime) == 0
+	switch {
+	case err != nil && timeOnly:
+		p.Log.Debug("time of a folder", "path", f.path, "error", err)
+	case err != nil:
+		p.journal.fail(ctx, a, side, err)
+	case p.planner.attrDiffers(a.Source, a.Target) && a.Target.Kind == Folder && p.Mode != TwoWay && side != p.source():
+		p.journal.done(a, 0)
+	}
+}
+
+// prune removes the source folder if what was removed from it left it empty.
+func (f *folder) prune(ctx context.Context, p *pass) {
+	if !p.Prune || f.parent == nil || f.deleted.Load() == 0 || ctx.Err() != nil {
+		return
+	}
+	err := p.tree[p.source()].Rmdir(ctx, f.path)
+	switch {
+	case err == nil:
+		f.parent.deleted.Add(1)
+		p.journal.count(func(r *Result) *int64 { return &r.Pruned }, 1)
+	case errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, fs.ErrExist):
+	default:
+		p.journal.fail(ctx, Action{Op: OpDelete, Path: f.path, From: p.source()}, p.source(), err)
+	}
+}
+
+// takePartial gives out a partial copy once.
+func (f *folder) takePartial(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ok := f.partials[path]
+	delete(f.partials, path)
+	return ok
+}
+
+func (f *folder) keepPartial(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.partials == nil {
+		f.partials = map[string]bool{}
+	}
+	f.partials[path] = true
+}

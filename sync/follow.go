@@ -1,0 +1,105 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// Following links. SFTP tells no inode numbers, so a link that leads back to a
+// folder it lies in is known by its text: each folder knows the path it really
+// is, as far as the texts of links tell. A loop through several links that
+// escapes this ends at maxHops.
+
+const maxHops = 8
+
+type followed struct {
+	real  string // the folder's own path, with links resolved
+	hops  int    // links on the way to it
+	child map[string]string
+}
+
+var errLoop = errors.New("the link leads back to a folder it lies in")
+
+// followLinks puts in place of each link what it leads to. A link that leads
+// nowhere stays one, and is skipped by the planner.
+func (p *pass) followLinks(ctx context.Context, f *folder, l *listing) {
+	kept := l.names[:0]
+	for _, n := range l.names {
+		if n.Kind == Symlink {
+			if err := p.follow(ctx, f, &n); err != nil {
+				a := Action{Op: OpSkip, Path: pool.Join(f.path, n.Name), From: p.source(), Why: WhySymlink}
+				p.journal.fail(ctx, a, p.source(), err)
+				continue
+			}
+		}
+		kept = append(kept, n)
+	}
+	l.names = kept
+}
+
+func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
+	src := p.tree[p.source()]
+	at := pool.Join(f.path, n.Name)
+	attr, err := src.Stat(ctx, at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if attr.IsDir() {
+		target, err := src.ReadLink(ctx, at)
+		if err != nil {
+			return err
+		}
+		if err := f.enter(n.Name, target, p.sourceRoot); err != nil {
+			return err
+		}
+	}
+	n.Item = itemOf(attr)
+	return nil
+}
+
+// enter notes where a link to a folder leads.
+func (f *folder) enter(name, target, root string) error {
+	real := resolve(f.links.real, target, root)
+	for up := f; up != nil; up = up.parent {
+		if up.links.real == real || strings.HasPrefix(up.links.real, real+"/") {
+			return errLoop
+		}
+	}
+	if f.links.hops >= maxHops {
+		return errLoop
+	}
+	if f.links.child == nil {
+		f.links.child = map[string]string{}
+	}
+	f.links.child[name] = real
+	return nil
+}
+
+// inherit sets where a new folder really is.
+func (f *folder) inherit(name string) {
+	up := f.parent.links
+	f.links = followed{real: path.Join(up.real, name), hops: up.hops}
+	if real, ok := up.child[name]; ok {
+		f.links.real, f.links.hops = real, up.hops+1
+	}
+}
+
+// resolve is where a link in the folder dir leads, relative to the root as far
+// as it lies below it.
+func resolve(dir, target, root string) string {
+	if !path.IsAbs(target) {
+		return path.Join(dir, target)
+	}
+	if rest, ok := strings.CutPrefix(path.Clean(target)+"/", path.Clean(root)+"/"); ok {
+		return path.Clean("./" + rest)
+	}
+	return path.Clean(target)
+}

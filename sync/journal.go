@@ -1,0 +1,174 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A journal gathers what a run does: it counts into the Result and tells Events.
+type journal struct {
+	events func(Event)
+	now    func() time.Time
+	began  time.Time
+	dry    bool
+	abort  context.CancelCauseFunc // ends the run
+
+	mu     sync.Mutex
+	result Result  // guarded by mu
+	plan   []Event // of a dry run, told sorted at the end; guarded by mu
+
+	folders, seen       atomic.Int64
+	files, filesTotal   atomic.Int64
+	bytes, bytesTotal   atomic.Int64
+	scanned             atomic.Bool
+	problems            atomic.Int64
+	lastBytes, lastRate int64         // of the ticker alone
+	lastTick            time.Duration // of the ticker alone
+	stop                chan struct{}
+	stopped             sync.WaitGroup
+}
+
+func newJournal(c Config, abort context.CancelCauseFunc) *journal {
+	j := &journal{events: c.Events, now: c.Now, began: c.Now(), dry: c.DryRun, abort: abort, stop: make(chan struct{})}
+	j.result = Result{Mode: c.Mode, DryRun: c.DryRun, Began: j.began}
+	return j
+}
+
+// tell passes an event on; mu is held.
+func (j *journal) tell(e Event) {
+	if j.events == nil {
+		return
+	}
+	e.Time = j.now()
+	if j.dry && e.Kind != EventProgress && e.Kind != EventResult {
+		j.plan = append(j.plan, e)
+		return
+	}
+	j.events(e)
+}
+
+// done records an action carried out, or in a dry run planned.
+func (j *journal) done(a Action, bytes int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.result.done(a, bytes)
+	kind := EventDone
+	if j.dry {
+		kind = EventPlan
+	}
+	if a.Op != OpNone {
+		j.tell(Event{Kind: kind, Action: a, Bytes: bytes})
+	}
+}
+
+func (j *journal) skip(a Action) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.result.skipped(a)
+	j.tell(Event{Kind: EventSkip, Action: a})
+}
+
+func (j *journal) conflict(a Action) {
+	j.problems.Add(1)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.result.conflict(Problem{Path: a.Path, Why: a.Why})
+	j.tell(Event{Kind: EventConflict, Action: a})
+}
+
+// fail records an error about one name. What the end of the run caused is not
+// one, and what concerns every name ends the run.
+func (j *journal) fail(ctx context.Context, a Action, side Side, err error) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return
+	}
+	if ends(err) {
+		j.abort(err)
+	}
+	j.problems.Add(1)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.result.failed(Problem{Path: a.Path, Side: side, Err: err})
+	j.tell(Event{Kind: EventFailed, Action: a, Side: side, Err: err})
+}
+
+// ends reports whether an error is about the remote rather than about a name.
+func ends(err error) bool {
+	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.ENODEV)
+}
+
+// count changes a field of the Result.
+func (j *journal) count(field func(*Result) *int64, n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	*field(&j.result) += n
+}
+
+// tick tells the progress every interval until close.
+func (j *journal) tick(interval time.Duration) {
+	if j.events == nil {
+		return
+	}
+	j.stopped.Go(func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				j.progress()
+			case <-j.stop:
+				return
+			}
+		}
+	})
+}
+
+func (j *journal) progress() {
+	p := Progress{
+		Elapsed: j.now().Sub(j.began), Scanned: j.scanned.Load(),
+		Folders: j.folders.Load(), Seen: j.seen.Load(),
+		Files: j.files.Load(), FilesTotal: j.filesTotal.Load(),
+		Bytes: j.bytes.Load(), BytesTotal: j.bytesTotal.Load(),
+		Problems: j.problems.Load(),
+	}
+	p.Rate = j.rate(p.Bytes, p.Elapsed)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tell(Event{Kind: EventProgress, Progress: p})
+}
+
+// rate is smoothed over the last few ticks.
+func (j *journal) rate(bytes int64, elapsed time.Duration) int64 {
+	if d := elapsed - j.lastTick; d > 0 {
+		now := int64(float64(bytes-j.lastBytes) / d.Seconds())
+		j.lastRate = (3*j.lastRate + now) / 4
+		if j.lastTick == 0 {
+			j.lastRate = now
+		}
+	}
+	j.lastBytes, j.lastTick = bytes, elapsed
+	return j.lastRate
+}
+
+// close ends the ticker, tells what a dry run planned, and the result.
+func (j *journal) close() *Result {
+	close(j.stop)
+	j.stopped.Wait()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	slices.SortStableFunc(j.plan, func(a, b Event) int { return cmp.Compare(a.Action.Path, b.Action.Path) })
+	for _, e := range j.plan {
+		j.events(e)
+	}
+	j.plan = nil
+	j.result.Duration = j.now().Sub(j.began)
+	r := j.result
+	j.tell(Event{Kind: EventResult, Result: &r})
+	return &r
+}

@@ -1,0 +1,140 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A listing is one side of a folder.
+type listing struct {
+	names []Named
+	temps []Named  // temporary files of this or another run
+	bad   []string // names that no file can have
+}
+
+// linkReads bounds the links of one folder that are read at once.
+const linkReads = 16
+
+// list reads both sides of a folder at the same time.
+func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, side := range []Side{Local, Remote} {
+		if f.item[side].Kind != Folder {
+			continue
+		}
+		g.Go(func() error { return p.listSide(gctx, f, side, &l[side]) })
+	}
+	if err := g.Wait(); err != nil {
+		return l, err
+	}
+	return l, p.readLinks(ctx, f, &l)
+}
+
+func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) error {
+	err := p.tree[side].ReadDir(ctx, f.path, func(entries []pool.Entry) error {
+		for _, e := range entries {
+			l.add(e)
+		}
+		return nil
+	})
+	if err != nil {
+		return &sideError{side, err}
+	}
+	if p.Links == LinksFollow && side == p.source() {
+		p.followLinks(ctx, f, l)
+	}
+	kept := l.names[:0]
+	for _, n := range l.names {
+		if p.Names.Keeps(pool.Join(f.path, n.Name), n.Kind == Folder) {
+			kept = append(kept, n)
+		}
+	}
+	l.names = kept
+	return nil
+}
+
+func (l *listing) add(e pool.Entry) {
+	n := Named{e.Name, itemOf(e.Attr)}
+	switch {
+	case !possible(e.Name):
+		l.bad = append(l.bad, e.Name)
+	case isTemp(e.Name):
+		l.temps = append(l.temps, n)
+	default:
+		l.names = append(l.names, n)
+	}
+}
+
+// possible reports whether a name can be a file's: a hostile server may send
+// others.
+func possible(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
+
+// A sideError says on which side a folder could not be listed.
+type sideError struct {
+	side Side
+	err  error
+}
+
+func (e *sideError) Error() string { return fmt.Sprintf("%s side: %v", e.side, e.err) }
+func (e *sideError) Unwrap() error { return e.err }
+
+// readLinks finds where the links lead that both sides have under one name. Any
+// other link is read when it is copied.
+func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
+	both := map[string]int{}
+	for _, side := range l {
+		for _, n := range side.names {
+			if n.Kind == Symlink {
+				both[n.Name]++
+			}
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(linkReads)
+	for side := range l {
+		for i := range l[side].names {
+			n := &l[side].names[i]
+			if n.Kind != Symlink || both[n.Name] != 2 {
+				continue
+			}
+			g.Go(func() (err error) {
+				n.Link, err = p.tree[side].ReadLink(gctx, pool.Join(f.path, n.Name))
+				if err != nil {
+					return &sideError{Side(side), err}
+				}
+				return nil
+			})
+		}
+	}
+	return g.Wait()
+}
+
+var errBadName = fmt.Errorf("refused, no file can have this name: %w", syscall.EINVAL)
+
+// refuse reports the names that cannot be.
+func (p *pass) refuse(ctx context.Context, f *folder, l *[2]listing) {
+	for _, side := range []Side{Local, Remote} {
+		for _, name := range l[side].bad {
+			a := Action{Op: OpSkip, Path: pool.Join(f.path, name), From: side}
+			p.journal.fail(ctx, a, side, errBadName)
+		}
+	}
+}
+
+// failSide reports an error about a folder, on the side it came from.
+func (p *pass) failSide(ctx context.Context, f *folder, side Side, err error) {
+	var s *sideError
+	if errors.As(err, &s) {
+		side, err = s.side, s.err
+	}
+	p.journal.fail(ctx, Action{Op: OpFolder, Path: f.path, From: side.Other()}, side, err)
+}

@@ -1,0 +1,88 @@
+package sync
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// Folder plans everything about one folder from its two listings, in the order
+// of names.
+func (p Planner) Folder(dir string, local, remote []Named) []Action {
+	pairs := merge(local, remote)
+	clash := map[string]bool(nil)
+	if p.Mode == TwoWay {
+		clash = caseClashes(pairs)
+	}
+	actions := make([]Action, 0, len(pairs))
+	for _, q := range pairs {
+		a := p.Decide(pool.Join(dir, q.name), q.local, q.remote, Unread)
+		if clash[q.name] {
+			a.Op, a.Why = OpConflict, WhyCase
+		}
+		actions = append(actions, a)
+	}
+	return actions
+}
+
+type pair struct {
+	name          string
+	local, remote Item
+}
+
+func (q pair) oneSided() bool { return q.local.Kind == Absent || q.remote.Kind == Absent }
+
+// merge joins two listings by name. A name that a hostile listing gives twice
+// counts once.
+func merge(local, remote []Named) []pair {
+	byName := func(a, b Named) int { return cmp.Compare(a.Name, b.Name) }
+	slices.SortStableFunc(local, byName)
+	slices.SortStableFunc(remote, byName)
+	pairs := make([]pair, 0, max(len(local), len(remote)))
+	for len(local) > 0 || len(remote) > 0 {
+		q := pair{name: least(local, remote)}
+		q.local, local = take(local, q.name)
+		q.remote, remote = take(remote, q.name)
+		pairs = append(pairs, q)
+	}
+	return pairs
+}
+
+func least(a, b []Named) string {
+	if len(b) == 0 || len(a) > 0 && a[0].Name < b[0].Name {
+		return a[0].Name
+	}
+	return b[0].Name
+}
+
+func take(list []Named, name string) (Item, []Named) {
+	var i Item
+	for len(list) > 0 && list[0].Name == name {
+		i, list = list[0].Item, list[1:]
+	}
+	return i, list
+}
+
+// caseClashes finds the names on one side only that differ from another name in
+// case alone: copied to a filesystem that folds case, one would go over the
+// other. Names that both sides have already are no danger.
+func caseClashes(pairs []pair) map[string]bool {
+	if !slices.ContainsFunc(pairs, pair.oneSided) {
+		return nil
+	}
+	folded := make(map[string]int, len(pairs))
+	for _, q := range pairs {
+		folded[foldCase(q.name)]++
+	}
+	clash := map[string]bool{}
+	for _, q := range pairs {
+		if q.oneSided() && folded[foldCase(q.name)] > 1 {
+			clash[q.name] = true
+		}
+	}
+	return clash
+}
+
+func foldCase(s string) string { return strings.ToLower(strings.ToUpper(s)) }

@@ -1,0 +1,128 @@
+package sync
+
+import "time"
+
+// keptProblems bounds the problems a Result carries; all are counted, and all
+// are given to Events.
+const keptProblems = 1000
+
+// A Tally counts what went to one side.
+type Tally struct {
+	Files   int64 `json:"files"`
+	Bytes   int64 `json:"bytes"`
+	Links   int64 `json:"links"`
+	Folders int64 `json:"folders"`
+}
+
+func (t Tally) zero() bool { return t == Tally{} }
+
+// A Problem is a name about which something is left to do.
+type Problem struct {
+	Path string
+	Side Side // where it happened; of no meaning for a conflict
+	Why  Why  // of a conflict
+	Err  error
+}
+
+// A Result is what a run did, or in a dry run would have done.
+type Result struct {
+	Mode     Mode
+	DryRun   bool
+	Began    time.Time
+	Duration time.Duration
+
+	ToLocal, ToRemote Tally
+
+	Attributes int64 // files and folders whose mode, owner or time was set
+	Deleted    int64 // sources removed after their copies were verified
+	Pruned     int64 // folders removed because that left them empty
+	Unchanged  int64 // files and links that were as they should be
+	LeftAlone  int64 // two-way by size: equal in size, different in time
+	KeptNewer  int64 // targets newer than their source, with Update
+	Settling   int64 // files that changed a moment ago
+	Filtered   int64 // files outside the bounds of size and age
+	Special    int64 // special files and skipped links
+	Vanished   int64 // files gone before they could be copied
+	Unverified int64 // sources kept because size is equal and content is not
+	Resumed    int64 // bytes that an earlier run had left and were used
+	Cleaned    int64 // temporary files of dead runs that were removed
+
+	Conflicts, Failures         []Problem // the first thousand of each
+	ConflictCount, FailureCount int64
+}
+
+// Partial reports whether something that should be alike is not: names that
+// failed or were refused, or conflicts.
+func (r *Result) Partial() bool { return r.ConflictCount > 0 || r.FailureCount > 0 }
+
+// Changed reports whether the run changed anything that a next run could see.
+func (r *Result) Changed() bool {
+	return !r.ToLocal.zero() || !r.ToRemote.zero() || r.Attributes+r.Deleted+r.Pruned > 0
+}
+
+func (r *Result) tally(to Side) *Tally {
+	if to == Local {
+		return &r.ToLocal
+	}
+	return &r.ToRemote
+}
+
+// done counts an action that was carried out, or would be.
+func (r *Result) done(a Action, bytes int64) {
+	t := r.tally(a.From.Other())
+	switch a.Op {
+	case OpCopy:
+		t.Files++
+		t.Bytes += bytes
+	case OpLink:
+		t.Links++
+	case OpFolder:
+		t.Folders++
+	case OpAttr:
+		r.Attributes++
+	case OpNone:
+		r.unchanged(a)
+	}
+	if a.Delete {
+		r.Deleted++
+	}
+}
+
+func (r *Result) unchanged(a Action) {
+	switch {
+	case a.Why == WhyLeft:
+		r.LeftAlone++
+	case a.Source.Kind == File && a.Target.Kind == File,
+		a.Source.Kind == Symlink && a.Target.Kind == Symlink:
+		r.Unchanged++
+	}
+}
+
+func (r *Result) skipped(a Action) {
+	switch a.Why {
+	case WhyKeepNewer:
+		r.KeptNewer++
+	case WhySettling:
+		r.Settling++
+	case WhyFiltered:
+		r.Filtered++
+	case WhyUnverified:
+		r.Unverified++
+	default:
+		r.Special++
+	}
+}
+
+func (r *Result) conflict(p Problem) {
+	r.ConflictCount++
+	if len(r.Conflicts) < keptProblems {
+		r.Conflicts = append(r.Conflicts, p)
+	}
+}
+
+func (r *Result) failed(p Problem) {
+	r.FailureCount++
+	if len(r.Failures) < keptProblems {
+		r.Failures = append(r.Failures, p)
+	}
+}

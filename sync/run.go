@@ -1,0 +1,168 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// listers is how many folders are listed at once, on both sides together
+	// with what they need before.
+	listers = 48
+	// smallWorkers copy files of one piece: three round trips each, during which
+	// they wait.
+	smallWorkers = 128
+	// largeWorkers copy the others, each with several pieces under way.
+	largeWorkers = 16
+	// waiting is how many actions of each kind may be planned ahead.
+	waiting = 1024
+	// copyMemory bounds the data of all copies in flight, in bytes.
+	copyMemory = 96 << 20
+	// progressEvery is how often progress is told.
+	progressEvery = 250 * time.Millisecond
+)
+
+// A Runner syncs one pair of folders, as often as it is told to.
+type Runner struct{ config Config }
+
+// New checks the options; nothing is touched before Run.
+func New(c Config) (*Runner, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Runner{config: c}, nil
+}
+
+// A pass is one run of a Runner.
+type pass struct {
+	Config
+	planner    Planner
+	tree       [2]tree
+	pair       pairID
+	sourceRoot string // absolute path of the source folder
+
+	journal *journal
+	folders *stack
+	small   chan task
+	large   chan task
+	memory  *semaphore.Weighted
+	stream  stream
+}
+
+// Run makes one run. The Result tells what was done also when there is an error:
+// the run was ended by ctx, by the remote going away, or never began (ErrLocked,
+// a folder that is not there). Errors about single names are in the Result
+// alone.
+func (r *Runner) Run(ctx context.Context) (*Result, error) {
+	unlock, err := lockPair(r.config)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	root, err := os.OpenRoot(r.config.Local)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // nothing was written through it
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	p := r.pass(root, abort)
+	first, err := p.root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.journal.tick(progressEvery)
+	p.run(ctx, first)
+	return p.journal.close(), context.Cause(ctx)
+}
+
+func (r *Runner) pass(root *os.Root, abort context.CancelCauseFunc) *pass {
+	c := r.config
+	follow := c.Links == LinksFollow
+	return &pass{
+		Config:     c,
+		planner:    Planner{Options: c.Options, Now: c.Now()},
+		tree:       [2]tree{&localTree{root: root, follow: follow && c.Mode == Push}, remoteTree{c.Remote}},
+		pair:       newPairID(c.Pair),
+		sourceRoot: sourceRoot(c),
+		journal:    newJournal(c, abort),
+		folders:    newStack(),
+		small:      make(chan task, waiting),
+		large:      make(chan task, waiting),
+		memory:     semaphore.NewWeighted(copyMemory),
+		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}},
+	}
+}
+
+func sourceRoot(c Config) string {
+	if c.source() == Remote {
+		return c.Remote.Info().Root
+	}
+	if abs, err := filepath.Abs(c.Local); err == nil {
+		return abs
+	}
+	return c.Local
+}
+
+// root looks at the two folders themselves.
+func (p *pass) root(ctx context.Context) (*folder, error) {
+	var item [2]Item
+	for _, side := range []Side{Local, Remote} {
+		a, err := p.tree[side].Stat(ctx, ".")
+		if err != nil {
+			return nil, fmt.Errorf("%s folder: %w", side, err)
+		}
+		if item[side] = itemOf(a); item[side].Kind != Folder {
+			return nil, fmt.Errorf("%s folder: is a %s", side, item[side].Kind)
+		}
+	}
+	f := newFolder(nil, ".", item[Local], item[Remote])
+	f.links.real = "."
+	return f, nil
+}
+
+// run walks from the first folder on. The walkers end when no folder is left,
+// then the workers when no action is.
+func (p *pass) run(ctx context.Context, first *folder) {
+	p.folders.push(first)
+	defer context.AfterFunc(ctx, p.folders.wake)()
+	var walkers, workers sync.WaitGroup
+	for range listers {
+		walkers.Go(func() { p.walk(ctx) })
+	}
+	for range smallWorkers {
+		workers.Go(func() { p.work(ctx, p.small) })
+	}
+	for range largeWorkers {
+		workers.Go(func() { p.work(ctx, p.large) })
+	}
+	walkers.Wait()
+	p.journal.scanned.Store(true)
+	close(p.small)
+	close(p.large)
+	workers.Wait()
+}
+
+// A task is an action waiting for a worker.
+type task struct {
+	folder *folder
+	action Action
+}
+
+// trees are what an action reads and what it changes.
+func (p *pass) trees(a Action) (src, dst tree) {
+	return p.tree[a.From], p.tree[a.From.Other()]
+}

@@ -1,0 +1,207 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+const (
+	// smallFile is the greatest size moved with a single read.
+	smallFile = 1 << 20
+	// piece is what one read of a large file asks for.
+	piece = 2 << 20
+	// pieces of one file may be under way at once. Together they are the hole
+	// that a run killed at the wrong moment can leave before the end of a partial
+	// file: see resumeFrom.
+	pieces = 8
+	// sparseBlock is the unit in which zeros are not written to a local file.
+	sparseBlock = 64 << 10
+)
+
+// buffers recycles memory of one piece.
+type buffers struct{ free sync.Pool }
+
+func (b *buffers) get(n int64) []byte {
+	if n <= piece/4 {
+		return make([]byte, n)
+	}
+	if p, ok := b.free.Get().(*[]byte); ok {
+		return (*p)[:n]
+	}
+	return make([]byte, n, piece)
+}
+
+// put takes a buffer back. After a context ended the file may still write into
+// it, so it is left to the garbage collector.
+func (b *buffers) put(ctx context.Context, p []byte) {
+	if cap(p) == piece && ctx.Err() == nil {
+		b.free.Put(&p)
+	}
+}
+
+// A stream moves bytes from one open file to another.
+type stream struct {
+	buffers *buffers
+	limit   *limiter
+	moved   func(n int64) // tells of bytes that were written
+	holes   bool          // some of the source was left out, being zero
+}
+
+// copy moves the bytes [from, to). A source that ends before is errChanged.
+func (s *stream) copy(ctx context.Context, dst, src pool.File, from, to int64) error {
+	if l, ok := src.(*localFile); ok && to-from > smallFile {
+		return s.copyData(ctx, dst, l, from, to)
+	}
+	return windowed(ctx, from, to, piece, pieces, func(ctx context.Context, off, n int64) error {
+		return s.move(ctx, dst, src, off, n)
+	})
+}
+
+// copyData writes in order, which lets the pool gather full packets and keep
+// them under way by itself, and leaves out the holes of a sparse file.
+func (s *stream) copyData(ctx context.Context, dst pool.File, src *localFile, from, to int64) error {
+	for from < to {
+		start, end := src.data(from, to)
+		s.holes = s.holes || start > from
+		s.moved(start - from)
+		from = start
+		for from < end {
+			n := min(piece, end-from)
+			if err := s.move(ctx, dst, src, from, n); err != nil {
+				return err
+			}
+			from += n
+		}
+	}
+	return nil
+}
+
+// move copies one piece.
+func (s *stream) move(ctx context.Context, dst, src pool.File, off, n int64) error {
+	if err := s.limit.wait(ctx, n); err != nil {
+		return err
+	}
+	buf := s.buffers.get(n)
+	defer s.buffers.put(ctx, buf)
+	if err := readFull(ctx, src, buf, off); err != nil {
+		return err
+	}
+	if err := write(ctx, dst, buf, off); err != nil {
+		return err
+	}
+	s.moved(n)
+	return nil
+}
+
+func readFull(ctx context.Context, f pool.File, p []byte, off int64) error {
+	n, err := f.ReadAt(ctx, p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return errChanged
+	}
+	return err
+}
+
+// write leaves zeros out of a local file, where they become holes.
+func write(ctx context.Context, f pool.File, p []byte, off int64) error {
+	if _, local := f.(*localFile); !local || len(p) < sparseBlock {
+		_, err := f.WriteAt(ctx, p, off)
+		return err
+	}
+	for len(p) > 0 {
+		n, zero := run(p)
+		if !zero {
+			if _, err := f.WriteAt(ctx, p[:n], off); err != nil {
+				return err
+			}
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+// run is the length of the blocks at the start of p that are all zero, or all
+// not.
+func run(p []byte) (n int, zero bool) {
+	for n < len(p) {
+		block := p[n:min(n+sparseBlock, len(p))]
+		z := bytes.Count(block, []byte{0}) == len(block)
+		if n > 0 && z != zero {
+			break
+		}
+		zero = z
+		n += len(block)
+	}
+	return n, zero
+}
+
+// same reports whether two open files hold the same bytes in [from, to).
+func (s *stream) same(ctx context.Context, a, b pool.File, from, to int64) (bool, error) {
+	err := windowed(ctx, from, to, piece, pieces, func(ctx context.Context, off, n int64) error {
+		if err := s.limit.wait(ctx, n); err != nil {
+			return err
+		}
+		p, q := s.buffers.get(n), s.buffers.get(n)
+		defer s.buffers.put(ctx, p)
+		defer s.buffers.put(ctx, q)
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return readFull(gctx, a, p, off) })
+		g.Go(func() error { return readFull(gctx, b, q, off) })
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		if !bytes.Equal(p, q) {
+			return errDiffer
+		}
+		return nil
+	})
+	if errors.Is(err, errDiffer) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+var errDiffer = errors.New("contents differ")
+
+// windowed calls f for every step of [from, to), width of them at once, and
+// begins none before the one width steps earlier is done: what is unfinished is
+// never more than width steps long.
+func windowed(ctx context.Context, from, to, step int64, width int, f func(ctx context.Context, off, n int64) error) error {
+	if to-from <= step {
+		if to <= from {
+			return ctx.Err()
+		}
+		return f(ctx, from, to-from)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	slots := make([]chan struct{}, width)
+	for i := 0; from < to; i++ {
+		slot := &slots[i%width]
+		if *slot != nil {
+			select {
+			case <-*slot:
+			case <-gctx.Done():
+				return errors.Join(g.Wait(), ctx.Err())
+			}
+		}
+		done, off, n := make(chan struct{}), from, min(step, to-from)
+		*slot, from = done, from+n
+		g.Go(func() error {
+			err := f(gctx, off, n)
+			if err == nil {
+				close(done)
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}

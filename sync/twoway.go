@@ -1,0 +1,106 @@
+package sync
+
+// The rules of two-way: what is on one side only goes to the other; of two
+// different versions the newer goes over the older; nothing is deleted; what
+// these rules do not settle is a conflict, and both are kept.
+
+func (p Planner) twoWay(local, remote Item, content Content) Action {
+	switch {
+	case local.Kind == Absent && remote.Kind == Absent:
+		return Action{}
+	case remote.Kind == Absent:
+		return p.onlyOn(Local, local)
+	case local.Kind == Absent:
+		return p.onlyOn(Remote, remote)
+	case p.Links == LinksSkip && (local.Kind == Symlink || remote.Kind == Symlink):
+		return Action{Op: OpSkip, Why: WhySymlink}
+	case local.Kind != remote.Kind:
+		return Action{Op: OpConflict, Why: WhyKind}
+	case local.Kind == Symlink:
+		return linksBothWays(local, remote)
+	case local.Kind == File:
+		return p.filesBothWays(local, remote, content)
+	}
+	return Action{} // two folders, or two special files
+}
+
+func (p Planner) onlyOn(s Side, i Item) Action {
+	a := Action{From: s, Why: WhyNew}
+	switch i.Kind {
+	case Folder:
+		a.Op = OpFolder
+	case File:
+		a.Op = OpCopy
+		if why, bad := p.notNow(i); bad {
+			a.Op, a.Why = OpSkip, why
+		}
+	case Symlink:
+		a.Op = OpLink
+		if p.Links != LinksCopy {
+			a.Op, a.Why = OpSkip, WhySymlink
+		}
+	default:
+		a.Op, a.Why = OpSkip, WhySpecial
+	}
+	return a
+}
+
+// notNow says why a file is left alone in this run.
+func (p Planner) notNow(i Item) (Why, bool) {
+	switch {
+	case p.outside(i):
+		return WhyFiltered, true
+	case p.settling(i):
+		return WhySettling, true
+	}
+	return "", false
+}
+
+func linksBothWays(local, remote Item) Action {
+	if local.Link == remote.Link {
+		return Action{}
+	}
+	return newer(OpLink, local, remote)
+}
+
+func (p Planner) filesBothWays(local, remote Item, content Content) Action {
+	sameSize, sameTime := local.Size == remote.Size, local.Mtime == remote.Mtime
+	differ := !sameSize
+	switch p.compare() {
+	case CompareMtime:
+		differ = differ || !sameTime
+	case CompareHash:
+		if sameSize && content == Unread {
+			return p.checked(Action{Op: OpCompare}, local, remote)
+		}
+		differ = differ || content == Different
+	}
+	if differ {
+		return p.checked(newer(OpCopy, local, remote), local, remote)
+	}
+	if !sameTime && content != Equal {
+		return Action{Op: OpNone, Why: WhyLeft}
+	}
+	return Action{}
+}
+
+// checked leaves a pair alone when one of the two is out of bounds: a version
+// still being written must neither win nor be lost.
+func (p Planner) checked(a Action, local, remote Item) Action {
+	for _, i := range []Item{local, remote} {
+		if why, bad := p.notNow(i); bad {
+			return Action{Op: OpSkip, From: a.From, Why: why}
+		}
+	}
+	return a
+}
+
+func newer(op Op, local, remote Item) Action {
+	switch {
+	case local.Mtime > remote.Mtime:
+		return Action{Op: op, From: Local, Why: WhyNewer}
+	case remote.Mtime > local.Mtime:
+		return Action{Op: op, From: Remote, Why: WhyNewer}
+	}
+	return Action{Op: OpConflict, Why: WhySameTime}
+}
