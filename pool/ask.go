@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // A try is one attempt of a call on one session. uncertain is true when an
@@ -32,11 +34,28 @@ func (p *Pool) repeat(ctx context.Context, l lane, f try) error {
 		if !lostRequest(err) {
 			return err
 		}
-		uncertain = true
+		uncertain = uncertain || !errors.Is(err, sftp3.ErrUnsent)
 		p.dropSession(s)
 		if tries >= maxTries && time.Since(w.start) > p.cfg.Timeout {
 			return errAway
 		}
+		if tries > 1 {
+			// Twice in a row: do not go round as fast as the server can fail.
+			if err := sleep(ctx, jitter(min(firstBackoff<<tries, time.Second))); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,14 +53,7 @@ type session struct {
 	handles atomic.Int64 // open handles
 }
 
-func (s *session) alive() bool {
-	select {
-	case <-s.client.Done():
-		return false
-	default:
-		return true
-	}
-}
+func (s *session) alive() bool { return s.client.Err() == nil }
 
 // end gives back what the connection held.
 func (c *conn) end() {
@@ -87,7 +81,6 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 	}
 	client, err := sftp3.New(ctx, ch)
 	if err != nil {
-		_ = ch.Close()
 		return nil, err
 	}
 	s := &session{conn: c, client: client, ordered: isOpenSSH(c.conn.Server())}
@@ -124,7 +117,7 @@ func (p *Pool) dropSession(s *session) {
 	last := len(c.sessions) == 0 && !c.opening
 	p.broadcast()
 	p.mu.Unlock()
-	_ = s.client.Close()
+	s.client.Abort(fs.ErrClosed)
 	if last {
 		p.dropConn(c)
 	}
