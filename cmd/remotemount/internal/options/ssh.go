@@ -23,13 +23,19 @@ func sshOptions() map[string]option {
 			s.KnownHosts = append(s.KnownHosts, strings.Fields(v)...)
 			return nil
 		}, "", ""},
-		"StrictHostKeyChecking": {needed, strictHostKeyChecking, "", ""},
-		"ProxyJump":             text(func(s *Settings) *string { return &s.Jump }),
-		"BindAddress":           text(func(s *Settings) *string { return &s.BindAddress }),
-		"ConnectTimeout":        {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
-		"ServerAliveInterval":   {needed, serverAlive, "", ""},
-		"ServerAliveCountMax":   {needed, serverAliveCount, "", ""},
-		"BatchMode":             {needed, func(s *Settings, v string) error { s.Batch = v == "yes"; return nil }, "", ""},
+		"StrictHostKeyChecking":    {needed, strictHostKeyChecking, "", ""},
+		"ProxyJump":                text(func(s *Settings) *string { return &s.Jump }),
+		"BindAddress":              text(func(s *Settings) *string { return &s.BindAddress }),
+		"ConnectTimeout":           {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
+		"ServerAliveInterval":      {needed, serverAlive, "", ""},
+		"ServerAliveCountMax":      {needed, serverAliveCount, "", ""},
+		"PreferredAuthentications": {needed, preferred, "", ""},
+		"HostName":                 cannot("the host stands in REMOTE", "write [user@]host:[path]"),
+		"AddressFamily":            cannot("it is read from ssh_config only", "write the address itself in REMOTE"),
+		"BatchMode":                {needed, func(s *Settings, v string) error { s.Batch = v == "yes"; return nil }, "", ""},
+	}
+	for _, name := range []string{"PasswordAuthentication", "KbdInteractiveAuthentication", "ChallengeResponseAuthentication"} {
+		t[name] = option{needed, askingAllowed, "", ""}
 	}
 	for _, name := range strings.Fields(sshHandedOn) {
 		t[name] = option{needed, func(s *Settings, v string) error {
@@ -46,15 +52,15 @@ func sshOptions() map[string]option {
 	return t
 }
 
-const sshHandedOn = `HostName HostKeyAlias Ciphers HostKeyAlgorithms KexAlgorithms MACs IdentitiesOnly IdentityAgent
-CertificateFile ProxyCommand GlobalKnownHostsFile PreferredAuthentications PasswordAuthentication
-PubkeyAuthentication KbdInteractiveAuthentication PubkeyAcceptedAlgorithms AddressFamily HashKnownHosts`
+// sshHandedOn are settings that the package keys understands.
+const sshHandedOn = `HostKeyAlias Ciphers HostKeyAlgorithms IdentitiesOnly IdentityAgent CertificateFile
+ProxyCommand GlobalKnownHostsFile PubkeyAcceptedAlgorithms HashKnownHosts`
 
 const sshMeaningless = `Compression CompressionLevel ControlMaster ControlPath ControlPersist ForwardAgent ForwardX11
 ForwardX11Trusted TCPKeepAlive LogLevel CheckHostIP VisualHostKey ConnectionAttempts RekeyLimit GSSAPIAuthentication
 GSSAPIDelegateCredentials UpdateHostKeys Protocol ClearAllForwardings ExitOnForwardFailure PermitLocalCommand
-RequestTTY VerifyHostKeyDNS NumberOfPasswordPrompts AddKeysToAgent IPQoS SendEnv NoHostAuthenticationForLocalhost
-ChallengeResponseAuthentication HostbasedAuthentication`
+RequestTTY VerifyHostKeyDNS NumberOfPasswordPrompts AddKeysToAgent PubkeyAuthentication IPQoS SendEnv NoHostAuthenticationForLocalhost
+HostbasedAuthentication KexAlgorithms MACs`
 
 var sshNames = sync.OnceValue(func() []string {
 	var names []string
@@ -87,5 +93,21 @@ func serverAliveCount(s *Settings, v string) error {
 		return fmt.Errorf("a number from 1 on")
 	}
 	s.serverAliveCount = time.Duration(n)
+	return nil
+}
+
+// askingAllowed: without passwords there is nothing to ask for but passphrases,
+// which an agent can hold.
+func askingAllowed(s *Settings, v string) error {
+	s.Batch = s.Batch || v == "no"
+	return nil
+}
+
+// preferred: the order is always keys, then questions, then a password; what can
+// be said is that there should be no questions.
+func preferred(s *Settings, v string) error {
+	if !strings.Contains(v, "password") && !strings.Contains(v, "interactive") {
+		s.Batch = true
+	}
 	return nil
 }

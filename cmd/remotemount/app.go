@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the linker for a release.
+var version = ""
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
+}
+
+// newApp is the whole command line.
+func newApp() *cli.App {
+	app := &cli.App{
+		Name:      "remotemount",
+		Usage:     "mount, copy and look after folders on other machines, over SFTP",
+		UsageText: "remotemount mount user@host:folder ~/mnt",
+		Version:   versionText(),
+		Commands: []*cli.Command{
+			mountCommand(), unmountCommand(), statusCommand(), topCommand(),
+			remoteCommand(), browseCommand(), doctorCommand(),
+			serveCommand(), demoCommand(), completionCommand(), completeCommand(),
+		},
+		CustomAppHelpTemplate:     appHelp,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // a file name may have a comma in it
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usageError(err) },
+		Action:                    func(c *cli.Context) error { return cli.ShowAppHelp(c) },
+	}
+	cli.FlagStringer = flagLine // the library has no other place for it
+	for _, cmd := range app.Commands {
+		prepare(cmd, app.OnUsageError)
+	}
+	return app
+}
+
+func prepare(cmd *cli.Command, onUsage cli.OnUsageErrorFunc) {
+	cmd.OnUsageError, cmd.HideHelpCommand = onUsage, true
+	cmd.CustomHelpTemplate = commandHelp
+	for _, sub := range cmd.Subcommands {
+		prepare(sub, onUsage)
+	}
+	if len(cmd.Subcommands) > 0 && cmd.Action == nil {
+		cmd.Action = func(c *cli.Context) error {
+			return usage("%s %s: it needs one more word: see remotemount %s --help", "remotemount", cmd.Name, cmd.Name)
+		}
+	}
+}
+
+// run is main without the exit.
+func run(args []string) int {
+	return runWith(args, os.Stdout, os.Stderr)
+}
+
+func runWith(args []string, out, errOut io.Writer) int {
+	app := newApp()
+	app.Writer, app.ErrWriter = out, errOut
+	err := func() error {
+		if len(args) > 0 && filepath.Base(args[0]) == "mount.remotemount" {
+			ordered, err := mountHelper(app, args[1:])
+			if err != nil || ordered == nil {
+				return err
+			}
+			return runOrdered(app, ordered)
+		}
+		ordered, err := permute(app, args, isNamed)
+		if err != nil {
+			return err
+		}
+		return runOrdered(app, ordered)
+	}()
+	if err == nil {
+		return exitDone
+	}
+	f := explain(err)
+	f.print(errOut)
+	return f.code
+}
+
+// runOrdered runs a command line whose words are in the library's order, and
+// keeps it for a mount that starts the program again.
+func runOrdered(app *cli.App, ordered []string) error {
+	app.Metadata = map[string]any{argsKey: ordered}
+	return app.Run(ordered)
+}
+
+// arguments gives the arguments of a verb, when they are as many as it has names for.
+func arguments(c *cli.Context, names ...string) ([]string, error) {
+	args := c.Args().Slice()
+	switch {
+	case len(args) < len(names):
+		return nil, usageHint(fmt.Sprintf("%s: %s is missing", c.Command.HelpName, names[len(args)]), c.Command.HelpName+" --help")
+	case len(args) > len(names):
+		return nil, usageHint(fmt.Sprintf("%s: %q is one argument too many", c.Command.HelpName, args[len(names)]), c.Command.HelpName+" --help")
+	}
+	return args, nil
+}

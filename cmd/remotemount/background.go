@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/remotemount/remotemount/keys"
+)
+
+// A mount in the background is this program started once more, in a session of
+// its own and with none of the terminal's descriptors. The two hold the ends of
+// a socket. The child connects, logs in and mounts; what it wants to ask the
+// person goes over the socket to the parent, which has the terminal, and so do
+// its messages, and in the end that it is ready or why not. So a secret is never
+// in an argument, in the environment or on disk; there is one handshake, not two;
+// and when the parent is interrupted at a question, the child finds the socket
+// closed and ends, with nothing mounted.
+
+const (
+	backgroundFlag = "background-fd"
+	argsKey        = "args" // in App.Metadata: the ordered command line
+)
+
+// A message goes over the socket. One field is set.
+type message struct {
+	Hello  *hello        `json:"hello,omitempty"`  // parent to child, first
+	Answer *answer       `json:"answer,omitempty"` // parent to child
+	Ask    *keys.Prompt  `json:"ask,omitempty"`
+	Note   *note         `json:"note,omitempty"`
+	Failed *childFailure `json:"failed,omitempty"`
+	Ready  bool          `json:"ready,omitempty"`
+}
+
+type hello struct {
+	Mountpoint string `json:"mountpoint"`
+	Secret     string `json:"secret,omitempty"`
+	Stdin      []byte `json:"stdin,omitempty"`
+	CanAsk     bool   `json:"can_ask"`
+}
+
+type answer struct {
+	Text   string `json:"text"`
+	Failed string `json:"failed,omitempty"`
+	Nobody bool   `json:"nobody,omitempty"` // there is no terminal
+}
+
+type note struct {
+	Level slog.Level `json:"level"`
+	Line  string     `json:"line"`
+}
+
+type childFailure struct {
+	Code int    `json:"code"`
+	Text string `json:"text"`
+	Hint string `json:"hint"`
+}
+
+// background starts the child and stays until the mount works.
+func (m *mounting) background(c *cli.Context) error {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ours.Close() }() // also what ends a child that is not ready
+	cmd, err := m.child(c, theirs)
+	if err != nil {
+		return errors.Join(err, theirs.Close())
+	}
+	err = cmd.Start()
+	if err := errors.Join(err, theirs.Close()); err != nil {
+		return fmt.Errorf("start in the background: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	defer context.AfterFunc(ctx, func() { _ = ours.Close() })()
+	err = m.attend(ctx, ours, writeTo(c.App.ErrWriter))
+	if err == nil {
+		return cmd.Process.Release()
+	}
+	_ = ours.Close()
+	waitErr := cmd.Wait() // nothing is left behind
+	if ctx.Err() != nil {
+		return fail(exitFailed, errors.New("interrupted, and nothing is mounted"), "")
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("the process in the background ended without a word: %w", waitErr)
+	}
+	return err
+}
+
+func (m *mounting) child(c *cli.Context, socket *os.File) (*exec.Cmd, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	ordered, _ := c.App.Metadata[argsKey].([]string)
+	at := slices.Index(ordered, "mount")
+	if at < 1 {
+		return nil, errors.New("mount in the background: the command line is not known")
+	}
+	args := slices.Insert(slices.Clone(ordered[at:]), 1, fmt.Sprintf("--%s=3", backgroundFlag))
+	cmd := exec.Command(program, args...)
+	cmd.ExtraFiles = []*os.File{socket} // descriptor 3; 0, 1 and 2 are /dev/null
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd, nil
+}
+
+func socketPair() (ours net.Conn, theirs *os.File, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "background")
+	theirs = os.NewFile(uintptr(fds[1]), "background")
+	ours, err = net.FileConn(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, nil, errors.Join(err, theirs.Close())
+	}
+	return ours, theirs, nil
+}
+
+// attend answers the child until it is ready or has failed.
+func (m *mounting) attend(ctx context.Context, socket net.Conn, show func(slog.Level, string)) error {
+	prompt := newPrompter()
+	out, in := json.NewEncoder(socket), json.NewDecoder(socket)
+	err := out.Encode(message{Hello: &hello{m.mountpoint, m.target.secret, m.target.stdin, prompt != nil}})
+	for err == nil {
+		var msg message
+		if err = in.Decode(&msg); err != nil {
+			break
+		}
+		switch {
+		case msg.Ready:
+			return nil
+		case msg.Failed != nil:
+			return fail(msg.Failed.Code, errors.New(msg.Failed.Text), msg.Failed.Hint)
+		case msg.Note != nil:
+			show(msg.Note.Level, msg.Note.Line)
+		case msg.Ask != nil:
+			err = out.Encode(message{Answer: answerTo(ctx, prompt, *msg.Ask)})
+		}
+	}
+	return err
+}
+
+func answerTo(ctx context.Context, prompt keys.Prompter, q keys.Prompt) *answer {
+	if prompt == nil {
+		return &answer{Nobody: true}
+	}
+	text, err := prompt.Ask(ctx, q)
+	switch {
+	case errors.Is(err, keys.ErrNoPrompt):
+		return &answer{Nobody: true}
+	case err != nil:
+		return &answer{Failed: err.Error()}
+	}
+	return &answer{Text: text}
+}

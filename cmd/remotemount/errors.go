@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/options"
+	"github.com/remotemount/remotemount/keys"
+)
+
+// The exit codes are a contract with scripts, and stand in the manual.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitAuth        = 3 // the server refused who we are, or our key cannot be used
+	exitHostKey     = 4 // not the server we know
+	exitUnreachable = 5 // no way to the server, or no answer
+	exitPartly      = 6 // sync: some of it failed, the rest is done
+	exitMountpoint  = 7 // the local folder or FUSE itself
+)
+
+// A failure is an error with what the person at the terminal needs besides: the
+// exit code, and a next step. Below main errors carry neither; verbs make one
+// where they know more than explain can find out.
+type failure struct {
+	code int
+	err  error
+	hint string // a command, or a sentence; may be empty
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// print writes the one form messages have.
+func (f *failure) print(w io.Writer) {
+	_, _ = fmt.Fprintf(w, "remotemount: error: %s\n", oneLine(f.err.Error()))
+	if f.hint != "" {
+		_, _ = fmt.Fprintf(w, "remotemount: hint: %s\n", f.hint)
+	}
+}
+
+// oneLine keeps a message on its line and the terminal unharmed: parts of it may
+// come from the server.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0:
+			return '?'
+		}
+		return r
+	}, strings.TrimSpace(s))
+}
+
+func fail(code int, err error, hint string) error {
+	return &failure{code, err, hint}
+}
+
+// usage is an error in the command line itself.
+func usage(format string, args ...any) error {
+	return &failure{exitUsage, fmt.Errorf(format, args...), ""}
+}
+
+func usageHint(text, hint string) error {
+	return &failure{exitUsage, errors.New(text), hint}
+}
+
+func usageError(err error) error {
+	return &failure{exitUsage, err, "remotemount --help"}
+}
+
+// explain finds the exit code and a next step for an error from below.
+func explain(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return &failure{f.code, err, f.hint}
+	}
+	for _, known := range []func(error) (int, string, bool){explainInput, explainMountpoint, explainHostKey, explainAuth, explainNetwork, explainFolder} {
+		if code, hint, ok := known(err); ok {
+			return &failure{code, err, hint}
+		}
+	}
+	return &failure{exitFailed, err, ""}
+}
+
+func explainInput(err error) (int, string, bool) {
+	var a *address.SyntaxError
+	var o *options.Error
+	switch {
+	case errors.As(err, &a):
+		return exitUsage, a.Hint, true
+	case errors.As(err, &o):
+		return exitUsage, o.Hint, true
+	}
+	return 0, "", false
+}
+
+func explainMountpoint(err error) (int, string, bool) {
+	var m *mountpoint.Error
+	if errors.As(err, &m) {
+		return exitMountpoint, m.Hint, true
+	}
+	return 0, "", false
+}
+
+func explainHostKey(err error) (int, string, bool) {
+	var h *keys.HostKeyError
+	if !errors.As(err, &h) {
+		return 0, "", false
+	}
+	hint := map[keys.HostKeyKind]string{
+		keys.HostKeyUnknown:  fmt.Sprintf("compare the fingerprint with the administrator's, then: remotemount hostkey accept %s --fingerprint %s", shellQuote(h.Host), h.New),
+		keys.HostKeyChanged:  fmt.Sprintf("ask the administrator whether the key was changed; only then: remotemount hostkey accept %s --fingerprint %s", shellQuote(h.Host), h.New),
+		keys.HostKeyRevoked:  "do not connect; the administrator has withdrawn this key",
+		keys.HostKeyMismatch: fmt.Sprintf("compare with the administrator's fingerprint; if the server is right, give --host-key %s", h.New),
+	}[h.Kind]
+	if hint == "" {
+		hint = "remotemount hostkey show " + shellQuote(h.Host)
+	}
+	return exitHostKey, hint, true
+}
+
+func explainAuth(err error) (int, string, bool) {
+	var perm *keys.PermissionError
+	switch {
+	case errors.As(err, &perm):
+		return exitAuth, "chmod 600 " + shellQuote(perm.File), true
+	case errors.Is(err, keys.ErrWrongPassphrase), errors.Is(err, keys.ErrPassphraseNeeded):
+		return exitAuth, "ssh-add puts the key into the agent, which asks for the passphrase once", true
+	case errors.Is(err, keys.ErrNotAKey), errors.Is(err, keys.ErrDamaged), errors.Is(err, keys.ErrUnsupported):
+		return exitAuth, "remotemount key inspect FILE tells what is in it", true
+	case errors.Is(err, keys.ErrNoPrompt):
+		return exitAuth, "give --identity FILE, --password-file FILE or --password-command COMMAND", true
+	case keys.IsAuthFailure(err):
+		return exitAuth, "give a key with --identity FILE; remotemount key public FILE prints the line for the server's authorized_keys", true
+	}
+	return 0, "", false
+}
+
+func explainNetwork(err error) (int, string, bool) {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return exitUnreachable, "check the name of the host, and the network", true
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return exitUnreachable, "no SSH server listens there; another port is given by --port", true
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return exitUnreachable, "check the network, or wait longer with --timeout; remotemount doctor REMOTE looks step by step", true
+	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return exitUnreachable, "remotemount doctor REMOTE looks step by step", true
+	}
+	// x/crypto/ssh tells of a handshake that broke only in words.
+	if strings.Contains(err.Error(), "ssh: handshake failed") || strings.Contains(err.Error(), "ssh: overflow reading version string") {
+		return exitUnreachable, "is it an SSH server? remotemount doctor REMOTE looks step by step", true
+	}
+	return 0, "", false
+}
+
+// explainFolder is about the folder on the server.
+func explainFolder(err error) (int, string, bool) {
+	var p *fs.PathError
+	if !errors.As(err, &p) {
+		return 0, "", false
+	}
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return exitFailed, "the server does not let this user in there", true
+	case errors.Is(err, fs.ErrNotExist) && (p.Op == "realpath" || p.Op == "stat"):
+		return exitFailed, "remotemount browse HOST: lists what is there", true
+	}
+	return 0, "", false
+}
+
+// shellQuote writes a word so that it can be pasted into a shell.
+func shellQuote(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\n\"'\\$`&;|<>()*?[]{}!#~") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

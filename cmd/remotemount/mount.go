@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/options"
+)
+
+func mountCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "mount",
+		Usage:     "make a folder of the server a folder here",
+		UsageText: "remotemount mount [flags] REMOTE MOUNTPOINT",
+		Description: "REMOTE is [user@]host:[path], sftp://[user@]host[:port]/path, or the NAME of a\n" +
+			"remote that was added. A path without a leading / starts where the user lands.\n" +
+			"The command returns when the mount works, or says why it does not.",
+		Flags:  append(append(mountFlags(), connectionFlags()...), hiddenMountFlags()...),
+		Action: mountAction,
+	}
+}
+
+func mountFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "foreground", Aliases: []string{"f"}, Usage: "stay in the foreground, with messages on standard error"},
+		&cli.StringSliceFlag{Name: "option", Aliases: []string{"o"}, Usage: "`OPTIONS` of sshfs and mount(8), between commas"},
+		&cli.BoolFlag{Name: "read-only", Usage: "refuse every change"},
+		&cli.BoolFlag{Name: "allow-other", Usage: "let other users in, as owner and mode allow"},
+		&cli.BoolFlag{Name: "default-permissions", Usage: "have the kernel check owner and mode; follows from --allow-other"},
+		&cli.GenericFlag{Name: "attr-timeout", Value: new(config.Duration), DefaultText: "5s", Usage: "believe attributes and listings for `TIME`; 0 asks each time"},
+		&cli.GenericFlag{Name: "cache-memory", Value: new(config.Size), DefaultText: "256M", Usage: "`SIZE` of memory for reading ahead, writing behind and caching"},
+		&cli.GenericFlag{Name: "retry", Value: new(config.Duration), DefaultText: "10m", Usage: "keep written data for `TIME` while the server cannot be reached"},
+		&cli.BoolFlag{Name: "follow-symlinks", Usage: "show what symbolic links lead to"},
+		&cli.BoolFlag{Name: "multiuser", Usage: "give new files to who makes them; for a privileged user on the server"},
+		&cli.StringFlag{Name: "subtype", Usage: "filesystem `TYPE` shown after fuse. (sshfs)"},
+		&cli.StringFlag{Name: "sync", Usage: "keep --sync-dir in step with the mount: `MODE` is push, pull or two-way"},
+		&cli.StringFlag{Name: "sync-dir", Usage: "local `FOLDER` for --sync"},
+		&cli.StringFlag{Name: "sync-every", Usage: "look for changes every `TIME` (5m)"},
+		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus figures at `ADDRESS`, as localhost:9100"},
+		&cli.StringFlag{Name: "log-level", Usage: "`LEVEL` from which on messages are written: debug, info, warn or error"},
+		&cli.StringFlag{Name: "log-file", Usage: "write messages to `FILE` in place of standard error or syslog"},
+	}
+}
+
+func hiddenMountFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: backgroundFlag, Hidden: true},
+		&cli.BoolFlag{Name: "sloppy", Hidden: true}, // mount(8)'s -s
+	}
+}
+
+// A mounting is what mount was told, checked.
+type mounting struct {
+	options.Settings
+	target     target
+	mountpoint string // absolute, without symbolic links
+	level      slog.Level
+}
+
+func mountAction(c *cli.Context) error {
+	args, err := arguments(c, "REMOTE", "MOUNTPOINT")
+	if err != nil {
+		return err
+	}
+	if fd := c.Int(backgroundFlag); fd > 0 {
+		return inBackground(c, fd, args[0], args[1])
+	}
+	m, err := newMounting(c, args[0])
+	if err != nil {
+		return err
+	}
+	if err := m.local(args[1]); err != nil {
+		return err
+	}
+	if err := m.readStdin(c.App.Reader); err != nil {
+		return err
+	}
+	if c.Bool("foreground") || m.Debug {
+		return m.foreground(c.App.ErrWriter)
+	}
+	return m.background(c)
+}
+
+// newMounting reads options and flags; flags go before options.
+func newMounting(c *cli.Context, remote string) (*mounting, error) {
+	m := &mounting{}
+	for _, text := range c.StringSlice("option") {
+		if err := m.Parse(text, c.Bool("sloppy")); err != nil {
+			return nil, err
+		}
+	}
+	said, err := connectionFrom(c)
+	if err != nil {
+		return nil, err
+	}
+	m.Connection = said.Over(absoluteConnection(m.Connection))
+	m.readFlags(c)
+	m.Finish()
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	m.target, err = newTarget(remote, m.Connection)
+	m.target.batch = m.Batch
+	return m, err
+}
+
+// absoluteConnection is for paths that came through -o.
+func absoluteConnection(c config.Connection) config.Connection {
+	c.Identities, c.KnownHosts = paths(c.Identities), paths(c.KnownHosts)
+	c.PasswordFile, c.SSHConfig = absolute(c.PasswordFile), absolute(c.SSHConfig)
+	return c
+}
+
+func (m *mounting) readFlags(c *cli.Context) {
+	m.ReadOnly = m.ReadOnly || c.Bool("read-only")
+	m.AllowOther = m.AllowOther || c.Bool("allow-other")
+	m.MultiUser = m.MultiUser || c.Bool("multiuser")
+	m.FollowSymlinks = m.FollowSymlinks || c.Bool("follow-symlinks")
+	if c.IsSet("default-permissions") {
+		on := c.Bool("default-permissions")
+		m.DefaultPermissions = &on
+	}
+	if c.IsSet("attr-timeout") {
+		d := time.Duration(duration(c, "attr-timeout"))
+		m.AttrTimeout = &d
+	}
+	if size, ok := c.Generic("cache-memory").(*config.Size); ok && c.IsSet("cache-memory") {
+		m.CacheMemory = int64(*size)
+	}
+	for name, field := range map[string]*string{
+		"subtype": &m.Subtype, "sync": &m.SyncMode, "sync-dir": &m.SyncDir, "sync-every": &m.SyncEvery,
+		"metrics": &m.Metrics, "log-level": &m.LogLevel, "log-file": &m.LogFile,
+	} {
+		if c.IsSet(name) {
+			*field = c.String(name)
+		}
+	}
+}
+
+// Memory below this would leave no room for reading ahead at all.
+const leastMemory = 8 << 20
+
+func (m *mounting) check() error {
+	var err error
+	if m.level, err = parseLevel(m.LogLevel); err != nil {
+		return usage("--log-level %q: %w", m.LogLevel, err)
+	}
+	if m.CacheMemory != 0 && m.CacheMemory < leastMemory {
+		return usage("--cache-memory %s: at least %s", config.FormatSize(m.CacheMemory), config.FormatSize(leastMemory))
+	}
+	if strings.ContainsAny(m.Subtype, " ,.\n\\") {
+		return usage("--subtype %q: one word", m.Subtype)
+	}
+	if err := m.Connection.Check(); err != nil {
+		return usage("%w", err)
+	}
+	m.SyncDir, m.LogFile = absolute(m.SyncDir), absolute(m.LogFile)
+	return m.checkSync()
+}
+
+// local looks at everything here that mounting needs.
+func (m *mounting) local(path string) error {
+	if err := mountpoint.System(m.AllowOther); err != nil {
+		return err
+	}
+	client := control.NewClient(getenv)
+	check := mountpoint.Check{NonEmpty: m.NonEmpty, Ours: func(at string) bool {
+		_, err := client.Status(context.Background(), at)
+		return err == nil
+	}}
+	resolved, err := check.Run(path)
+	m.mountpoint = resolved
+	return err
+}
+
+// readStdin takes what standard input was said to hold: a key, or a password.
+func (m *mounting) readStdin(in io.Reader) error {
+	key := false
+	for _, file := range m.target.conn.Identities {
+		key = key || file == "-"
+	}
+	switch {
+	case key && m.PasswordStdin:
+		return usage("standard input cannot hold the key and the password both")
+	case m.PasswordStdin:
+		line, err := firstLine(in)
+		if err != nil {
+			return fail(exitAuth, fmt.Errorf("password on standard input: %w", err), "")
+		}
+		m.target.secret = line
+	case key:
+		text, err := io.ReadAll(io.LimitReader(in, 1<<20))
+		if err != nil {
+			return fmt.Errorf("key on standard input: %w", err)
+		}
+		m.target.stdin = text
+	}
+	return nil
+}
+
+// foreground mounts in this process, and returns when the mount has ended.
+func (m *mounting) foreground(errOut io.Writer) error {
+	write := writeTo(errOut)
+	if m.LogFile != "" {
+		f, err := os.OpenFile(m.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // written line by line
+		write = writeFile(f)
+	}
+	log := logger(m.level, write)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	return m.serve(host{
+		prompt: newPrompter(), signals: signals, log: log,
+		keyLog: logger(min(m.level, slog.LevelInfo), writeTo(errOut)),
+		ready:  notifyReady,
+	})
+}
+
+// source is what the mount table shows: REMOTE as it was given. A URL could in
+// principle hold a password; it was refused when it was read.
+func (m *mounting) source() string {
+	if m.Source != "" {
+		return m.Source
+	}
+	return m.target.given
+}

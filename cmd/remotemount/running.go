@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/remotemount/remotemount/cache"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/fsnode"
+	"github.com/remotemount/remotemount/keys"
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A host is what a mount runs in: a terminal, a service, or the background.
+type host struct {
+	prompt      keys.Prompter // nil: nobody can be asked
+	signals     <-chan os.Signal
+	lost        <-chan struct{} // closed when whoever waits for ready gave up; nil: nobody
+	log, keyLog *slog.Logger
+	ready       func() error
+}
+
+// A running is a mount that works.
+type running struct {
+	m       *mounting
+	host    host
+	link    *link
+	cache   *cache.Cache
+	fs      *fsnode.FS
+	control *control.Server
+	started time.Time
+	sidecar *sidecar // nil without --sync
+
+	ctx  context.Context // the mount's life
+	end  context.CancelFunc
+	work sync.WaitGroup // goroutines of the mount's own
+
+	ended   sync.Once
+	done    chan struct{} // closed when everything is brought to an end
+	outcome error         // set before done is closed
+}
+
+// serve mounts, says so, and returns when the mount has ended.
+func (m *mounting) serve(h host) error {
+	limitMemory(m.CacheMemory)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopWatching := cancelWhile(cancel, h)
+	r, err := m.start(ctx, h)
+	interrupted := stopWatching()
+	if err != nil {
+		if interrupted {
+			return fail(exitFailed, errors.New("interrupted, and nothing is mounted"), "")
+		}
+		return err
+	}
+	if interrupted {
+		return errors.Join(fail(exitFailed, errors.New("interrupted, and nothing is mounted"), ""), r.stop(true))
+	}
+	if err := h.ready(); err != nil {
+		return errors.Join(err, r.stop(true))
+	}
+	r.link.client.StopAsking()
+	return r.wait()
+}
+
+// cancelWhile cancels what is being started when a signal comes or the person
+// gives up, until it is stopped; then it tells whether that happened.
+func cancelWhile(cancel context.CancelFunc, h host) (stop func() (interrupted bool)) {
+	quit, result := make(chan struct{}), make(chan bool)
+	go func() {
+		select {
+		case <-h.signals:
+		case <-h.lost:
+		case <-quit:
+			result <- false
+			return
+		}
+		cancel()
+		result <- true
+	}()
+	return func() bool {
+		close(quit)
+		return <-result
+	}
+}
+
+// start does all the steps; of what fails half-way nothing stays.
+func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
+	r := &running{m: m, host: h, started: time.Now(), done: make(chan struct{})}
+	r.ctx, r.end = context.WithCancel(context.WithoutCancel(ctx))
+	var undo []func()
+	defer func() {
+		if err == nil {
+			return
+		}
+		r.end()
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+		r.work.Wait()
+	}()
+	metrics, err := m.listenMetrics()
+	if err != nil {
+		return nil, err
+	}
+	if metrics != nil {
+		undo = append(undo, func() { _ = metrics.Close() }) // served nobody yet
+	}
+	if r.link, err = m.target.open(ctx, h.prompt, h.log, h.keyLog); err != nil {
+		return nil, err
+	}
+	undo = append(undo, r.link.pool.Abort)
+	r.cache = cache.New(r.link.pool, cache.Config{AttrTimeout: m.attrTimeout(), Memory: m.cacheMemory() / 4 * 3, Log: h.log})
+	undo = append(undo, func() { _ = r.cache.Close() }) // the first error is the one to tell
+	if r.fs, err = fsnode.Mount(ctx, m.mountpoint, m.fsConfig(r.cache, h.log)); err != nil {
+		return nil, fail(exitMountpoint, fmt.Errorf("mount at %s: %w", m.mountpoint, err), "remotemount doctor "+shellQuote(m.target.given))
+	}
+	undo = append(undo, func() { _ = r.fs.ForceUnmount() }) // likewise
+	if r.control, err = r.listenControl(); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = r.control.Close() }) // likewise
+	if err = r.startSidecar(); err != nil {
+		return nil, err
+	}
+	r.serveMetrics(metrics)
+	r.work.Go(r.enableWhenAccepted)
+	return r, nil
+}
+
+// wait returns when the mount has ended: by a signal, by `unmount`, or by
+// fusermount3 or umount.
+func (r *running) wait() error {
+	unmounted := make(chan struct{})
+	go func() {
+		r.fs.Wait()
+		close(unmounted)
+	}()
+	select {
+	case <-unmounted:
+		_ = r.stop(false)
+	case sig := <-r.host.signals:
+		r.host.log.Info("ending", "signal", sig.String())
+		go func() { _ = r.stop(false) }() // its result is the outcome
+		select {
+		case <-r.done:
+		case <-r.host.signals:
+			r.host.log.Warn("ending at once; written data may be lost", "bytes", r.link.pool.Status().Unacknowledged)
+			r.force()
+		}
+	case <-r.done: // by `unmount`
+	}
+	<-r.done
+	return r.outcome
+}
+
+// stop ends everything, in order: no more calls, data out, connections closed.
+// At once means that data is not waited for.
+func (r *running) stop(atOnce bool) error {
+	r.ended.Do(func() {
+		r.outcome = r.shutdown(atOnce)
+		close(r.done)
+	})
+	<-r.done
+	return r.outcome
+}
+
+func (r *running) shutdown(atOnce bool) error {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // no systemd, no matter
+	r.end()
+	ctx, cancel := context.WithTimeout(context.Background(), r.patience())
+	defer cancel()
+	if atOnce {
+		r.force()
+	} else if err := r.fs.Unmount(ctx); err != nil {
+		// Files are open, or the remote is away: out of the tree, and what was
+		// written goes out below.
+		r.host.log.Info("unmounted while in use", "err", err)
+		if err := r.fs.ForceUnmount(); err != nil {
+			r.host.log.Warn("unmount", "err", err)
+		}
+	}
+	err := errors.Join(r.cache.Close(), r.link.close(ctx))
+	r.work.Wait()
+	return errors.Join(err, r.lostError(), r.control.Close())
+}
+
+// patience is how long written data is waited for at the end.
+func (r *running) patience() time.Duration {
+	return first(time.Duration(r.m.target.conn.Retry), 10*time.Minute)
+}
+
+// force ends the mount within two seconds, whatever the link does.
+func (r *running) force() {
+	if err := r.fs.ForceUnmount(); err != nil {
+		r.host.log.Warn("unmount", "err", err)
+	}
+	r.link.pool.Abort()
+}
+
+func (r *running) lostError() error {
+	lost := r.link.pool.Status().Lost
+	if len(lost) == 0 {
+		return nil
+	}
+	return fmt.Errorf("data of %d files was lost; the first: %s, %d bytes: %w", len(lost), lost[0].Path, lost[0].Bytes, lost[0].Err)
+}
+
+// unmount is asked for over the control socket.
+func (r *running) unmount(ctx context.Context, force bool) error {
+	if force {
+		r.force()
+		go func() { _ = r.stop(true) }() // the caller waits for the process
+		return nil
+	}
+	if err := r.fs.Unmount(ctx); err != nil {
+		return fmt.Errorf("unmount %s: %w", r.m.mountpoint, err)
+	}
+	go func() { _ = r.stop(false) }() // the caller waits for the process
+	return nil
+}
+
+func (r *running) listenControl() (*control.Server, error) {
+	dir, err := control.RuntimeDir(getenv)
+	if err != nil {
+		return nil, err
+	}
+	return control.Listen(control.Config{Dir: dir, Mountpoint: r.m.mountpoint, Status: r.status, Unmount: r.unmount})
+}
+
+func (m *mounting) listenMetrics() (net.Listener, error) {
+	if m.Metrics == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", m.Metrics)
+	if err != nil {
+		return nil, fail(exitFailed, fmt.Errorf("--metrics %s: %w", m.Metrics, err), "give another address, as localhost:9100")
+	}
+	return l, nil
+}
+
+func (r *running) serveMetrics(l net.Listener) {
+	if l == nil {
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", control.Metrics(r.status))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	r.work.Go(func() { _ = server.Serve(l) }) // always http.ErrServerClosed
+	r.work.Go(func() {
+		<-r.ctx.Done()
+		_ = server.Close() // nothing of it is kept
+	})
+}
+
+// acceptPoll is how often a disabled mount looks whether its host was accepted.
+const acceptPoll = time.Second
+
+// enableWhenAccepted puts a mount back to work that a changed host key has
+// disabled, when `hostkey accept` was called, in whichever process. A refused
+// login is not tried again on its own.
+func (r *running) enableWhenAccepted() {
+	tick := time.NewTicker(acceptPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		st := r.link.pool.Status()
+		if st.State == pool.StateDisabled && keys.IsHostKeyFailure(st.LastError) && r.link.client.Blocked() == nil {
+			r.link.pool.Enable()
+		}
+	}
+}
+
+// notifyReady tells systemd (Type=notify) that the mount works.
+func notifyReady() error {
+	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
+	return err
+}
+
+// limitMemory lets garbage collection rest: a fifth of the time of a bulk copy
+// goes to it otherwise. The limit is what makes that safe.
+func limitMemory(cacheMemory int64) {
+	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(first(cacheMemory, defaultCacheMemory) + 128<<20)
+	}
+	// Secrets typed by the user are in memory: no core dump of them.
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) // lowering is always allowed
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/fsnode"
+	"github.com/remotemount/remotemount/keys"
+	"github.com/remotemount/remotemount/pool"
+)
+
+const (
+	defaultAttrTimeout = 5 * time.Second
+	defaultCacheMemory = 256 << 20
+)
+
+func (m *mounting) attrTimeout() time.Duration {
+	if m.AttrTimeout != nil {
+		return *m.AttrTimeout
+	}
+	return defaultAttrTimeout
+}
+
+func (m *mounting) cacheMemory() int64 { return first(m.CacheMemory, defaultCacheMemory) }
+
+// fsConfig is the mount as fsnode wants it.
+func (m *mounting) fsConfig(remote pool.Remote, log *slog.Logger) fsnode.Config {
+	c := fsnode.Config{
+		Remote: remote, Source: m.source(), Subtype: m.Subtype, AttrTimeout: m.attrTimeout(),
+		ReadOnly: m.ReadOnly, AllowOther: m.AllowOther, MultiUser: m.MultiUser, FollowSymlinks: m.FollowSymlinks,
+		DefaultPermissions: m.DefaultPermissions != nil && *m.DefaultPermissions,
+		UID:                m.UID, GID: m.GID, Umask: m.Umask, Options: m.Kernel, Log: log, Debug: m.Debug,
+	}
+	if m.IDMap == "user" {
+		c.IDMap = fsnode.IDMapUser
+	}
+	return c
+}
+
+// status is the mount as others see it.
+func (r *running) status() control.Status {
+	p, info, f := r.link.pool.Status(), r.link.pool.Info(), r.fs.Stats()
+	s := control.Status{
+		Mountpoint: r.m.mountpoint, Remote: r.m.target.given, PID: os.Getpid(), Version: versionText(),
+		Started: r.started, ReadOnly: r.m.ReadOnly,
+		State: p.State.String(), Since: p.Since,
+		Server: info.Server, Root: info.Root,
+		Connections: p.Connections, MaxConnections: p.MaxConnections, Sessions: p.Sessions, OpenFiles: p.OpenFiles,
+		Requests: p.Requests, BytesRead: p.BytesIn, BytesWritten: p.BytesOut, Reconnects: p.Reconnects,
+		Unacknowledged: p.Unacknowledged, Operations: map[string]control.Operation{},
+		Sync: r.sidecar.status(),
+	}
+	if p.LastError != nil && p.State != pool.StateConnected {
+		s.LastError = oneLine(p.LastError.Error())
+		s.Hint = stateHint(p.State, p.LastError, r.m.mountpoint)
+	}
+	for _, l := range p.Lost {
+		s.Lost = append(s.Lost, control.Lost{Path: l.Path, Bytes: l.Bytes, Time: l.Time, Error: l.Err.Error()})
+	}
+	for name, o := range f.Ops {
+		s.Operations[name] = control.Operation{Calls: uint64(o.Count), Errors: uint64(o.Errors)}
+	}
+	c := r.cache.Stats()
+	s.Cache = map[string]int64{
+		"hits": c.Hits, "misses": c.Misses, "prefetch_used": c.PrefetchUsed, "prefetch_wasted": c.PrefetchWasted,
+		"entries": c.Entries, "bytes": c.Bytes,
+	}
+	return s
+}
+
+// stateHint is what to do about a mount that does not work.
+func stateHint(state pool.State, err error, mountpoint string) string {
+	if state == pool.StateDisabled && !keys.IsHostKeyFailure(err) {
+		return "mend the login, then: remotemount unmount " + shellQuote(mountpoint) + ", and mount again"
+	}
+	return explain(err).hint
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "status",
+		Usage:     "show what is mounted, and how it is doing",
+		UsageText: "remotemount status [--json] [MOUNTPOINT]",
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "for programs"}},
+		Action: func(c *cli.Context) error {
+			all, err := statuses(c)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return writeJSON(c.App.Writer, all, c.NArg() > 0)
+			}
+			return showStatus(c.App.Writer, all, time.Now())
+		},
+	}
+}
+
+// statuses asks the mount named, or all of this user's.
+func statuses(c *cli.Context) ([]control.Status, error) {
+	client := control.NewClient(getenv)
+	if c.NArg() == 0 {
+		return client.All(c.Context)
+	}
+	args, err := arguments(c, "MOUNTPOINT")
+	if err != nil {
+		return nil, err
+	}
+	s, err := statusAt(c.Context, client, args[0])
+	return []control.Status{s}, err
+}
+
+func statusAt(ctx context.Context, client *control.Client, path string) (control.Status, error) {
+	at, err := mountpoint.Resolve(path)
+	if err != nil {
+		at = path
+	}
+	s, err := client.Status(ctx, at)
+	if errors.Is(err, control.ErrNone) {
+		if mountpoint.Dead(at) {
+			return s, fail(exitMountpoint, fmt.Errorf("status %s: the process of this mount is dead", at), "remotemount unmount "+shellQuote(at))
+		}
+		return s, fail(exitMountpoint, fmt.Errorf("status %s: no mount of remotemount is there", at), "remotemount status lists the mounts")
+	}
+	return s, err
+}
+
+// writeJSON writes one object for a mountpoint that was named, else a list.
+func writeJSON(w io.Writer, all []control.Status, one bool) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if one {
+		return e.Encode(all[0])
+	}
+	if all == nil {
+		all = []control.Status{}
+	}
+	return e.Encode(all)
+}
+
+func showStatus(w io.Writer, all []control.Status, now time.Time) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "nothing is mounted")
+		return err
+	}
+	var b strings.Builder
+	for i, s := range all {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString(statusText(s, now))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func statusText(s control.Status, now time.Time) string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		b.WriteString(fmt.Sprintf("  %-12s %s\n", name, oneLine(fmt.Sprintf(format, args...))))
+	}
+	b.WriteString(fmt.Sprintf("%s on %s\n", oneLine(s.Remote), oneLine(s.Mountpoint)))
+	line("state", "%s for %s", s.State, age(now.Sub(s.Since)))
+	if s.LastError != "" {
+		line("reason", "%s", s.LastError)
+	}
+	if s.Hint != "" {
+		line("hint", "%s", s.Hint)
+	}
+	line("server", "%s, folder %s", s.Server, s.Root)
+	line("connections", "%d of at most %d, with %d sessions; %d open files", s.Connections, s.MaxConnections, s.Sessions, s.OpenFiles)
+	line("traffic", "%s read, %s written, %d requests", config.FormatSize(int64(s.BytesRead)), config.FormatSize(int64(s.BytesWritten)), s.Requests)
+	if s.Unacknowledged > 0 {
+		line("under way", "%s not yet on the server", config.FormatSize(s.Unacknowledged))
+	}
+	for _, l := range s.Lost {
+		line("LOST", "%s: %d bytes at %s: %s", l.Path, l.Bytes, l.Time.Format(time.DateTime), l.Error)
+	}
+	if s.Sync != "" {
+		line("sync", "%s", s.Sync)
+	}
+	line("process", "%d, mounted %s ago, version %s", s.PID, age(now.Sub(s.Started)), s.Version)
+	return b.String()
+}
+
+// age writes a time span in its two largest units.
+func age(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%d d %d h", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+}

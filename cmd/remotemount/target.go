@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+)
+
+// A target is a REMOTE with everything that was said about how to reach it:
+// flags before what stands in REMOTE itself, that before the named remote.
+type target struct {
+	given  string // REMOTE as it was given
+	user   string // "" for ssh_config and the local name to decide
+	host   string
+	port   int // 0 for ssh_config to decide
+	dir    string
+	conn   config.Connection
+	batch  bool   // nobody is asked
+	secret string // a password read from standard input
+	stdin  []byte // what --identity - reads
+}
+
+func newTarget(given string, said config.Connection) (target, error) {
+	store, err := config.Open(getenv)
+	if err != nil {
+		return target{}, err
+	}
+	a, err := address.Parse(given, store.Has)
+	if err != nil {
+		return target{}, err
+	}
+	t := target{given: given, conn: said}
+	if a.Name != "" {
+		named, err := readRemote(store, a.Name)
+		if err != nil {
+			return target{}, err
+		}
+		at, err := address.Parse(named.Address, nil)
+		if err != nil {
+			return target{}, fmt.Errorf("remote %s: %w", a.Name, err)
+		}
+		// What the address of a named remote says goes before its settings.
+		base := config.Connection{User: at.User, Port: at.Port}.Over(named.Connection)
+		at.Path = address.Join(at.Path, a.Path)
+		a, t.conn = at, said.Over(base)
+		a.User, a.Port = base.User, base.Port
+	}
+	t.host, t.dir = a.Host, a.Path
+	t.user, t.port = first(said.User, a.User), first(said.Port, a.Port)
+	return t, nil
+}
+
+func readRemote(store *config.Store, name string) (config.Remote, error) {
+	r, err := store.Get(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, fail(exitUsage, fmt.Errorf("no remote %q was added", name), "remotemount remote list")
+	}
+	if err != nil {
+		return r, fmt.Errorf("remote %s: %w", name, err)
+	}
+	return r, nil
+}
+
+func first[T comparable](values ...T) T {
+	var zero T
+	for _, v := range values {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+// keyringName is under which name the password is kept.
+func (t target) keyringName() string {
+	name := t.host
+	if t.port != 0 && t.port != 22 {
+		name = net.JoinHostPort(t.host, strconv.Itoa(t.port))
+	}
+	if t.user != "" {
+		name = t.user + "@" + name
+	}
+	return name
+}
+
+// folderHint is a next step when the remote folder is not there.
+func (t target) folderHint() string {
+	head, _, _ := strings.Cut(t.dir, "/")
+	if _, err := strconv.Atoi(head); err == nil && t.port == 0 {
+		return "a port is given by --port " + head + ", not after the colon"
+	}
+	up := address.Address{User: t.user, Host: t.host}.String()
+	if strings.HasPrefix(t.dir, "/") {
+		up += "/"
+	}
+	return "remotemount browse " + shellQuote(up) + " lists what is there"
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/keys"
+	"github.com/remotemount/remotemount/pool"
+)
+
+// A link is a target put together: who logs in, and the pool of connections.
+type link struct {
+	target target
+	client *keys.Client
+	pool   *pool.Pool
+	log    *slog.Logger
+	clock  *patience
+}
+
+// open puts the link together and makes the first connection. The link must be
+// closed. prompt may be nil; keyLog hears what a person must know of keys and
+// host keys.
+func (t target) open(ctx context.Context, prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
+	l, err := t.assemble(prompt, log, keyLog)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.connect(ctx); err != nil {
+		l.pool.Abort()
+		return nil, err
+	}
+	return l, nil
+}
+
+// assemble does all that needs no network.
+func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
+	l := &link{target: t, log: log, clock: &patience{limit: t.timeout()}}
+	if t.batch {
+		prompt = nil
+	}
+	if prompt != nil {
+		prompt = patientPrompter{prompt, l.clock}
+	}
+	var err error
+	if l.client, err = keys.NewClient(t.clientConfig(prompt, keyLog)); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.given, err)
+	}
+	slots, err := t.slotDir(l.client)
+	if err != nil {
+		return nil, err
+	}
+	at := l.client.Settings()
+	l.pool, err = pool.New(pool.Config{
+		Dial:           l.client.Dial,
+		SSH:            l.client.SSHConfig,
+		Addr:           net.JoinHostPort(at.Host, strconv.Itoa(at.Port)),
+		Refused:        refused,
+		Dir:            t.dir,
+		MaxConnections: t.conn.MaxConnections,
+		SlotDir:        slots,
+		Timeout:        t.timeout(),
+		Retry:          time.Duration(t.conn.Retry),
+		Log:            log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.given, err)
+	}
+	return l, nil
+}
+
+func (t target) timeout() time.Duration {
+	return first(time.Duration(t.conn.Timeout), 30*time.Second)
+}
+
+// connect makes the first connection, in the time of --timeout without the time
+// a person takes to answer.
+func (l *link) connect(ctx context.Context) error {
+	ctx, stop := l.clock.start(ctx)
+	defer stop()
+	err := l.pool.Connect(ctx)
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) && !keys.IsHostKeyFailure(err) {
+		err = fmt.Errorf("no answer within %v: %w", l.target.timeout(), cause)
+	}
+	return l.explainConnect(err)
+}
+
+func (l *link) explainConnect(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		where := first(l.target.dir, ".")
+		switch {
+		case errors.Is(err, syscall.ENOENT):
+			return fail(exitFailed, fmt.Errorf("%s: the folder %s is not there on the server", l.target.given, where), l.target.folderHint())
+		case errors.Is(err, syscall.ENOTDIR):
+			return fail(exitFailed, fmt.Errorf("%s: %s is not a folder on the server", l.target.given, where), l.target.folderHint())
+		case errors.Is(err, syscall.EACCES):
+			return fail(exitFailed, fmt.Errorf("%s: the server does not let this user into %s", l.target.given, where), "")
+		}
+	}
+	return fmt.Errorf("%s: %w", l.target.given, err)
+}
+
+// close brings out what was written, for a verb that is done.
+func (l *link) close(ctx context.Context) error {
+	return l.pool.Close(ctx)
+}
+
+// refused tells the pool what a failed dial means for the next.
+func refused(err error) pool.Refusal {
+	var perm *keys.PermissionError
+	switch {
+	case keys.IsHostKeyFailure(err):
+		return pool.HostKeyRefused
+	case keys.IsAuthFailure(err), errors.Is(err, keys.ErrNoPrompt), errors.As(err, &perm),
+		errors.Is(err, keys.ErrWrongPassphrase), errors.Is(err, keys.ErrPassphraseNeeded):
+		return pool.AuthRefused
+	}
+	return pool.TryAgain
+}
+
+func (t target) clientConfig(prompt keys.Prompter, log *slog.Logger) keys.ClientConfig {
+	c := keys.ClientConfig{
+		User: t.user, Host: t.host, Port: t.port,
+		ConfigFile:       expandHome(t.conn.SSHConfig),
+		Identities:       t.conn.Identities,
+		Stdin:            bytes.NewReader(t.stdin),
+		Password:         t.password(),
+		Prompt:           prompt,
+		KnownHosts:       t.conn.KnownHosts,
+		HostKeys:         t.conn.HostKeys,
+		Policy:           keys.Policy(t.conn.HostKeyPolicy),
+		BindAddress:      t.conn.BindAddress,
+		HostKeyAlias:     t.conn.SSH["HostKeyAlias"],
+		Agent:            t.conn.SSH["IdentityAgent"],
+		ProxyCommand:     t.conn.SSH["ProxyCommand"],
+		IdentitiesOnly:   t.conn.SSH["IdentitiesOnly"] == "yes",
+		HashKnownHosts:   t.conn.SSH["HashKnownHosts"] == "yes",
+		AllowSHA1:        strings.Contains(t.conn.SSH["PubkeyAcceptedAlgorithms"], "ssh-rsa"),
+		GlobalKnownHosts: strings.Fields(t.conn.SSH["GlobalKnownHostsFile"]),
+		Log:              log,
+	}
+	c.Certificates = list(t.conn.SSH["CertificateFile"])
+	c.Jump = list(t.conn.Jump)
+	c.Ciphers = list(t.conn.SSH["Ciphers"])
+	c.HostKeyAlgorithms = list(t.conn.SSH["HostKeyAlgorithms"])
+	if len(c.GlobalKnownHosts) == 0 {
+		c.GlobalKnownHosts = nil // the system's files
+	}
+	return c
+}
+
+func list(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+// slotDir is where the locks are that count this user's connections to the
+// remote, over all processes: a mount, another mount of the same place, a sync.
+func (t target) slotDir(c *keys.Client) (string, error) {
+	dir, err := control.RuntimeDir(getenv)
+	if err != nil {
+		return "", err
+	}
+	at := c.Settings()
+	sum := sha256.Sum256([]byte(at.User + "@" + net.JoinHostPort(at.Host, strconv.Itoa(at.Port))))
+	return filepath.Join(dir, "slots", hex.EncodeToString(sum[:8])), nil
+}
+
+// patience is the time a connection attempt may take, which stands still while a
+// person is asked.
+type patience struct {
+	limit time.Duration
+
+	mu     sync.Mutex
+	timer  *time.Timer // guarded by mu; nil before start
+	asking int         // guarded by mu
+}
+
+func (p *patience) start(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = time.AfterFunc(p.limit, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.timer.Stop()
+		p.timer = nil
+		cancel(nil)
+	}
+}
+
+// ask stops the clock; the answer starts it anew.
+func (p *patience) ask() (answered func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking++
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asking--
+		if p.timer != nil && p.asking == 0 {
+			p.timer.Reset(p.limit)
+		}
+	}
+}
+
+type patientPrompter struct {
+	keys.Prompter
+	clock *patience
+}
+
+func (p patientPrompter) Ask(ctx context.Context, q keys.Prompt) (string, error) {
+	defer p.clock.ask()()
+	return p.Prompter.Ask(ctx, q)
+}
