@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type wire struct {
 	net.Conn
 	in       *bufio.Reader // read by x/crypto/ssh's one reader
 	lastByte atomic.Int64  // nanoseconds since start, monotonic
+	broken   atomic.Pointer[error] // the first error of reading
 	start    time.Time
 }
 
@@ -59,6 +61,10 @@ func (s stamped) Read(p []byte) (int, error) {
 	n, err := s.w.Conn.Read(p)
 	if n > 0 {
 		s.w.lastByte.Store(int64(time.Since(s.w.start)))
+	}
+	if err != nil {
+		why := err // not err itself: that would then be allocated in each call
+		s.w.broken.CompareAndSwap(nil, &why)
 	}
 	return n, err
 }
@@ -94,10 +100,7 @@ func (c Config) dialSSH(ctx context.Context) (Conn, error) {
 	}
 	if err != nil {
 		_ = raw.Close()
-		if ctx.Err() != nil && !isAnswer(err) {
-			err = fmt.Errorf("no answer in time: %w", context.Cause(ctx))
-		}
-		return nil, err
+		return nil, w.whyNot(ctx, err)
 	}
 	s := &sshConn{wire: w, client: ssh.NewClient(sc, chans, reqs), done: make(chan struct{})}
 	go func() {
@@ -107,12 +110,19 @@ func (c Config) dialSSH(ctx context.Context) (Conn, error) {
 	return s, nil
 }
 
-// isAnswer reports whether err says something about the server rather than
-// about the clock.
-func isAnswer(err error) bool {
-	var op *net.OpError
-	return !errors.As(err, &op) && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled) &&
-		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed)
+// whyNot tells what a failed handshake means. x/crypto/ssh takes a connection
+// that breaks during authentication for a method that was refused, and goes on
+// to the next: only the stream knows better, and whoever was refused is not to
+// come back.
+func (w *wire) whyNot(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("no answer in time: %w", context.Cause(ctx))
+	}
+	broken := w.broken.Load()
+	if broken == nil || errors.Is(*broken, net.ErrClosed) || strings.Contains(err.Error(), "ssh: disconnect, reason") {
+		return err
+	}
+	return fmt.Errorf("connection lost during the handshake: %w (%v)", *broken, err)
 }
 
 func (s *sshConn) end() { s.endOnce.Do(func() { close(s.done) }) }

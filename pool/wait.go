@@ -35,11 +35,13 @@ func (p *Pool) keep() *waiter {
 // refuse says whether a call should not wait at all.
 func (w *waiter) refuse(s State) error {
 	switch {
-	case s == StateDisabled:
-		return errDisabled
 	case s == StateClosed:
 		return errClosed
-	case s == StateAway && !w.patient:
+	case w.patient:
+		return nil
+	case s == StateDisabled:
+		return errDisabled
+	case s == StateAway:
 		return errAway
 	}
 	return nil
