@@ -87,6 +87,9 @@ func New(remote pool.Remote, cfg Config) *Cache {
 	c := &Cache{remote: remote, cfg: cfg, files: newOpened(), life: life, end: end}
 	c.mem = newMemory(cfg.Memory)
 	c.tree = newTree(cfg.AttrTimeout, cfg.MaxEntries, cfg.Now, c.files)
+	c.tree.inode = cfg.Inode
+	c.tree.entered = func(path string) { c.enter(path, true) }
+	c.tree.wasted = func() { c.stats.wasted.Add(1) }
 	return c
 }
 

@@ -40,6 +40,28 @@ func (x *extreme) positive() int64 {
 	return x.least()
 }
 
+// answeredIn notes how long the answer to a small question took.
+func (c *Cache) answeredIn(begun instant, err error) {
+	if err != nil {
+		return // perhaps it was not even sent
+	}
+	now := c.tree.clock()
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	c.link.rtt.see(int64(now-begun), now)
+}
+
+// patience is how long to wait for something that was asked for ahead, and so stays
+// behind other requests, before asking for oneself.
+func (c *Cache) patience() time.Duration {
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	if rtt := c.link.rtt.positive(); rtt > 0 {
+		return 10*time.Millisecond + 4*time.Duration(rtt)
+	}
+	return 100 * time.Millisecond
+}
+
 // fetched notes that n bytes took so long.
 func (k *link) fetched(n int, took, now instant) {
 	k.rtt.see(int64(took), now)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/remotemount/remotemount/pool"
 )
@@ -19,6 +20,7 @@ type list struct {
 	cancel     context.CancelFunc
 
 	// Guarded by tree.mu.
+	ahead   bool                // nobody asked for it yet
 	stale   bool                // the folder changed: its names are not known
 	skipped map[string]struct{} // names whose attributes changed
 
@@ -45,7 +47,8 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry
 	if c.off() {
 		return c.remote.ReadDir(ctx, path, emit)
 	}
-	if entries, known := c.tree.listing(path); known {
+	entries, l := c.listing(ctx, path)
+	if l == nil {
 		c.stats.hits.Add(1)
 		if len(entries) == 0 {
 			return nil
@@ -53,15 +56,64 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry
 		return emit(entries)
 	}
 	c.stats.misses.Add(1)
-	l := c.list(ctx, path)
+	if l.background && !pool.IsBackground(ctx) && !l.stirs(ctx, c.patience()) {
+		l = c.overtake(ctx, l)
+	}
 	defer l.leave()
 	return l.read(ctx, emit)
 }
 
-// listing gives the entries of a folder whose listing is held whole.
-func (t *tree) listing(path string) ([]pool.Entry, bool) {
+// listing gives the entries of a folder whose listing is held whole, or a listing
+// under way, joined by the caller, who must leave it.
+func (c *Cache) listing(ctx context.Context, path string) ([]pool.Entry, *list) {
+	t := c.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	foreground := !pool.IsBackground(ctx)
+	if entries, known := t.entries(path); known {
+		if f, ok := t.folders.Peek(path); ok && foreground {
+			ahead := f.ahead
+			f.ahead = false
+			c.enter(path, ahead)
+		}
+		return entries, nil
+	}
+	l := t.lists[path]
+	if l != nil && l.join() {
+		if foreground && l.ahead {
+			l.ahead = false
+			c.enter(path, true)
+		}
+		return nil, l
+	}
+	l = c.newList(ctx, path)
+	l.join()
+	if foreground {
+		c.enter(path, false)
+	}
+	return nil, l
+}
+
+// overtake gives a listing of one's own, joined, for one that does not move.
+func (c *Cache) overtake(ctx context.Context, l *list) *list {
+	l.leave()
+	t := c.tree
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lists[l.path] == l {
+		l.stale = true // changes will be told to the new one only
+		delete(t.lists, l.path)
+	}
+	own := t.lists[l.path]
+	if own == nil || !own.join() {
+		own = c.newList(ctx, l.path)
+		own.join()
+	}
+	return own
+}
+
+// entries gives what is in a folder whose listing is held whole.
+func (t *tree) entries(path string) ([]pool.Entry, bool) {
 	now := t.clock()
 	f, ok := t.folders.Get(path)
 	if !ok || f.listed <= now || t.barred(path) {
@@ -80,34 +132,38 @@ func (t *tree) listing(path string) ([]pool.Entry, bool) {
 	return entries, true
 }
 
-// list gives a listing under way, joined by the caller, who must leave it.
-func (c *Cache) list(ctx context.Context, path string) *list {
-	background := pool.IsBackground(ctx)
+// newList begins a listing. Under tree.mu.
+func (c *Cache) newList(ctx context.Context, path string) *list {
 	t := c.tree
-	t.mu.Lock()
-	if l := t.lists[path]; l != nil && (background || !l.background) && l.join() {
-		t.mu.Unlock()
-		return l
+	background := pool.IsBackground(ctx)
+	l := &list{path: path, background: background, ahead: background, started: t.clock(),
+		limit: t.max, moved: make(chan struct{})}
+	if old := t.lists[path]; old != nil {
+		old.stale = true // one of more names than can be joined
 	}
-	l := &list{path: path, background: background, started: t.clock(), limit: t.max,
-		readers: 1, moved: make(chan struct{})}
 	t.lists[path] = l
 	ctx, l.cancel = c.detach(ctx)
-	t.mu.Unlock()
 	if !c.spawn(func() { c.runList(ctx, l) }) {
-		c.tree.listed(l, errClosed("readdir", path))
+		l.cancel()
+		delete(t.lists, path)
+		l.done, l.err = true, errClosed("readdir", path)
 	}
 	return l
 }
 
 func (c *Cache) runList(ctx context.Context, l *list) {
 	defer l.cancel()
+	begun := c.tree.clock()
 	err := c.remote.ReadDir(ctx, l.path, func(batch []pool.Entry) error {
 		batch = slices.Clone(batch)
 		c.correct(l, batch)
 		return l.add(ctx, batch)
 	})
+	c.answeredIn(begun, err)
 	c.tree.listed(l, err)
+	c.tree.mu.Lock()
+	c.listOn()
+	c.tree.mu.Unlock()
 	c.sweepLater()
 }
 
@@ -133,8 +189,11 @@ func (t *tree) listed(l *list, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil && !l.stale && !l.huge && !t.barredIn(l.path) {
+	switch {
+	case err == nil && !l.stale && !l.huge && !t.barredIn(l.path):
 		t.putListing(l)
+	case errors.Is(err, errHuge):
+		t.folderOf(l.path).big = true
 	}
 	t.mu.Unlock()
 	l.done, l.err = true, err
@@ -151,7 +210,7 @@ func (t *tree) putListing(l *list) {
 		names:  make(map[string]record, l.held+1),
 		order:  make([]string, 0, l.held),
 		listed: l.started + instant(t.lifetime),
-		ahead:  l.background,
+		ahead:  l.ahead,
 	}
 	for _, batch := range l.batches {
 		for _, e := range batch {
@@ -196,7 +255,7 @@ func (l *list) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.readers--
-	if l.readers == 0 && (l.huge || l.held > abandonAt) {
+	if l.readers == 0 && !l.done && (l.huge || l.held > abandonAt) {
 		l.cancel()
 	}
 }
@@ -220,7 +279,7 @@ func (l *list) add(ctx context.Context, batch []pool.Entry) error {
 			return err
 		}
 	}
-	if l.huge && l.readers == 0 {
+	if l.readers == 0 && (l.huge || l.held > abandonAt) {
 		return errHuge
 	}
 	return nil
@@ -243,6 +302,21 @@ func (l *list) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// stirs waits for the first names, or the end, and reports whether they came in
+// time.
+func (l *list) stirs(ctx context.Context, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.batches) == 0 && !l.done {
+		if l.wait(ctx) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // read hands everything to emit as it arrives.

@@ -29,7 +29,7 @@ func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
 		return attr, failed("lstat", path, errno)
 	}
 	c.stats.misses.Add(1)
-	l, first := c.tree.look(path, pool.IsBackground(ctx))
+	l, first := c.look(path, pool.IsBackground(ctx))
 	if first && !c.spawn(func() { c.run(ctx, l) }) {
 		c.finish(l, pool.Attr{}, errClosed("lstat", path))
 	}
@@ -43,9 +43,13 @@ func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
 
 // look gives the look to wait for, and whether the caller has to run it. One that
 // nobody waits for stays behind other requests, so nobody who waits joins it.
-func (t *tree) look(path string, background bool) (l *look, first bool) {
+func (c *Cache) look(path string, background bool) (l *look, first bool) {
+	t := c.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !background {
+		c.missed(path)
+	}
 	if l := t.looks[path]; l != nil && (background || !l.background) {
 		return l, false
 	}
@@ -58,7 +62,9 @@ func (t *tree) look(path string, background bool) (l *look, first bool) {
 func (c *Cache) run(ctx context.Context, l *look) {
 	ctx, cancel := c.detach(ctx)
 	defer cancel()
+	begun := c.tree.clock()
 	attr, err := c.remote.Lstat(ctx, l.path)
+	c.answeredIn(begun, err)
 	c.finish(l, attr, err)
 }
 

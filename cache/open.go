@@ -17,8 +17,8 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 	w := c.tree.watch(path)
 	begun := c.tree.clock()
 	remote, attr, err := c.remote.Open(ctx, path, flag, perm)
+	c.answeredIn(begun, err)
 	if err == nil {
-		c.answeredIn(c.tree.clock() - begun)
 		c.attach(f, remote, path, attr)
 	}
 	c.tree.opened(w, f, attr, err)
@@ -27,13 +27,6 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 		return nil, attr, err
 	}
 	return f, attr, nil
-}
-
-// answeredIn notes how long a small question took.
-func (c *Cache) answeredIn(took instant) {
-	c.files.mu.Lock()
-	defer c.files.mu.Unlock()
-	c.link.rtt.see(int64(took), c.tree.clock())
 }
 
 // openChanging opens what may come to be by that, or be cut.

@@ -35,14 +35,14 @@ func (t *tree) sweep() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock()
-	if t.latest <= now {
-		t.reset() // maps keep their size when they are emptied
-		return 0
-	}
 	for _, dir := range t.folders.Keys() {
 		if f, _ := t.folders.Peek(dir); f.last <= now {
 			t.folders.Remove(dir)
 		}
+	}
+	if t.latest <= now {
+		t.reset() // maps keep their size when they are emptied
+		return 0
 	}
 	for p, l := range t.targets {
 		if l.until <= now {

@@ -34,6 +34,12 @@ type tree struct {
 	targets  map[string]target   // of symbolic links
 	followed map[string]followed // what links lead to
 	epoch    uint64              // counts changes of any kind
+
+	walks   guess  // which folders will be listed
+	walking string // the folder that a program going through the tree is in, or ""
+	inode   func(path string) uint64
+	entered func(path string) // is told when a listing got ahead is used
+	wasted  func()            // or was not
 }
 
 // An instant counts nanoseconds since the tree was made.
@@ -46,6 +52,10 @@ type folder struct {
 	listed instant  // until then, a name that is not in names is not there
 	last   instant  // when the last record is over
 	ahead  bool     // the listing was read ahead, and not used yet
+	big    bool     // it is too large to be listed ahead
+	misses int      // looks into it that had to be asked
+
+	walks map[*guess]*sequences
 }
 
 // A record is what is known of a name.
@@ -70,18 +80,27 @@ func newTree(lifetime time.Duration, limit int, now func() time.Time, files *ope
 	t.looks = make(map[string]*look)
 	t.lists = make(map[string]*list)
 	t.bars = make(map[string]instant)
+	t.walks = guess{credit: firstCredit, wants: func(r record) bool { return r.attr.IsDir() }}
+	t.entered, t.wasted = func(string) {}, func() {}
 	t.reset()
 	return t
 }
 
 // reset drops everything that is remembered. Under mu, or before use.
 func (t *tree) reset() {
-	t.folders, _ = simplelru.NewLRU(math.MaxInt32, func(_ string, f *folder) {
-		t.count -= len(f.names) + 1
-	})
+	t.folders, _ = simplelru.NewLRU(math.MaxInt32, t.dropped)
 	t.count, t.latest = 0, 0
 	t.targets = make(map[string]target)
 	t.followed = make(map[string]followed)
+}
+
+// dropped is told of every folder that is let go of.
+func (t *tree) dropped(_ string, f *folder) {
+	t.count -= len(f.names) + 1
+	if f.ahead {
+		t.walks.failed()
+		t.wasted()
+	}
 }
 
 func (t *tree) clear() {
@@ -129,6 +148,10 @@ func (t *tree) record(path string, now instant) (record, bool) {
 	f, ok := t.folders.Get(dir)
 	if !ok {
 		return record{}, false
+	}
+	if f.ahead && f.listed > now {
+		f.ahead = false
+		t.entered(dir)
 	}
 	r, ok := f.names[name]
 	if ok {

@@ -1,0 +1,123 @@
+package cache
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// tree makes folders of files, two levels deep.
+func (b *bench) tree(t testing.TB, folders, files int) {
+	t.Helper()
+	for d := range folders {
+		dir := filepath.Join(b.root, fmt.Sprintf("d%d", d))
+		check(t, os.MkdirAll(dir, 0o755))
+		for f := range files {
+			check(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%d", f)), []byte("data"), 0o644))
+		}
+	}
+}
+
+// walk goes through a tree, each folder before what is in it, and gives the number
+// of folders.
+func (b *bench) walk(t testing.TB, dir string, sorted bool) int {
+	t.Helper()
+	var folders []string
+	check(t, b.ReadDir(t.Context(), dir, func(batch []pool.Entry) error {
+		for _, e := range batch {
+			if e.Attr.IsDir() {
+				folders = append(folders, pool.Join(dir, e.Name))
+			}
+		}
+		return nil
+	}))
+	if sorted {
+		slices.Sort(folders)
+	}
+	n := 1
+	for _, f := range folders {
+		n += b.walk(t, f, sorted)
+	}
+	return n
+}
+
+// A program that lists a tree in order waits for a few round trips.
+func TestWalkListsAhead(t *testing.T) {
+	for name, sorted := range map[string]bool{"as listed": false, "by name": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, fiveSeconds, slow)
+				b.tree(t, 100, 20)
+				for i := range 30 {
+					check(t, os.MkdirAll(filepath.Join(b.root, fmt.Sprintf("d%d/sub%d/deep", 3*i, i)), 0o755))
+				}
+				start := time.Now()
+				if n := b.walk(t, ".", sorted); n != 161 {
+					t.Errorf("%d folders, want 161", n)
+				}
+				if took, most := time.Since(start), 20*roundTrip; took > most {
+					t.Errorf("it took %v, want at most %v", took, most)
+				}
+				if n := b.dir.Calls()["readdir"]; n != 161 {
+					t.Errorf("%d listings, want 161", n)
+				}
+				t.Logf("%v, %+v", time.Since(start), b.Stats())
+			})
+		})
+	}
+}
+
+// Who lists one folder, or jumps about, has nothing listed ahead for long.
+func TestJumpingListsLittleAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		b.tree(t, 200, 1)
+		b.list(t, ".")
+		if n := b.dir.Calls()["readdir"]; n != 1 {
+			t.Errorf("%d listings for one", n)
+		}
+		for i := range 60 {
+			b.list(t, fmt.Sprintf("d%d", i*i*7%200))
+			time.Sleep(time.Second)
+		}
+		if n := b.dir.Calls()["readdir"]; n > 100 {
+			t.Errorf("%d listings for 60", n)
+		}
+	})
+}
+
+// git status looks at each file it knows, and lists nothing.
+func TestLooksListAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		b.tree(t, 50, 20)
+		b.sizeOf(t, "d0")
+		start := time.Now()
+		names := listDisk(t, b.root)
+		for _, d := range names {
+			b.sizeOf(t, d)
+			for f := range 20 {
+				if b.sizeOf(t, fmt.Sprintf("%s/f%d", d, f)) != 4 {
+					t.Error("wrong size")
+				}
+			}
+		}
+		if took, most := time.Since(start), 100*roundTrip; took > most {
+			t.Errorf("1000 looks took %v, want at most %v", took, most)
+		}
+		t.Logf("%v, %v", time.Since(start), b.dir.Calls())
+	})
+}
+
+func testInode(path string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(path))
+	return h.Sum64()
+}

@@ -1,0 +1,64 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// enter learns that somebody looks into the folder at path, and lists the folders
+// that come next. Whether the listing had been read ahead is told by paid. Under
+// tree.mu.
+func (c *Cache) enter(path string, paid bool) {
+	t := c.tree
+	g := &t.walks
+	if paid {
+		c.stats.used.Add(1)
+		g.paid()
+	}
+	dir, name := split(path)
+	if f, ok := t.folders.Peek(dir); ok && path != "." && t.visit(g, dir, f, name) {
+		g.step()
+		t.walking = path
+	} else if paid {
+		t.walking = path
+	} else {
+		t.walking = ""
+	}
+	c.listOn()
+}
+
+// listOn lists what comes after the folder that a program was seen in last, when
+// it goes through the tree in order. Under tree.mu.
+func (c *Cache) listOn() {
+	t := c.tree
+	if t.walking == "" {
+		return
+	}
+	for _, path := range t.after(t.walking, t.walks.credit) {
+		f, ok := t.folders.Peek(path)
+		if t.lists[path] == nil && (!ok || !f.big && f.listed <= t.clock()) && !t.barred(path) {
+			c.newList(pool.Background(context.Background()), path)
+		}
+	}
+}
+
+// mostMisses is the number of looks into a folder that had to be asked after which
+// it is listed: git looks at every file it knows, and never lists.
+const mostMisses = 3
+
+// missed notes a look that has to be asked. Under tree.mu.
+func (c *Cache) missed(path string) {
+	t := c.tree
+	dir, _ := split(path)
+	if path == "." || t.lists[dir] != nil {
+		return
+	}
+	f := t.folderOf(dir)
+	if f.misses++; f.misses < mostMisses || f.big || t.barred(dir) {
+		return
+	}
+	f.misses = 0
+	c.newList(pool.Background(context.Background()), dir)
+	c.enter(dir, false)
+}
