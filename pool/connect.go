@@ -200,7 +200,7 @@ func (p *Pool) Enable() {
 
 // relearn is how long a lower number of connections that a server lets us have
 // is believed.
-const relearn = time.Minute
+const relearn = 15 * time.Second
 
 // growConns asks for n connections in all; mu is held. One dial at a time
 // besides the reconnecting one.

@@ -42,8 +42,8 @@ const readBuffer = 256 << 10
 // one came, which is how a stalled connection is told from a slow answer.
 type wire struct {
 	net.Conn
-	in       *bufio.Reader // read by x/crypto/ssh's one reader
-	lastByte atomic.Int64  // nanoseconds since start, monotonic
+	in       *bufio.Reader         // read by x/crypto/ssh's one reader
+	lastByte atomic.Int64          // nanoseconds since start, monotonic
 	broken   atomic.Pointer[error] // the first error of reading
 	start    time.Time
 }
