@@ -188,7 +188,7 @@ func (t *tree) settled(w *watch, named bool, attr pool.Attr, err error) {
 
 // SetAttr implements pool.File.
 func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err error) {
-	if attr, known := f.known(); known && f.changesNothing(attr, ch) {
+	if attr, known := f.known(); known && changesNothing(attr, ch) {
 		f.c.stats.hits.Add(1)
 		return attr, nil
 	}
@@ -228,16 +228,6 @@ func (f *File) changed(ch pool.Change) uint64 {
 		}
 	})
 	return f.obj.writes
-}
-
-// changesNothing is the function of that name for an open file: while data is
-// under way, times are to be set after it.
-func (f *File) changesNothing(a pool.Attr, ch pool.Change) bool {
-	o := f.c.files
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	_, dirty := o.dirty[f.obj]
-	return !dirty && changesNothing(a, ch)
 }
 
 // Close implements pool.File.

@@ -110,8 +110,7 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 
 // SetAttr implements pool.Remote. A change that changes nothing is not sent.
 func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr pool.Attr, err error) {
-	if attr, errno, known := c.tree.find(path); known && errno == 0 &&
-		changesNothing(attr, ch) && !c.files.isDirty(path) {
+	if attr, errno, known := c.tree.find(path); known && errno == 0 && changesNothing(attr, ch) {
 		c.stats.hits.Add(1)
 		return attr, nil
 	}
@@ -129,13 +128,12 @@ func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr 
 }
 
 // changesNothing reports whether a file is already as ch would make it. A new size
-// is always sent: it is a barrier, and it changes the time.
+// is always sent: it is a barrier, and it changes the time. So are times: they are
+// set after something that changes them.
 func changesNothing(a pool.Attr, ch pool.Change) bool {
 	is := func(f pool.Fields, same bool) bool { return ch.Fields&f == 0 || same }
-	return ch.Fields&pool.SetSize == 0 &&
+	return ch.Fields&(pool.SetSize|pool.SetAtime|pool.SetMtime) == 0 &&
 		is(pool.SetMode, a.Perm() == ch.Mode&0o7777) &&
 		is(pool.SetUID, a.UID == ch.UID) &&
-		is(pool.SetGID, a.GID == ch.GID) &&
-		is(pool.SetAtime, a.Atime == ch.Atime) &&
-		is(pool.SetMtime, a.Mtime == ch.Mtime)
+		is(pool.SetGID, a.GID == ch.GID)
 }

@@ -82,6 +82,11 @@ func (o *opened) place(f *File) string {
 // f is nil, may concern: those open under the same path, and those that may be the
 // same file under another one. Under mu.
 func (o *opened) each(obj *object, f *File, do func(*File)) {
+	if obj != nil {
+		for g := range obj.files {
+			do(g)
+		}
+	}
 	if f != nil && !f.named {
 		for _, other := range o.paths {
 			for g := range other.files {
@@ -89,11 +94,6 @@ func (o *opened) each(obj *object, f *File, do func(*File)) {
 			}
 		}
 		return
-	}
-	if obj != nil {
-		for g := range obj.files {
-			do(g)
-		}
 	}
 	for g := range o.aliases {
 		if g.obj != obj && (!g.named || f == nil || !f.single) {
@@ -147,14 +147,6 @@ func (o *opened) renamed(from, to string) {
 	for _, obj := range moved {
 		o.paths[obj.path] = obj
 	}
-}
-
-// isDirty reports whether data written to path is not flushed yet.
-func (o *opened) isDirty(path string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	_, dirty := o.dirty[o.paths[path]]
-	return dirty
 }
 
 // correct puts the sizes and times that we know into a listing of the folder dir,
