@@ -60,7 +60,7 @@ func (t *transfer) run(ctx context.Context) (err error) {
 	if err := t.open(ctx); err != nil {
 		return err
 	}
-	defer t.in.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	defer func() { _ = t.in.Close(context.WithoutCancel(ctx)) }() // nothing was written
 	if err := t.memory.Acquire(ctx, t.weight()); err != nil {
 		return err
 	}

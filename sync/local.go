@@ -97,7 +97,7 @@ func (l *localTree) ReadDir(_ context.Context, path string, emit func([]pool.Ent
 	if err != nil {
 		return err
 	}
-	defer d.Close() //nolint:errcheck // nothing was written
+	defer func() { _ = d.Close() }() // nothing was written
 	for {
 		names, err := d.Readdirnames(1024)
 		if errors.Is(err, io.EOF) {
@@ -175,7 +175,7 @@ func withFD(dir int, name string, flag int, f func(fd int) error) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer func() { _ = unix.Close(fd) }() // nothing was written
 	return f(fd)
 }
 

@@ -27,7 +27,7 @@ func lockPair(c Config) (unlock func(), err error) {
 	}
 	err = retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if err != nil {
-		holder, _ := os.ReadFile(at) //nolint:errcheck // it only names the holder
+		holder, _ := os.ReadFile(at) // it only names the holder
 		cerr := f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w by %s", ErrLocked, strings.TrimSpace(string(holder)))
@@ -38,7 +38,7 @@ func lockPair(c Config) (unlock func(), err error) {
 	if err := errors.Join(f.Truncate(0), writeAt(f, holder)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return func() { f.Close() }, nil //nolint:errcheck // closing is unlocking
+	return func() { _ = f.Close() }, nil // closing is unlocking
 }
 
 func writeAt(f *os.File, s string) error {

@@ -76,7 +76,7 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close() //nolint:errcheck // nothing was written through it
+	defer func() { _ = root.Close() }() // nothing was written through it
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	p := r.pass(root, abort)

@@ -53,8 +53,8 @@ func (p pairID) owns(name string) bool {
 
 func short(name string, more []byte) string {
 	h := sha256.New()
-	h.Write([]byte(name)) //nolint:errcheck // a hash never fails
-	h.Write(more)         //nolint:errcheck // a hash never fails
+	h.Write([]byte(name))
+	h.Write(more)
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 

@@ -182,7 +182,7 @@ func (p *pass) sameContent(ctx context.Context, a Action) (bool, error) {
 	err := g.Wait()
 	for _, f := range file {
 		if f != nil {
-			defer f.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+			defer func() { _ = f.Close(context.WithoutCancel(ctx)) }() // nothing was written
 		}
 	}
 	if err != nil {

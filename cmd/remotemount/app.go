@@ -33,7 +33,7 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			mountCommand(), unmountCommand(), statusCommand(), topCommand(),
 			remoteCommand(), browseCommand(), doctorCommand(),
-			serveCommand(), demoCommand(), completionCommand(), completeCommand(),
+			syncCommand(), serveCommand(), demoCommand(), completionCommand(), completeCommand(),
 		},
 		CustomAppHelpTemplate:     appHelp,
 		HideHelpCommand:           true,

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	remotesync "github.com/remotemount/remotemount/sync"
+)
+
+func syncCommand() *cli.Command {
+	verb := func(mode remotesync.Mode, usage, arguments string, more ...cli.Flag) *cli.Command {
+		flags := append(syncFlags(), more...)
+		return &cli.Command{
+			Name: mode.String(), Usage: usage,
+			UsageText: "remotemount sync " + mode.String() + " [flags] " + arguments,
+			Flags:     append(flags, connectionFlags()...),
+			Action:    func(c *cli.Context) error { return syncAction(c, mode) },
+		}
+	}
+	return &cli.Command{
+		Name:  "sync",
+		Usage: "copy a folder, or keep two in step",
+		Subcommands: []*cli.Command{
+			verb(remotesync.Push, "make the remote folder like the local one", "LOCAL REMOTE", oneWayFlags()...),
+			verb(remotesync.Pull, "make the local folder like the remote one", "REMOTE LOCAL", oneWayFlags()...),
+			verb(remotesync.TwoWay, "give each folder what the other has, newer versions over older", "LOCAL REMOTE"),
+		},
+	}
+}
+
+// A syncing is one call of the verb.
+type syncing struct {
+	c       *cli.Context
+	options remotesync.Options
+	local   string // absolute
+	target  target
+	every   time.Duration
+	watch   bool
+}
+
+func syncAction(c *cli.Context, mode remotesync.Mode) error {
+	s, err := newSyncing(c, mode)
+	if err != nil {
+		return err
+	}
+	// A second signal ends the program at once; the next run cleans up.
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	out, err := newSyncOutput(c, mode)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.run(ctx, out), out.close())
+}
+
+func newSyncing(c *cli.Context, mode remotesync.Mode) (*syncing, error) {
+	names := []string{"LOCAL", "REMOTE"}
+	if mode == remotesync.Pull {
+		names = []string{"REMOTE", "LOCAL"}
+	}
+	args, err := arguments(c, names...)
+	if err != nil {
+		return nil, err
+	}
+	local, given := args[0], args[1]
+	if mode == remotesync.Pull {
+		local, given = given, local
+	}
+	s := &syncing{c: c, every: time.Duration(duration(c, "every")), watch: c.Bool("watch")}
+	if s.options, err = syncOptions(c, mode); err != nil {
+		return nil, err
+	}
+	if s.local, err = filepath.Abs(local); err != nil {
+		return nil, err
+	}
+	said, err := connectionFrom(c)
+	if err != nil {
+		return nil, err
+	}
+	s.target, err = newTarget(given, said)
+	return s, err
+}
+
+func (s *syncing) run(ctx context.Context, out *syncOutput) error {
+	if err := s.localFolder(); err != nil {
+		return err
+	}
+	l, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.repeat(ctx, l, out), l.close(context.WithoutCancel(ctx)))
+}
+
+func (s *syncing) repeat(ctx context.Context, l *link, out *syncOutput) error {
+	runner, err := s.runner(l, out)
+	if err != nil {
+		return err
+	}
+	if s.every == 0 && !s.watch {
+		res, err := runner.Run(ctx)
+		out.finish()
+		return s.outcome(res, err)
+	}
+	every := s.every
+	if every == 0 {
+		every = 5 * time.Minute
+	}
+	return runner.Repeat(ctx, remotesync.Schedule{Every: every, Watch: s.watch, After: func(res *remotesync.Result, err error) error {
+		out.finish()
+		if err := s.outcome(res, err); err != nil {
+			f := explain(err)
+			if f.code != exitPartly { // its names were told one by one
+				f.print(s.c.App.ErrWriter)
+			}
+		}
+		return nil
+	}})
+}
+
+func (s *syncing) runner(l *link, out *syncOutput) (*remotesync.Runner, error) {
+	dir, err := control.RuntimeDir(getenv)
+	if err != nil {
+		return nil, err
+	}
+	r, err := remotesync.New(remotesync.Config{
+		Options: s.options, Local: s.local, Remote: l.pool, Pair: pairName(s.local, l),
+		LockDir: dir, Events: out.event, Log: warnings(s.c),
+	})
+	if errors.Is(err, remotesync.ErrUsage) {
+		return nil, usageError(err)
+	}
+	return r, err
+}
+
+// pairName is the same for every run on these two folders, also for one beside a
+// mount, and on no other machine.
+func pairName(local string, l *link) string {
+	if real, err := filepath.EvalSymlinks(local); err == nil {
+		local = real
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	at := l.client.Settings()
+	return fmt.Sprintf("%s\n%s\n%s@%s:%d\n%s", host, local, at.User, at.Host, at.Port, l.pool.Info().Root)
+}
+
+// outcome makes an error of what a run left undone.
+func (s *syncing) outcome(res *remotesync.Result, err error) error {
+	switch {
+	case errors.Is(err, remotesync.ErrLocked):
+		return fail(exitFailed, fmt.Errorf("%s: %w", s.local, err), "wait for it to end")
+	case errors.Is(err, context.Canceled):
+		return fail(exitFailed, errors.New("interrupted; the next run goes on from here"), "")
+	case err != nil:
+		return fmt.Errorf("sync %s: %w", s.options.Mode, err)
+	case res.Partial():
+		return fail(exitPartly, fmt.Errorf("sync %s: partly done, %d failed, %d conflicts", s.options.Mode, res.FailureCount, res.ConflictCount), "")
+	}
+	return nil
+}
+
+// localFolder makes the folder that a first pull goes into.
+func (s *syncing) localFolder() error {
+	info, err := os.Stat(s.local)
+	switch {
+	case err == nil && !info.IsDir():
+		return fail(exitFailed, fmt.Errorf("%s is not a folder", s.local), "")
+	case errors.Is(err, fs.ErrNotExist) && s.options.Mode != remotesync.Push && !s.options.DryRun:
+		return os.MkdirAll(s.local, 0o777)
+	}
+	return err
+}
+
+// connect makes the remote folder, but not those above it, when there is none
+// yet and something is to go into it.
+func (s *syncing) connect(ctx context.Context) (*link, error) {
+	l, err := connectFor(ctx, s.c, s.target)
+	if !errors.Is(err, syscall.ENOENT) || s.options.Mode == remotesync.Pull || s.options.DryRun {
+		return l, err
+	}
+	above := s.target
+	above.dir = path.Dir(s.target.dir)
+	if above.dir == "." {
+		above.dir = ""
+	}
+	up, uerr := connectFor(ctx, s.c, above)
+	if uerr != nil {
+		return nil, err
+	}
+	_, uerr = up.pool.Mkdir(ctx, path.Base(s.target.dir), 0o755)
+	if uerr = errors.Join(uerr, up.close(ctx)); uerr != nil && !errors.Is(uerr, fs.ErrExist) {
+		return nil, fmt.Errorf("%s: %w", s.target.given, uerr)
+	}
+	return connectFor(ctx, s.c, s.target)
+}

@@ -1,0 +1,153 @@
+package sync
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Text is the event in a line for people; "" for progress, for what is of no
+// interest one by one, and for the result, which has Summary.
+func (e Event) Text() string {
+	switch e.Kind {
+	case EventPlan:
+		return "would " + e.Action.sentence(0)
+	case EventDone:
+		return e.Action.sentence(1)
+	case EventConflict:
+		return fmt.Sprintf("conflict: %s: %s", Printable(e.Action.Path), e.Action.clash())
+	case EventFailed:
+		return fmt.Sprintf("failed: %s: on the %s side: %v", Printable(e.Action.Path), e.Side, bare(e.Err))
+	case EventSkip:
+		if e.Action.Why == WhyFiltered {
+			return ""
+		}
+		return fmt.Sprintf("skipped: %s: %s", Printable(e.Action.Path), e.Action.Why)
+	}
+	return ""
+}
+
+// words for each operation: as a plan, and when it is done. %s is the side.
+var words = map[Op][2]string{
+	OpCopy:   {"copy to %s", "copied to %s"},
+	OpLink:   {"make the link on %s", "made the link on %s"},
+	OpFolder: {"make the folder on %s", "made the folder on %s"},
+	OpAttr:   {"set mode and time on %s", "set mode and time on %s"},
+	OpDelete: {"delete, being alike on %s", "deleted, being alike on %s"},
+}
+
+func (a Action) sentence(done int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, words[a.Op][done]+": %s", a.From.Other(), Printable(a.Path))
+	switch a.Op {
+	case OpFolder:
+		b.WriteByte('/')
+	case OpCopy:
+		fmt.Fprintf(&b, " (%s, %s)", Bytes(a.Source.Size), a.Why)
+	}
+	if a.Delete && a.Op != OpDelete {
+		fmt.Fprintf(&b, "; %s on %s", [2]string{"then delete", "deleted"}[done], a.From)
+	}
+	return b.String()
+}
+
+func (a Action) clash() string {
+	if a.Why != WhyKind {
+		return string(a.Why)
+	}
+	return fmt.Sprintf("a %s here, a %s there", a.Item(Local).Kind, a.Item(Remote).Kind)
+}
+
+// bare drops the path from an error whose line has it already.
+func bare(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && errors.Is(err, p) && err == error(p) {
+		return fmt.Errorf("%s: %w", p.Op, p.Err)
+	}
+	return err
+}
+
+// Summary is the result in a few lines for people.
+func (r *Result) Summary() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	count := func(n int64, what string) {
+		if n > 0 {
+			line("%s: %d", what, n)
+		}
+	}
+	head := r.Mode.String()
+	if r.DryRun {
+		head += " (dry run, nothing was changed)"
+	}
+	line("%s in %v", head, r.Duration.Round(10*time.Millisecond))
+	for _, side := range []Side{Remote, Local} {
+		if t := *r.tally(side); !t.zero() {
+			line("to %s: %s", side, t)
+		}
+	}
+	if !r.Changed() {
+		line("nothing to do")
+	}
+	count(r.Attributes, "mode or time set")
+	count(r.Deleted, "sources deleted")
+	count(r.Pruned, "empty folders removed")
+	count(r.Unchanged, "unchanged")
+	count(r.LeftAlone, "left alone, same size and different time")
+	count(r.KeptNewer, "kept, the target is newer")
+	count(r.Unverified, "kept, same size and different content")
+	count(r.Settling, "skipped, changed a moment ago")
+	count(r.Filtered, "skipped, outside the bounds of size and age")
+	count(r.Special, "skipped, links or special files")
+	count(r.Vanished, "gone before they were copied")
+	if r.Resumed > 0 {
+		line("already there from an earlier run: %s", Bytes(r.Resumed))
+	}
+	count(r.Cleaned, "leftovers of earlier runs removed")
+	count(r.ConflictCount, "conflicts")
+	count(r.FailureCount, "failed")
+	return b.String()
+}
+
+func (t Tally) String() string {
+	var parts []string
+	add := func(n int64, one, many, more string) {
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+one+more)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s%s", n, many, more))
+		}
+	}
+	add(t.Files, "file", "files", " ("+Bytes(t.Bytes)+")")
+	add(t.Folders, "folder", "folders", "")
+	add(t.Links, "link", "links", "")
+	return strings.Join(parts, ", ")
+}
+
+// Bytes writes a size for people.
+func Bytes(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	x, unit := float64(n), 0
+	for x >= 1023.95 && unit < 6 {
+		x /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", x, " KMGTPE"[unit])
+}
+
+// Printable quotes a name that could harm a terminal or is not UTF-8.
+func Printable(path string) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) }
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, odd) {
+		return strconv.Quote(path)
+	}
+	return path
+}
