@@ -230,9 +230,14 @@ func (d *Dir) StatFS(ctx context.Context, path string) (pool.StatFS, error) {
 		Bsize: uint64(st.Bsize), Frsize: uint64(st.Frsize),
 		Blocks: st.Blocks, Bfree: st.Bfree, Bavail: st.Bavail,
 		Files: st.Files, Ffree: st.Ffree, Favail: st.Ffree,
-		Fsid: uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32,
+		Fsid: fsid(&st),
 		Flag: uint64(st.Flags), NameMax: uint64(st.Namelen),
 	}, nil
+}
+
+// fsid is f_fsid of statvfs(3).
+func fsid(st *unix.Statfs_t) uint64 {
+	return uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32
 }
 
 // Info implements pool.Remote.

@@ -1,0 +1,351 @@
+package remotetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Server is an SFTP server over pipes, for tests of what happens when the
+// connection does not hold: a script says what becomes of each request. It
+// answers as sftp-server of OpenSSH 9.2 does, on the real paths of the local
+// folder Root, which is where a user lands. It works in a synctest bubble.
+//
+// The fields are set before the first Connect and left alone then.
+type Server struct {
+	Root string
+
+	// Identification is how the server presents itself. One that is not OpenSSH's
+	// makes the server foreign: the requests that reach it together are executed
+	// in the reverse order, only CLOSE keeps its place at the end.
+	Identification string
+
+	// Extensions are announced, with their versions, and done. OpenSSH's at first.
+	Extensions map[string]string
+
+	// MaxSessions is how many sessions a connection carries, MaxConnections how
+	// many connections there may be; 0 is no limit.
+	MaxSessions    int
+	MaxConnections int
+
+	// Latency is what a round trip takes: a dial takes six of them, a session
+	// three. Flight numbers need it.
+	Latency time.Duration
+
+	mu       sync.Mutex
+	script   func(Request) Fate // guarded by mu, like all below
+	traps    []*Trap
+	requests []*Request
+	flight   int
+	flightAt time.Time
+	zombies  []zombie
+	conns    map[*Conn]bool
+	most     int
+	dials    int
+	refusal  error
+	gate     chan struct{} // closed while bytes move
+
+	routines sync.WaitGroup
+}
+
+// NewServer gives a server on root. It ends with t, and with it every
+// connection.
+func NewServer(t testing.TB, root string) *Server {
+	gate := make(chan struct{})
+	close(gate)
+	s := &Server{
+		Root: root, Identification: "SSH-2.0-OpenSSH_9.2p1", Extensions: maps.Clone(openSSHExtensions),
+		conns: map[*Conn]bool{}, gate: gate,
+	}
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *Server) end() {
+	s.Refuse(errors.New("the server has ended"))
+	s.Stall(false)
+	s.CutAll()
+	s.routines.Wait()
+	for _, z := range s.takeZombies() {
+		z.session.closeHandles()
+	}
+}
+
+// foreign reports whether it is a server of which no order is known.
+func (s *Server) foreign() bool { return !strings.Contains(s.Identification, "OpenSSH") }
+
+// Connect makes a connection, as a dial does with its handshake. It fails as
+// Refuse says, or when there are too many.
+func (s *Server) Connect(ctx context.Context) (*Conn, error) {
+	s.mu.Lock()
+	s.dials++
+	s.mu.Unlock()
+	if err := s.pass(ctx, nil, 6*s.Latency); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusal != nil {
+		return nil, s.refusal
+	}
+	if s.MaxConnections > 0 && len(s.conns) >= s.MaxConnections {
+		return nil, fmt.Errorf("handshake: %w", syscall.ECONNRESET)
+	}
+	c := &Conn{server: s, id: s.dials, done: make(chan struct{}), last: time.Now()}
+	s.conns[c] = true
+	s.most = max(s.most, len(s.conns))
+	return c, nil
+}
+
+// pass waits for d of the link's time, and for the link to move.
+func (s *Server) pass(ctx context.Context, done <-chan struct{}, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	elapsed := false
+	for {
+		gate := s.moving()
+		if elapsed {
+			select {
+			case <-gate:
+				return nil
+			default:
+			}
+		}
+		due := timer.C
+		if elapsed {
+			due = nil
+		} else {
+			gate = nil
+		}
+		select {
+		case <-due:
+			elapsed = true
+		case <-gate:
+		case <-done:
+			return errCut
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// moving is closed while bytes move.
+func (s *Server) moving() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gate
+}
+
+// Refuse makes each dial fail with err, until it is called with nil.
+func (s *Server) Refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusal = err
+}
+
+// Stall stops every byte in both directions, of dials too, or lets them go on.
+func (s *Server) Stall(stalled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	moves := false
+	select {
+	case <-s.gate:
+		moves = true
+	default:
+	}
+	switch {
+	case stalled && moves:
+		s.gate = make(chan struct{})
+	case !stalled && !moves:
+		close(s.gate)
+	}
+}
+
+// CutAll breaks every connection. What has arrived and not been executed is
+// lost.
+func (s *Server) CutAll() {
+	s.mu.Lock()
+	conns := maps.Clone(s.conns)
+	s.mu.Unlock()
+	for c := range conns {
+		c.cut()
+	}
+}
+
+// Connections tells how many connections there are now, how many there have
+// been at once, and how often one was dialled.
+func (s *Server) Connections() (now, most, dials int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns), s.most, s.dials
+}
+
+// Sessions tells how many sessions there are now.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for c := range s.conns {
+		n += len(c.sessions)
+	}
+	return n
+}
+
+// relative is a path of a request as tests name it.
+func (s *Server) relative(path string) string {
+	if rel, err := filepath.Rel(s.Root, path); err == nil && filepath.IsLocal(rel) && filepath.IsAbs(path) {
+		return rel
+	}
+	return path
+}
+
+// absolute is a path of a request as the server's process takes it.
+func (s *Server) absolute(path string) string {
+	if path == "" || path == "." {
+		return s.Root
+	}
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return s.Root + "/" + path
+}
+
+// errCut is what both ends see of a connection that is gone.
+var errCut = fmt.Errorf("connection lost: %w", syscall.ECONNRESET)
+
+// A Conn is one connection to a Server: what pool.Config.Transport gives.
+type Conn struct {
+	server *Server
+	id     int
+	done   chan struct{}
+
+	// guarded by server.mu
+	sessions []*session
+	opened   int
+	last     time.Time
+	ended    bool
+}
+
+// OpenSFTP opens one more session.
+func (c *Conn) OpenSFTP(ctx context.Context) (io.ReadWriteCloser, error) {
+	if err := c.server.pass(ctx, c.done, 3*c.server.Latency); err != nil {
+		return nil, err
+	}
+	c.touch()
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if c.ended {
+		return nil, errCut
+	}
+	if n := c.server.MaxSessions; n > 0 && len(c.sessions) >= n {
+		return nil, errors.New("ssh: rejected: administratively prohibited (open failed)")
+	}
+	c.opened++
+	s := newSession(c, c.id*100+c.opened)
+	c.sessions = append(c.sessions, s)
+	c.server.routines.Go(s.serve)
+	return &channel{conn: c, session: s}, nil
+}
+
+// Ping waits for an answer of the connection, which scripts do not hold up.
+func (c *Conn) Ping(ctx context.Context) error {
+	if err := c.server.pass(ctx, c.done, c.server.Latency); err != nil {
+		return err
+	}
+	select {
+	case <-c.done:
+		return errCut
+	default:
+		c.touch()
+		return nil
+	}
+}
+
+func (c *Conn) touch() {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	c.last = time.Now()
+}
+
+// LastByte is when the client got the last byte.
+func (c *Conn) LastByte() time.Time {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return c.last
+}
+
+// Abort ends the connection as a reset does.
+func (c *Conn) Abort() { c.cut() }
+
+// Close ends the connection.
+func (c *Conn) Close() error {
+	c.cut()
+	return nil
+}
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Server is the identification of the server.
+func (c *Conn) Server() string { return c.server.Identification }
+
+func (c *Conn) cut() {
+	c.server.mu.Lock()
+	if c.ended {
+		c.server.mu.Unlock()
+		return
+	}
+	c.ended = true
+	sessions := c.sessions
+	delete(c.server.conns, c)
+	close(c.done)
+	c.server.mu.Unlock()
+	for _, s := range sessions {
+		s.up.cut(errCut)
+		s.down.cut(errCut)
+	}
+}
+
+// forget takes a session that has ended off the connection.
+func (c *Conn) forget(s *session) {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	for i, other := range c.sessions {
+		if other == s {
+			c.sessions = append(c.sessions[:i:i], c.sessions[i+1:]...)
+			return
+		}
+	}
+}
+
+// channel is the client's end of a session.
+type channel struct {
+	conn    *Conn
+	session *session
+}
+
+func (c *channel) Read(p []byte) (int, error) {
+	n, err := c.session.down.Read(p)
+	if n > 0 {
+		c.conn.touch()
+	}
+	return n, err
+}
+
+func (c *channel) Write(p []byte) (int, error) { return c.session.up.Write(p) }
+
+// Close ends the session: what was written is still executed.
+func (c *channel) Close() error {
+	c.session.up.end()
+	c.session.down.cut(os.ErrClosed)
+	return nil
+}
