@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -112,76 +111,4 @@ func (k *agentKey) SignWithAlgorithm(_ io.Reader, data []byte, algorithm string)
 		return nil, fmt.Errorf("the agent did not sign: %w", err)
 	}
 	return sig, nil
-}
-
-// signatureAlgorithms gives what a key of this type signs with. RSA signs with
-// SHA-2; SHA-1 only when it was asked for.
-func signatureAlgorithms(keyType string, sha1 bool) []string {
-	if keyType != ssh.KeyAlgoRSA {
-		return []string{keyType}
-	}
-	algorithms := []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512}
-	if sha1 {
-		algorithms = append(algorithms, ssh.KeyAlgoRSA)
-	}
-	return algorithms
-}
-
-// sha2Key makes an RSA key present itself as an rsa-sha2-256 key. The library
-// signs with SHA-1 when a server has not listed its algorithms (RFC 8308), as
-// many SFTP products have not; such servers mostly do take SHA-2 when it is
-// simply used, and nothing here should sign with SHA-1 unasked.
-type sha2Key struct{ ssh.PublicKey }
-
-func (sha2Key) Type() string { return ssh.KeyAlgoRSASHA256 }
-
-// sha2Signer presents a signer with an sha2Key.
-type sha2Signer struct{ ssh.MultiAlgorithmSigner }
-
-func (s sha2Signer) PublicKey() ssh.PublicKey { return sha2Key{s.MultiAlgorithmSigner.PublicKey()} }
-
-// A watchedSigner reports each signature made, or not made.
-type watchedSigner struct {
-	ssh.MultiAlgorithmSigner
-	report func(error)
-}
-
-func (w watchedSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	sig, err := w.MultiAlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
-	w.report(err)
-	return sig, err
-}
-
-// watchSigner wraps a signer for one use in an authentication.
-func watchSigner(s ssh.Signer, report func(error)) ssh.Signer {
-	multi, ok := s.(ssh.MultiAlgorithmSigner)
-	if !ok {
-		return s
-	}
-	if s.PublicKey().Type() == ssh.KeyAlgoRSA && !hasSHA1(multi.Algorithms()) {
-		multi = sha2Signer{multi}
-	}
-	return watchedSigner{multi, report}
-}
-
-func hasSHA1(algorithms []string) bool {
-	for _, a := range algorithms {
-		if a == ssh.KeyAlgoRSA {
-			return true
-		}
-	}
-	return false
-}
-
-// newSigner makes a signer of a private key that follows signatureAlgorithms.
-func newSigner(private crypto.PrivateKey, sha1 bool) (ssh.Signer, error) {
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		return nil, unsupported("%v", err)
-	}
-	with, ok := signer.(ssh.AlgorithmSigner)
-	if !ok {
-		return signer, nil
-	}
-	return ssh.NewSignerWithAlgorithms(with, signatureAlgorithms(signer.PublicKey().Type(), sha1))
 }

@@ -28,6 +28,7 @@ type attempt struct {
 	inFlight  []secret    // what the method under way has sent
 	passwords int         // passwords tried
 	rounds    int         // keyboard-interactive conversations begun
+	intro     string      // what the server says before its questions, until it was shown
 	err       error       // the last reason why something could not be offered
 }
 
@@ -138,7 +139,7 @@ func (a *attempt) nextKey(left int) ssh.AuthMethod {
 			a.note(fmt.Errorf("%s: %w", key.source, err))
 			return nil, err
 		}
-		return []ssh.Signer{watchSigner(signer, func(err error) {
+		return []ssh.Signer{watchSigner(present(signer, key.sha1), func(err error) {
 			if err != nil {
 				a.note(fmt.Errorf("%s: %w", key.source, err))
 				return
@@ -200,15 +201,15 @@ func (a *attempt) interactive() ssh.AuthMethod {
 	a.offered = append(a.offered, "keyboard-interactive")
 	return ssh.KeyboardInteractive(func(name, instruction string, questions []string, echos []bool) ([]string, error) {
 		answers := make([]string, len(questions))
-		intro := introduction(name, instruction)
+		a.intro = introduction(name, instruction)
 		for i, question := range questions {
-			answer, err := a.answer(intro, question, echos[i], len(questions) == 1)
+			answer, err := a.answer(question, echos[i], len(questions) == 1)
 			if err != nil {
 				a.rounds = maxAsked
 				a.note(err)
 				return nil, err
 			}
-			answers[i], intro = answer, ""
+			answers[i] = answer
 		}
 		return answers, nil
 	})
@@ -228,7 +229,7 @@ func introduction(name, instruction string) string {
 // for a password, and, when there is nobody to ask, the only question there is.
 // Everything else is shown as the server wrote it; of the answers only a
 // password is kept, as a one-time code is worth nothing the second time.
-func (a *attempt) answer(intro, question string, echo, only bool) (string, error) {
+func (a *attempt) answer(question string, echo, only bool) (string, error) {
 	c := a.client
 	wanted := !echo && (asksPassword(question) || (only && !c.canAsk()))
 	if wanted && c.knownPassword() {
@@ -243,7 +244,8 @@ func (a *attempt) answer(intro, question string, echo, only bool) (string, error
 		return "", err
 	}
 	defer c.secrets.unlock()
-	value, err := c.ask(a.ctx, Prompt{Text: intro + question, Echo: echo})
+	value, err := c.ask(a.ctx, Prompt{Text: a.intro + question, Echo: echo})
+	a.intro = ""
 	if err == nil && wanted {
 		c.secrets.put(c.passwordName(), value)
 		a.inFlight = append(a.inFlight, secret{c.passwordName(), value})

@@ -15,6 +15,7 @@ type candidate struct {
 	public ssh.PublicKey // nil when only the passphrase can tell
 	source string
 	open   func(ctx context.Context) (ssh.Signer, error)
+	sha1   bool // an RSA key once more, to sign with SHA-1
 }
 
 func (k candidate) String() string {
@@ -24,6 +25,9 @@ func (k candidate) String() string {
 	kind := ""
 	if _, ok := k.public.(*ssh.Certificate); ok {
 		kind = "certificate "
+	}
+	if k.sha1 {
+		kind = "with SHA-1 "
 	}
 	return kind + ssh.FingerprintSHA256(plainKey(k.public)) + " (" + k.source + ")"
 }
@@ -56,7 +60,24 @@ func (c *Client) candidates(ctx context.Context) []candidate {
 			others = append(others, k.candidate())
 		}
 	}
-	return c.lastFirst(uniqueKeys(slices.Concat(certs, held, named, others, defaults)))
+	all := c.lastFirst(uniqueKeys(slices.Concat(certs, held, named, others, defaults)))
+	if c.cfg.AllowSHA1 {
+		all = withSHA1(all)
+	}
+	return all
+}
+
+// withSHA1 offers each RSA key a second time, with the old signature.
+func withSHA1(list []candidate) []candidate {
+	var out []candidate
+	for _, k := range list {
+		out = append(out, k)
+		if k.public != nil && k.public.Type() == ssh.KeyAlgoRSA {
+			k.sha1 = true
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // isIdentity is for certificates in the agent: they belong to the identity
@@ -77,7 +98,7 @@ func (id *identity) candidate(agentKeys []*agentKey) *candidate {
 	if id.data == nil {
 		return nil // a public key whose private half nobody holds
 	}
-	return &candidate{id.public, id.source, id.lazySigner}
+	return &candidate{public: id.public, source: id.source, open: id.lazySigner}
 }
 
 // lazySigner puts off the passphrase until the first signature, when the public
@@ -90,17 +111,21 @@ func (id *identity) lazySigner(ctx context.Context) (ssh.Signer, error) {
 }
 
 func (k *agentKey) candidate() candidate {
-	return candidate{k.public, "agent: " + printable(k.comment), func(context.Context) (ssh.Signer, error) { return k, nil }}
+	open := func(context.Context) (ssh.Signer, error) { return k, nil }
+	return candidate{public: k.public, source: "agent: " + printable(k.comment), open: open}
 }
 
 func certCandidate(cert *ssh.Certificate, key candidate) candidate {
-	return candidate{cert, key.source, func(ctx context.Context) (ssh.Signer, error) {
-		signer, err := key.open(ctx)
+	key.public = cert
+	open := key.open
+	key.open = func(ctx context.Context) (ssh.Signer, error) {
+		signer, err := open(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return ssh.NewCertSigner(cert, signer)
-	}}
+	}
+	return key
 }
 
 func findAgentKey(keys []*agentKey, public ssh.PublicKey) *agentKey {

@@ -200,9 +200,13 @@ func (c *conn) Close() error {
 	c.mu.Unlock()
 	if !again {
 		c.owner.remove(c)
-		if c.done != nil {
-			c.done()
-		}
 	}
-	return c.Conn.Close()
+	if c.done == nil {
+		return c.Conn.Close()
+	}
+	if !again {
+		c.done()
+	}
+	_ = c.Conn.Close() // with its carrier gone, this can only complain of that
+	return nil
 }

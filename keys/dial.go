@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -121,8 +122,12 @@ func handshake(ctx context.Context, nc net.Conn, address string, config *ssh.Cli
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})
 	}
-	if err != nil && ctx.Err() != nil && !IsHostKeyFailure(err) {
+	switch {
+	case err == nil || IsHostKeyFailure(err):
+	case ctx.Err() != nil:
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	case errors.Is(err, os.ErrDeadlineExceeded): // a moment before ctx
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return sc, channels, requests, err
 }

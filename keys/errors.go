@@ -126,10 +126,10 @@ func IsAuthFailure(err error) bool {
 	}
 	// A server that hangs up during authentication reaches us as x/crypto's
 	// unexported disconnect message; its text is all there is.
-	text := err.Error()
+	text := strings.ToLower(err.Error())
 	return strings.Contains(text, "ssh: unable to authenticate") ||
 		strings.Contains(text, "ssh: disconnect, reason 14:") ||
-		strings.Contains(text, "ssh: disconnect, reason 2: Too many authentication failures")
+		strings.Contains(text, "ssh: disconnect, reason 2:") && strings.Contains(text, "too many authentication failures")
 }
 
 // IsHostKeyFailure reports whether a failed connection was a refused host key.

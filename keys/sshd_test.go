@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -146,9 +148,9 @@ func (s *sshd) authorize(keys ...ssh.PublicKey) {
 // hostLines are known_hosts lines for the server.
 func (s *sshd) hostLines(types ...string) string {
 	var text strings.Builder
-	for kind, key := range s.hostKeys {
+	for _, kind := range slices.Sorted(maps.Keys(s.hostKeys)) {
 		if len(types) == 0 || types[0] == kind {
-			text.WriteString(knownHostsLine(hostName("127.0.0.1", s.port), key, false) + "\n")
+			text.WriteString(knownHostsLine(hostName("127.0.0.1", s.port), s.hostKeys[kind], false) + "\n")
 		}
 	}
 	return text.String()
