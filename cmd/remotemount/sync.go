@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"path"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -189,22 +188,31 @@ func (s *syncing) localFolder() error {
 // connect makes the remote folder, but not those above it, when there is none
 // yet and something is to go into it.
 func (s *syncing) connect(ctx context.Context) (*link, error) {
-	l, err := connectFor(ctx, s.c, s.target)
-	if !errors.Is(err, syscall.ENOENT) || s.options.Mode == remotesync.Pull || s.options.DryRun {
-		return l, err
-	}
-	above := s.target
-	above.dir = path.Dir(s.target.dir)
-	if above.dir == "." {
-		above.dir = ""
-	}
-	up, uerr := connectFor(ctx, s.c, above)
-	if uerr != nil {
+	l, err := s.target.assemble(newPrompter(), warnings(s.c), keyNotes(s.c))
+	if err != nil {
 		return nil, err
 	}
-	_, uerr = up.pool.Mkdir(ctx, path.Base(s.target.dir), 0o755)
-	if uerr = errors.Join(uerr, up.close(ctx)); uerr != nil && !errors.Is(uerr, fs.ErrExist) {
-		return nil, fmt.Errorf("%s: %w", s.target.given, uerr)
+	if err = l.connect(ctx); err != nil {
+		err = s.makeRemote(ctx, l, err)
 	}
-	return connectFor(ctx, s.c, s.target)
+	if err != nil {
+		l.pool.Abort()
+		return nil, err
+	}
+	return l, nil
+}
+
+// makeRemote is for a connection that works but for the folder. It gives cause
+// back when that is not what is wrong.
+func (s *syncing) makeRemote(ctx context.Context, l *link, cause error) error {
+	if s.options.Mode == remotesync.Pull || s.options.DryRun || explain(cause).code != exitFailed {
+		return cause
+	}
+	if _, err := l.pool.Stat(ctx, "."); !errors.Is(err, fs.ErrNotExist) {
+		return cause
+	}
+	if _, err := l.pool.Mkdir(ctx, ".", 0o755); err != nil {
+		return cause
+	}
+	return l.connect(ctx)
 }

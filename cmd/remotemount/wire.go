@@ -57,7 +57,7 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 	}
 	var err error
 	if l.client, err = keys.NewClient(t.clientConfig(prompt, keyLog)); err != nil {
-		return nil, fmt.Errorf("%s: %w", t.given, err)
+		return nil, t.explainSettings(err)
 	}
 	slots, err := t.slotDir(l.client)
 	if err != nil {
@@ -101,7 +101,30 @@ func (l *link) connect(ctx context.Context) error {
 	return l.explainConnect(err)
 }
 
+// explainSettings is about what was said, not about the server: a key file, a
+// fingerprint, ssh_config.
+func (t target) explainSettings(err error) error {
+	err = fmt.Errorf("%s: %w", t.given, err)
+	if _, _, known := explainAuth(err); known {
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(exitAuth, err, "remotemount key generate makes a new key")
+	}
+	return fail(exitUsage, err, "")
+}
+
 func (l *link) explainConnect(err error) error {
+	// x/crypto/ssh says "handshake failed" before everything; what failed is
+	// worth more.
+	var hostKey *keys.HostKeyError
+	var login *keys.AuthError
+	switch {
+	case errors.As(err, &hostKey):
+		err = hostKey
+	case errors.As(err, &login):
+		err = login
+	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		where := first(l.target.dir, ".")
