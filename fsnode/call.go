@@ -123,6 +123,7 @@ func (c *call) watch(done, end chan struct{}) {
 	select {
 	case <-end:
 		return
+	case <-c.fs.gone:
 	case <-c.cancel:
 	case <-exiting:
 	}
@@ -132,6 +133,7 @@ func (c *call) watch(done, end chan struct{}) {
 		select {
 		case <-end:
 			return
+		case <-c.fs.gone:
 		case <-poll.C:
 		}
 	}
@@ -140,7 +142,7 @@ func (c *call) watch(done, end chan struct{}) {
 
 // abandoned: nobody waits for the answer any more.
 func (c *call) abandoned() bool {
-	return c.fs.dead() || c.thread != 0 && c.fs.proc.killed(c.thread) ||
+	return closed(c.fs.gone) || c.fs.dead() || c.thread != 0 && c.fs.proc.killed(c.thread) ||
 		c.closing && c.thread != 0 && c.fs.proc.dying(c.thread)
 }
 

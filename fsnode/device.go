@@ -1,11 +1,15 @@
 package fsnode
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A device is the number of a mount, "MAJOR:MINOR" as the mount table shows it.
@@ -67,5 +71,51 @@ func (m *FS) readAhead() {
 	name := fmt.Sprintf("/sys/class/bdi/%s/read_ahead_kb", m.device)
 	if err := os.WriteFile(name, []byte(strconv.Itoa(readAheadKB)), 0); err != nil {
 		m.fs.cfg.Log.Debug("the kernel's read-ahead stays as it is", "error", err)
+	}
+}
+
+// kickPoll is how often cut interrupts the readers again.
+const kickPoll = 10 * time.Millisecond
+
+// cut closes the connection to the kernel, which aborts it, where there is no
+// /sys/fs/fuse/connections to do it through (containers). Readers of the
+// descriptor keep it open while they wait. So another file takes its place, one
+// that cannot be read, and they get a signal that Go's runtime ignores: their
+// system calls start again, and fail.
+func (m *FS) cut(ctx context.Context) error {
+	null, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	err = unix.Dup3(null, m.fd, unix.O_CLOEXEC)
+	if err = errors.Join(err, unix.Close(null)); err != nil {
+		return err
+	}
+	m.forgetConn()
+	poll := time.NewTicker(kickPoll)
+	defer poll.Stop()
+	for {
+		interruptThreads()
+		select {
+		case <-m.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-poll.C:
+		}
+	}
+}
+
+// interruptThreads makes every thread of this process look up from its system
+// call. SIGURG is what the runtime itself sends them to preempt goroutines.
+func interruptThreads() {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return
+	}
+	for _, t := range threads {
+		if id, err := strconv.Atoi(t.Name()); err == nil {
+			_ = unix.Tgkill(os.Getpid(), id, unix.SIGURG) // it may have ended
+		}
 	}
 }

@@ -42,6 +42,10 @@ type filesystem struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // goroutines that close waits for
 
+	// gone ends all calls under way, when it is closed.
+	gone  chan struct{}
+	letGo func()
+
 	kernel notifier // set before the first request
 
 	mu     sync.Mutex
@@ -64,6 +68,7 @@ type notifier interface {
 
 func newFilesystem(cfg Config) *filesystem {
 	base, stop := context.WithCancel(context.Background())
+	gone := make(chan struct{})
 	return &filesystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		cfg:           cfg,
@@ -74,6 +79,8 @@ func newFilesystem(cfg Config) *filesystem {
 		dead:          func() bool { return false },
 		base:          base,
 		stop:          stop,
+		gone:          gone,
+		letGo:         sync.OnceFunc(func() { close(gone) }),
 		files:         map[uint64]*handle{},
 		dirs:          map[uint64]*dirHandle{},
 		ownUID:        uint32(os.Getuid()),

@@ -24,11 +24,11 @@ type FS struct {
 	fs     *filesystem
 	point  string
 	device device // of the mount, unknown when the mount table has none
-	conn   int    // our own descriptor of the connection; see gone
+	fd     int    // the connection to the kernel, go-fuse's descriptor
 	done   chan struct{}
 
-	mu     sync.Mutex
-	closed bool // guarded by mu: conn is closed
+	mu   sync.Mutex
+	conn int // guarded by mu: our own descriptor, to look at; -1 when closed
 }
 
 // Mount mounts on an existing folder and answers requests until somebody
@@ -44,7 +44,7 @@ func Mount(ctx context.Context, mountpoint string, c Config) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &FS{fs: newFilesystem(c), point: point, done: make(chan struct{})}
+	m := &FS{fs: newFilesystem(c), point: point, fd: fd, done: make(chan struct{})}
 	if m.conn, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", point, err), detach(ctx, point), unix.Close(fd))
 	}
@@ -102,11 +102,17 @@ func (c *Config) serverOptions() *fuse.MountOptions {
 func (m *FS) serve(server *fuse.Server) {
 	server.Serve()
 	m.fs.shutdown()
-	m.mu.Lock()
-	m.closed = true
-	_ = unix.Close(m.conn)
-	m.mu.Unlock()
+	m.forgetConn()
 	close(m.done)
+}
+
+func (m *FS) forgetConn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn >= 0 {
+		_ = unix.Close(m.conn)
+	}
+	m.conn = -1
 }
 
 // gone reports whether the connection to the kernel is cut: unmounted or
@@ -114,7 +120,7 @@ func (m *FS) serve(server *fuse.Server) {
 func (m *FS) gone() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.conn < 0 {
 		return true
 	}
 	fds := []unix.PollFd{{Fd: int32(m.conn)}}
@@ -210,22 +216,29 @@ func detach(ctx context.Context, point string) error {
 	return nil
 }
 
-// forceTimeout is how long ForceUnmount takes at most.
+// ForceUnmount takes at most forceTimeout; files may take half of it to be given
+// back properly.
 const forceTimeout = 2 * time.Second
 
 // ForceUnmount ends the mount whatever programs and the remote do: the mount is
-// detached, then the connection aborted, which fails every call under way with
-// ECONNABORTED. It returns when all is given back, and after two seconds
-// anyway. Data that is not on the server yet is the Remote's to keep or lose.
+// detached, then the connection aborted, which fails every call under way. It
+// returns when all is given back, and after two seconds anyway. Data that is not
+// on the server yet is the Remote's to keep or lose.
 func (m *FS) ForceUnmount() error {
 	ctx, cancel := context.WithTimeout(context.Background(), forceTimeout)
 	defer cancel()
 	if m.isDone() {
 		return nil
 	}
-	m.fs.stop()
+	impatient := time.AfterFunc(forceTimeout/2, m.fs.stop)
+	defer impatient.Stop()
 	detached := detach(ctx, m.point)
 	aborted := m.device.abort()
+	m.fs.letGo()
+	if aborted != nil {
+		m.fs.cfg.Log.Debug("cutting the connection to the kernel", "because", aborted)
+		aborted = m.cut(ctx)
+	}
 	select {
 	case <-m.done:
 		return nil

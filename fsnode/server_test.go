@@ -29,6 +29,13 @@ import (
 const serverEnv = "FSNODE_TEST_SERVER"
 
 func TestMain(m *testing.M) {
+	if name, dir, ok := strings.Cut(os.Getenv(programEnv), ":"); ok {
+		if err := program(name, dir); err != nil {
+			fmt.Fprintln(os.Stderr, name, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if setup := os.Getenv(serverEnv); setup != "" {
 		if err := serve(setup); err != nil {
 			fmt.Fprintln(os.Stderr, "server:", err)
@@ -42,7 +49,6 @@ func TestMain(m *testing.M) {
 // setup is what a test wants mounted.
 type setup struct {
 	Dir, Point  string
-	Config      fsnode.Config `json:"-"`
 	AttrTimeout time.Duration
 	WriteBehind bool
 	Latency     time.Duration
@@ -199,6 +205,7 @@ func run(m *fsnode.FS, dir *remotetest.Dir, obst *obstacles, c command) error {
 
 // A served mount, from the test's side.
 type served struct {
+	setup
 	t     testing.TB
 	mnt   string // where it is mounted
 	dir   string // what is mounted
@@ -206,6 +213,7 @@ type served struct {
 	stdin io.Closer
 	in    *json.Encoder
 	out   *json.Decoder
+	once  sync.Once
 }
 
 // need skips a test whose requirement is missing, where that is allowed.
@@ -258,7 +266,7 @@ func start(t testing.TB, s setup, cmd *exec.Cmd, text string) *served {
 		t.Fatal(err)
 	}
 	m := &served{
-		t: t, mnt: s.Point, dir: s.Dir, cmd: cmd, stdin: stdin,
+		setup: s, t: t, mnt: s.Point, dir: s.Dir, cmd: cmd, stdin: stdin,
 		in: json.NewEncoder(stdin), out: json.NewDecoder(bufio.NewReader(stdout)),
 	}
 	t.Cleanup(m.end)
@@ -270,17 +278,28 @@ func start(t testing.TB, s setup, cmd *exec.Cmd, text string) *served {
 }
 
 // end unmounts and checks that nothing is left.
-func (m *served) end() {
+func (m *served) end() { m.once.Do(m.finish) }
+
+func (m *served) finish() {
 	_ = m.stdin.Close()
 	timer := time.AfterFunc(15*time.Second, func() { _ = m.cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := m.cmd.Wait(); err != nil {
 		m.t.Errorf("server: %v", err)
 	}
-	if table, err := os.ReadFile("/proc/self/mounts"); err != nil || strings.Contains(string(table), m.mnt+" ") {
-		m.t.Errorf("still mounted: %s (%v)", m.mnt, err)
+	if m.mounted() {
+		m.t.Errorf("still mounted: %s", m.mnt)
 		_ = syscall.Unmount(m.mnt, syscall.MNT_DETACH)
 	}
+}
+
+// mounted reports whether the mount table has it.
+func (m *served) mounted() bool {
+	table, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return strings.Contains(string(table), " "+strings.ReplaceAll(m.mnt, " ", `\040`)+" ")
 }
 
 // ask has the server do something.

@@ -1,0 +1,190 @@
+package fsnode
+
+import (
+	"io/fs"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+func TestClock(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	c := &clock{now: func() time.Time { return now }}
+	settled := func(mtime int64, want bool) {
+		t.Helper()
+		if got := c.settled(mtime); got != want {
+			t.Errorf("settled(%d) is %v", mtime, got)
+		}
+	}
+	// Nothing known: only what is old by any clock.
+	settled(1_000_000-10, false)
+	settled(1_000_000-2*unknownClock, true)
+	if got := c.stamp(); got != 1_000_000 {
+		t.Errorf("stamp %d", got)
+	}
+	// The server is 500 seconds late.
+	c.learn(999_500)
+	settled(999_499, false)
+	settled(999_498, true)
+	if got := c.stamp(); got != 999_500 {
+		t.Errorf("stamp %d", got)
+	}
+	now = now.Add(10 * time.Second)
+	settled(999_508, true)
+	c.learn(999_505) // written five seconds ago
+	settled(999_508, true)
+	c.learn(999_520) // our bound was too low
+	settled(999_518, true)
+	c.learn(900_000) // set back
+	settled(900_001, false)
+}
+
+func TestKilled(t *testing.T) {
+	files := map[string]string{
+		"/proc/1/status": "Name:\tx\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n",
+		"/proc/2/status": "Name:\tx\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n",
+		"/proc/3/status": "Name:\tx\nSigPnd:\t0000000000002000\nShdPnd:\t0000000000004001\nSigBlk:\t0000000000000100\n",
+		"/proc/4/status": "Name:\tSigPnd: 100\nSigPnd:\tnonsense\n",
+	}
+	p := procfs{root: "/proc", read: func(name string) ([]byte, error) {
+		if data, ok := files[name]; ok {
+			return []byte(data), nil
+		}
+		return nil, fs.ErrNotExist
+	}}
+	for thread, want := range map[uint32]bool{1: true, 2: true, 3: false, 4: false, 5: false} {
+		if got := p.killed(thread); got != want {
+			t.Errorf("thread %d: killed %v", thread, got)
+		}
+	}
+}
+
+func TestDying(t *testing.T) {
+	// Fields 3 to 52 of proc(5)'s stat; flags are the 9th, the exit code the 52nd.
+	stat := func(flags, code string) string {
+		s := "7 (a) b) S 1 1 1 0 -1 " + flags
+		for range 52 - 10 {
+			s += " 0"
+		}
+		return s + " " + code + "\n"
+	}
+	for name, tc := range map[string]struct {
+		stat string
+		want bool
+	}{
+		"killed":        {stat("4194308", "9"), true},
+		"killed, core":  {stat("4", "137"), true},
+		"exits":         {stat("4", "256"), false},
+		"runs":          {stat("4194304", "0"), false},
+		"not permitted": {stat("4", "0"), false},
+		"short":         {"7 (x) S 1", false},
+		"none":          {"", false},
+	} {
+		p := procfs{root: "/proc", read: func(string) ([]byte, error) { return []byte(tc.stat), nil }}
+		if got := p.dying(7); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestAllowed(t *testing.T) {
+	me := pool.Info{UID: 10, KnownOwner: true}
+	root := pool.Info{UID: 0, KnownOwner: true}
+	for _, tc := range []struct {
+		mode, uid uint32
+		info      pool.Info
+		want      uint32
+	}{
+		{0o100640, 10, me, 6},
+		{0o100640, 11, me, 4},
+		{0o100604, 11, me, 4},
+		{0o100200, 11, pool.Info{}, 2},
+		{0o100000, 11, root, 6},
+		{0o100100, 11, root, 7},
+		{0o040000, 11, root, 7},
+	} {
+		if got := allowed(pool.Attr{Mode: tc.mode, UID: tc.uid}, tc.info); got != tc.want {
+			t.Errorf("mode %o of %d for %+v: %o, want %o", tc.mode, tc.uid, tc.info, got, tc.want)
+		}
+	}
+}
+
+func TestInside(t *testing.T) {
+	for _, tc := range []struct {
+		root, link, target, want string
+		ok                       bool
+	}{
+		{"/srv", "d/l", "f", "d/f", true},
+		{"/srv", "d/l", "../f", "f", true},
+		{"/srv", "d/l", "..", ".", true},
+		{"/srv", "d/l", "../../f", "", false},
+		{"/srv", "l", "/srv/d/../f", "f", true},
+		{"/srv", "l", "/srv", ".", true},
+		{"/srv", "l", "/srvx/f", "", false},
+		{"/", "l", "/etc/f", "etc/f", true},
+	} {
+		got, ok := inside(tc.root, tc.link, tc.target)
+		if ok != tc.ok || ok && got != tc.want {
+			t.Errorf("%s -> %s in %s: %q, %v", tc.link, tc.target, tc.root, got, ok)
+		}
+	}
+}
+
+func TestWithout(t *testing.T) {
+	a := pool.Attr{Mode: syscall.S_IFREG | 0o644, UID: 1, GID: 2}
+	all := pool.SetMode | pool.SetUID | pool.SetGID | pool.SetMtime
+	same := pool.Change{Fields: all, Mode: 0o644, UID: 1, GID: 2}
+	if got := without(same, a); got.Fields != pool.SetMtime {
+		t.Errorf("%b is left of what changes nothing", got.Fields)
+	}
+	other := pool.Change{Fields: all, Mode: 0o600, UID: 1, GID: 3}
+	if got := without(other, a); got.Fields != pool.SetMode|pool.SetGID|pool.SetMtime {
+		t.Errorf("%b is left", got.Fields)
+	}
+	a.Mode |= syscall.S_ISUID
+	if got := without(same, a); got.Fields != all {
+		t.Errorf("a chown that clears set-user-id is dropped: %b", got.Fields)
+	}
+}
+
+func TestFillStatfs(t *testing.T) {
+	for _, s := range []pool.StatFS{
+		{Bsize: 4096, Frsize: 4096, Blocks: 100},
+		{Bsize: 1 << 20, Blocks: 100},
+		{Bsize: 1 << 33, Frsize: 1 << 33, Blocks: 100},
+	} {
+		var out fuse.StatfsOut
+		fillStatfs(&out, s)
+		frsize := s.Frsize
+		if frsize == 0 {
+			frsize = s.Bsize
+		}
+		if out.Blocks*uint64(out.Frsize) != s.Blocks*frsize || out.NameLen == 0 {
+			t.Errorf("%+v: %d blocks of %d, names of %d", s, out.Blocks, out.Frsize, out.NameLen)
+		}
+	}
+}
+
+func TestFindDevice(t *testing.T) {
+	const table = `22 1 0:21 / /mnt rw - fuse.sshfs a rw
+23 1 0:40 / /mnt/a\040b rw shared:1 - fuse.sshfs host:\040x rw
+24 1 0:41 / /mnt rw - fuse.sshfs b rw
+short line
+`
+	for point, want := range map[string]device{"/mnt": "0:41", "/mnt/a b": "0:40", "/other": ""} {
+		if got := findDevice(table, point); got != want {
+			t.Errorf("%s: %q, want %q", point, got, want)
+		}
+	}
+}
+
+func TestEscaped(t *testing.T) {
+	got := escaped([]string{`fsname=a,b\c`, "ro"})
+	if got[0] != `fsname=a\,b\\c` || got[1] != "ro" {
+		t.Errorf("%q", got)
+	}
+}
