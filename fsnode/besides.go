@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
@@ -80,6 +81,19 @@ func (b *besides) content(path string) {
 	}
 	b.fs.tree.mu.Unlock()
 	b.fs.kernel.InodeNotify(n.id, 0, 0)
+}
+
+// ReadDir implements pool.Remote. To the work beside it too a removed file is
+// gone.
+func (b *besides) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
+	return b.Remote.ReadDir(ctx, path, func(entries []pool.Entry) error {
+		if dir := b.fs.tree.find(path); dir != nil {
+			entries = slices.DeleteFunc(slices.Clone(entries), func(e pool.Entry) bool {
+				return b.fs.tree.isHidden(dir, e.Name)
+			})
+		}
+		return emit(entries)
+	})
 }
 
 // Mkdir implements pool.Remote.

@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -185,6 +186,9 @@ func (f *filesystem) list(n *node) *listing {
 // server has the folder open then, wherever it moves.
 func (f *filesystem) fetch(ctx context.Context, n *node, l *listing) error {
 	path, err := f.tree.pin(ctx, n)
+	if errors.Is(err, syscall.ESTALE) {
+		return syscall.ENOENT // a removed folder; nothing to look up again
+	}
 	if err != nil {
 		return err
 	}
@@ -306,7 +310,7 @@ func (t *tree) enterListed(dir *node, dirPath string, e *pool.Entry, since uint6
 	if dir.changed > since || dir.detached() || dir.blocked() {
 		return nil
 	}
-	if n != nil && (n.changed > since || n.claimed || n.writers() || len(n.more) > 0) {
+	if n != nil && (n.changed > since || n.claimed || n.writers() || len(n.others()) > 0) {
 		return nil
 	}
 	return t.put(dir, dirPath, e.Name, e.Attr)

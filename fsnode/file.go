@@ -93,7 +93,7 @@ func (h *handle) fuseFlags(keep bool) uint32 {
 }
 
 // opened notes attributes that came with an open file, and reports whether the
-// kernel was told others.
+// kernel may have others.
 func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,7 +108,7 @@ func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale bool) {
 		n.told = unknown
 		return false
 	}
-	return n.told != unknown && n.told != stampOf(a)
+	return n.told != stampOf(a)
 }
 
 // register adds a handle to its node.

@@ -157,7 +157,11 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 	if err != nil {
 		return err
 	}
-	f.tree.part(dir, name, a)
+	if h := f.tree.part(dir, name, a); h != nil {
+		if a, err = h.file.Stat(ctx); err != nil {
+			return err
+		}
+	}
 	f.fillEntry(out, f.tree.enter(dir, dirPath, name, a), a, since)
 	return nil
 }
@@ -193,7 +197,7 @@ func (f *filesystem) attr(ctx context.Context, n *node) (pool.Attr, error) {
 		f.tree.unpin(n)
 	}
 	if status := statusOf(err); status == fuse.ENOENT || status == fuse.Status(syscall.ESTALE) {
-		if h := f.tree.handleOf(n, false); h != nil {
+		if h := f.tree.handleOf(n); h != nil {
 			return h.file.Stat(ctx)
 		}
 	}

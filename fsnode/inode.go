@@ -6,9 +6,10 @@ import (
 	"github.com/remotemount/remotemount/pool"
 )
 
-// An inode is what is remembered of a node that was opened. tree.mu guards all
-// of it.
+// An inode is what is remembered of a node that was opened, listed or linked.
+// tree.mu guards all of it.
 type inode struct {
+	more    []spot    // further names, of hard links made here
 	handles []*handle // open files
 	hidden  bool      // removed, and kept under a hidden name for its handles
 
@@ -39,39 +40,44 @@ func (n *node) inode() *inode {
 	return n.file
 }
 
-// writers reports whether a handle of n can have written. The caller holds t.mu.
-func (n *node) writers() bool {
+// others are n's names besides the one its path goes by. The caller holds t.mu.
+func (n *node) others() []spot {
 	if n.file == nil {
-		return false
+		return nil
 	}
-	for _, h := range n.file.handles {
-		if h.writes {
-			return true
-		}
-	}
-	return false
+	return n.file.more
 }
 
-// handleOf is a handle of n to ask or to change what has no path: one that
-// writes if there is one and writer asks for it, else any. Nil when there is
-// none.
-func (t *tree) handleOf(n *node, writer bool) *handle {
+// writers reports whether a handle of n can have written. The caller holds t.mu.
+func (n *node) writers() bool { return n.writer() != nil }
+
+// writer is a handle of n that can have written, or nil. The caller holds t.mu.
+func (n *node) writer() *handle {
+	if n.file != nil {
+		for _, h := range n.file.handles {
+			if h.writes {
+				return h
+			}
+		}
+	}
+	return nil
+}
+
+// writerOf is a handle to change n by, nil when none is open for writing.
+func (t *tree) writerOf(n *node) *handle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.file == nil {
+	return n.writer()
+}
+
+// handleOf is a handle to ask about n, or nil.
+func (t *tree) handleOf(n *node) *handle {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.file == nil || len(n.file.handles) == 0 {
 		return nil
 	}
-	var any *handle
-	for _, h := range n.file.handles {
-		if h.writes {
-			return h
-		}
-		any = h
-	}
-	if writer {
-		return nil
-	}
-	return any
+	return n.file.handles[0]
 }
 
 // handlesOf is a copy of n's list of handles.
@@ -140,10 +146,10 @@ func (t *tree) set(n *node, a pool.Attr) {
 func (t *tree) links(n *node) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.gone || n.file != nil && n.file.hidden && len(n.more) == 0 {
+	if n.gone || n.file != nil && n.file.hidden {
 		return 0
 	}
-	return 1 + len(n.more)
+	return 1 + len(n.others())
 }
 
 // changedSince reports whether n was changed here after that epoch.

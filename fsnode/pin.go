@@ -56,7 +56,7 @@ func (t *tree) release(n *node) {
 }
 
 // hold counts a pin on n and everything above it. The caller holds t.mu.
-func (n *node) hold(count int) {
+func (n *node) hold(count int32) {
 	for p := n; p != nil; p = p.parent {
 		p.pins += count
 	}

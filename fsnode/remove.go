@@ -90,7 +90,7 @@ func (c *claim) onlyNameOfOpenFile() bool {
 	c.tree.mu.Lock()
 	defer c.tree.mu.Unlock()
 	n := c.nodes[0]
-	return n != nil && len(n.more) == 0 && n.file != nil && len(n.file.handles) > 0
+	return n != nil && n.file != nil && len(n.file.more) == 0 && len(n.file.handles) > 0
 }
 
 // hide gives the claimed file, which is open, a hidden name. Programs read and
@@ -182,7 +182,7 @@ func (f *filesystem) expunge(ctx context.Context, n *node) {
 // caller, being killed, did not wait for. It cannot be done before the request
 // is answered.
 func (f *filesystem) uncertain(err error, spots ...spot) {
-	if !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) || f.base.Err() != nil {
 		return
 	}
 	f.work.Add(1)

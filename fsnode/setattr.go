@@ -23,7 +23,7 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 		return err
 	}
 	ch := f.change(in)
-	if h := f.tree.handleOf(n, true); h != nil {
+	if h := f.tree.writerOf(n); h != nil {
 		if ch = h.needed(ch); ch.Fields == 0 {
 			f.fillKnown(out, h)
 			return nil
@@ -60,7 +60,7 @@ func (f *filesystem) fillKnown(out *fuse.AttrOut, h *handle) {
 func (f *filesystem) setPath(ctx context.Context, n *node, ch pool.Change) (pool.Attr, error) {
 	path, err := f.tree.pin(ctx, n)
 	if err != nil {
-		if h := f.tree.handleOf(n, false); h != nil && statusOf(err) == fuse.Status(syscall.ESTALE) {
+		if h := f.tree.handleOf(n); h != nil && statusOf(err) == fuse.Status(syscall.ESTALE) {
 			return h.file.SetAttr(ctx, ch)
 		}
 		return pool.Attr{}, err

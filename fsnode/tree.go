@@ -33,26 +33,25 @@ type tree struct {
 }
 
 // A node is a file, folder or link. All fields but id and typ are guarded by
-// tree.mu.
+// tree.mu. There may be a million of them, so there is little in it.
 type node struct {
 	id  uint64 // number for the kernel and inode number for programs
 	typ uint32 // S_IFMT part of the mode; another type is another node
+
+	pins    int32 // operations whose path leads to or through it
+	claimed bool  // its name is being changed
+	gone    bool  // it has no name any more
 
 	// The name its path goes by, or went by: a node that is gone keeps it, so
 	// that pins taken before find their way back.
 	parent *node
 	name   string
-	more   []spot // further names, of hard links made here
-	gone   bool   // has no name any more
 
 	children map[string]*node // nil until there is one
 	lookups  uint64           // references of the kernel
-	pins     int              // operations whose path leads to or through it
-	claimed  bool             // its name is being changed
-
-	changed uint64 // epoch of the last local change, of a folder's names too
-	told    stamp  // what the kernel was last told, or unknown
-	file    *inode // of a file that was opened, or a folder that was listed
+	changed  uint64           // epoch of the last local change, of a folder's names too
+	told     stamp            // what the kernel was last told, or unknown
+	file     *inode           // nil until more has to be known of it
 }
 
 // A stamp is what tells one content of a file from another.
@@ -158,17 +157,23 @@ func (t *tree) put(dir *node, dirPath, name string, a pool.Attr) *node {
 }
 
 // part takes name away from a file with several, made by hard links, when what
-// the server has under that name is not that file any more.
-func (t *tree) part(dir *node, name string, a pool.Attr) {
+// the server has under that name is not that file any more. While the file is
+// being written that cannot be known, nor how long it is by another name than
+// the writer's: then it gives a handle to ask.
+func (t *tree) part(dir *node, name string, a pool.Attr) *handle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := dir.children[name]
-	if n == nil || len(n.more) == 0 || n.writers() {
-		return
+	if n == nil || len(n.others()) == 0 {
+		return nil
+	}
+	if n.writers() {
+		return n.writer()
 	}
 	if n.told != unknown && n.told != stampOf(a) {
 		t.unname(n, spot{dir, name})
 	}
+	return nil
 }
 
 // name gives n a name; another node that had it loses it. The caller holds t.mu.
@@ -183,7 +188,7 @@ func (t *tree) name(n *node, s spot) {
 	if n.parent == nil || n.gone {
 		n.parent, n.name, n.gone = s.dir, s.name, false
 	} else {
-		n.more = append(n.more, s)
+		n.inode().more = append(n.inode().more, s)
 	}
 }
 
@@ -199,10 +204,10 @@ func (t *tree) unname(n *node, s spot) {
 	t.touch(s.dir)
 	switch primary := (spot{n.parent, n.name}); {
 	case primary != s:
-		n.more = slices.DeleteFunc(n.more, func(other spot) bool { return other == s })
-	case len(n.more) > 0 && n.pins == 0:
-		n.parent, n.name = n.more[0].dir, n.more[0].name
-		n.more = n.more[1:]
+		n.file.more = slices.DeleteFunc(n.file.more, func(other spot) bool { return other == s })
+	case len(n.others()) > 0 && n.pins == 0:
+		n.parent, n.name = n.file.more[0].dir, n.file.more[0].name
+		n.file.more = n.file.more[1:]
 	default:
 		t.vanish(n)
 	}
@@ -215,10 +220,10 @@ func (t *tree) vanish(n *node) {
 	if !n.gone && n.parent != nil && n.parent.children[n.name] == n {
 		delete(n.parent.children, n.name)
 	}
-	more := n.more
-	n.gone, n.more = true, nil
-	for _, s := range more {
+	n.gone = true
+	for _, s := range n.others() {
 		delete(s.dir.children, s.name)
+		n.file.more = n.file.more[1:]
 		t.reap(s.dir)
 	}
 }
@@ -237,7 +242,7 @@ func (t *tree) move(n *node, from, to spot) {
 	if (spot{n.parent, n.name}) == from {
 		n.parent, n.name = to.dir, to.name
 	} else {
-		n.more[slices.Index(n.more, from)] = to
+		n.file.more[slices.Index(n.file.more, from)] = to
 	}
 	for _, changed := range []*node{n, from.dir, to.dir} {
 		t.touch(changed)
