@@ -13,8 +13,8 @@ import (
 	"github.com/remotemount/remotemount/pool"
 )
 
-// tree makes folders of files, two levels deep.
-func (b *bench) tree(t testing.TB, folders, files int) {
+// folders makes folders of files, two levels deep.
+func (b *bench) folders(t testing.TB, folders, files int) {
 	t.Helper()
 	for d := range folders {
 		dir := filepath.Join(b.root, fmt.Sprintf("d%d", d))
@@ -54,7 +54,7 @@ func TestWalkListsAhead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, fiveSeconds, slow)
-				b.tree(t, 100, 20)
+				b.folders(t, 100, 20)
 				for i := range 30 {
 					check(t, os.MkdirAll(filepath.Join(b.root, fmt.Sprintf("d%d/sub%d/deep", 3*i, i)), 0o755))
 				}
@@ -78,7 +78,7 @@ func TestWalkListsAhead(t *testing.T) {
 func TestJumpingListsLittleAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
-		b.tree(t, 200, 1)
+		b.folders(t, 200, 1)
 		b.list(t, ".")
 		if n := b.dir.Calls()["readdir"]; n != 1 {
 			t.Errorf("%d listings for one", n)
@@ -97,7 +97,7 @@ func TestJumpingListsLittleAhead(t *testing.T) {
 func TestLooksListAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
-		b.tree(t, 50, 20)
+		b.folders(t, 50, 20)
 		b.sizeOf(t, "d0")
 		start := time.Now()
 		names := listDisk(t, b.root)

@@ -101,6 +101,7 @@ func (c *Cache) Close() error {
 	c.mu.Unlock()
 	c.end()
 	c.running.Wait()
+	c.files.spoil(".", true)
 	c.tree.clear()
 	return nil
 }

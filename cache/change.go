@@ -147,6 +147,7 @@ func (t *tree) touch(ch *change) {
 	clear(t.followed)
 	for _, p := range ch.paths {
 		t.touchPath(p)
+		t.files.spoil(p, ch.kind == wholeTree)
 		if ch.kind == inPlace {
 			continue
 		}
@@ -228,6 +229,7 @@ func (t *tree) stir(path string) {
 		w.stale = true
 	}
 	delete(t.looks, path)
+	t.files.spoil(path, false)
 	if len(t.lists) > 0 {
 		dir, name := split(path)
 		if l := t.lists[dir]; l != nil {

@@ -11,9 +11,8 @@ import (
 // A File is an open file. Besides pool.File it has Borrow, which gives data read
 // ahead without copying it.
 type File struct {
-	c      *Cache
-	obj    *object
-	remote pool.File
+	c   *Cache
+	obj *object
 
 	named   bool // the path it was opened by is its own, not a symbolic link's
 	life    context.Context
@@ -21,6 +20,8 @@ type File struct {
 	fetches sync.WaitGroup     // under way; Add is called under opened.mu, while not closed
 
 	// Guarded by opened.mu.
+	remote  pool.File // nil while the file is served from content
+	late    *lateOpen
 	single  bool      // it has no other name
 	alias   bool      // it may be open under another path as well
 	attr    pool.Attr // as of this file's last answer
@@ -32,9 +33,6 @@ type File struct {
 }
 
 var _ pool.File = (*File)(nil)
-
-// handle gives the remote's file.
-func (f *File) handle(context.Context) (pool.File, error) { return f.remote, nil }
 
 // WriteAt implements pool.File.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -63,7 +61,11 @@ func (f *File) writing(off, n int64) {
 func (f *File) wrote(off, n, done int64, err error) {
 	f.writing(off, n)
 	f.grow(off + done)
-	switch path := f.c.files.place(f); {
+	path := f.c.files.place(f)
+	if !f.named {
+		f.c.files.spoil(".", true) // it may be any of them
+	}
+	switch {
 	case path == "":
 		f.c.tree.forgetFollowed()
 	case err != nil || !f.named:
@@ -100,6 +102,9 @@ func (f *File) Sync(ctx context.Context) (pool.Attr, error) {
 }
 
 func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
+	if f.untouched() {
+		return f.Stat(ctx)
+	}
 	return f.ask(ctx, func(remote pool.File, ctx context.Context) (pool.Attr, error) {
 		o := f.c.files
 		o.mu.Lock()
@@ -115,8 +120,18 @@ func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (p
 	})
 }
 
+// untouched reports whether the file was never opened on the remote.
+func (f *File) untouched() bool {
+	f.c.files.mu.Lock()
+	defer f.c.files.mu.Unlock()
+	return f.remote == nil && f.late == nil
+}
+
 // Stat implements pool.File.
 func (f *File) Stat(ctx context.Context) (pool.Attr, error) {
+	if err := ended(ctx, "stat", f.c.files.place(f)); err != nil {
+		return pool.Attr{}, err
+	}
 	if attr, known := f.known(); known {
 		f.c.stats.hits.Add(1)
 		return attr, nil
@@ -188,6 +203,9 @@ func (t *tree) settled(w *watch, named bool, attr pool.Attr, err error) {
 
 // SetAttr implements pool.File.
 func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err error) {
+	if err := ended(ctx, "setattr", f.c.files.place(f)); err != nil {
+		return pool.Attr{}, err
+	}
 	if attr, known := f.known(); known && changesNothing(attr, ch) {
 		f.c.stats.hits.Add(1)
 		return attr, nil
@@ -245,10 +263,20 @@ func (f *File) Close(ctx context.Context) error {
 	}
 	f.stop()
 	f.fetches.Wait()
-	err := f.remote.Close(ctx)
+	err := f.closeRemote(ctx)
 	o.remove(f)
 	if dirty && path != "" { // written to since the last Flush: Close does not tell the new times
 		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
 	}
 	return err
+}
+
+func (f *File) closeRemote(ctx context.Context) error {
+	f.c.files.mu.Lock()
+	remote := f.remote
+	f.c.files.mu.Unlock()
+	if remote == nil {
+		return nil
+	}
+	return remote.Close(ctx)
 }

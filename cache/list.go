@@ -47,6 +47,9 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry
 	if c.off() {
 		return c.remote.ReadDir(ctx, path, emit)
 	}
+	if err := ended(ctx, "readdir", path); err != nil {
+		return err
+	}
 	entries, l := c.listing(ctx, path)
 	if l == nil {
 		c.stats.hits.Add(1)

@@ -23,6 +23,9 @@ func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
 	if c.off() {
 		return c.remote.Lstat(ctx, path)
 	}
+	if err := ended(ctx, "lstat", path); err != nil {
+		return pool.Attr{}, err
+	}
 	attr, errno, known := c.tree.find(path)
 	if known {
 		c.stats.hits.Add(1)
@@ -80,6 +83,14 @@ func (c *Cache) finish(l *look, attr pool.Attr, err error) {
 	c.sweepLater()
 }
 
+// ended gives the error of a context that is over, before anything is answered.
+func ended(ctx context.Context, op, path string) error {
+	if err := ctx.Err(); err != nil {
+		return pool.PathError(op, path, err)
+	}
+	return nil
+}
+
 // failed is the error for an errno, or nil for none.
 func failed(op, path string, errno syscall.Errno) error {
 	if errno == 0 {
@@ -100,6 +111,9 @@ type followed struct {
 func (c *Cache) Stat(ctx context.Context, path string) (pool.Attr, error) {
 	if c.off() {
 		return c.remote.Stat(ctx, path)
+	}
+	if err := ended(ctx, "stat", path); err != nil {
+		return pool.Attr{}, err
 	}
 	f, epoch, known := c.tree.findFollowed(path)
 	if known {
@@ -162,6 +176,9 @@ type target struct {
 func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
 	if c.off() {
 		return c.remote.ReadLink(ctx, path)
+	}
+	if err := ended(ctx, "readlink", path); err != nil {
+		return "", err
 	}
 	if to, known := c.tree.findTarget(path); known {
 		c.stats.hits.Add(1)

@@ -110,6 +110,9 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 
 // SetAttr implements pool.Remote. A change that changes nothing is not sent.
 func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr pool.Attr, err error) {
+	if err := ended(ctx, "setattr", path); err != nil {
+		return pool.Attr{}, err
+	}
 	if attr, errno, known := c.tree.find(path); known && errno == 0 && changesNothing(attr, ch) {
 		c.stats.hits.Add(1)
 		return attr, nil

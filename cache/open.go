@@ -9,6 +9,16 @@ import (
 
 // Open implements pool.Remote. The File it gives is a *File.
 func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+	if err := ended(ctx, "open", path); err != nil {
+		return nil, pool.Attr{}, err
+	}
+	ahead := flag == pool.FlagRead && !c.off() && !pool.IsBackground(ctx)
+	if ahead {
+		if f := c.openContent(ctx, path); f != nil {
+			c.opens(path, true)
+			return f, f.attr, nil
+		}
+	}
 	f := &File{c: c}
 	f.named, f.single = c.tree.ownName(path, flag)
 	if flag&(pool.FlagCreate|pool.FlagTruncate) != 0 {
@@ -19,12 +29,17 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 	remote, attr, err := c.remote.Open(ctx, path, flag, perm)
 	c.answeredIn(begun, err)
 	if err == nil {
+		c.files.mu.Lock()
 		c.attach(f, remote, path, attr)
+		c.files.mu.Unlock()
 	}
-	c.tree.opened(w, f, attr, err)
+	c.tree.opened(w, f.named, attr, err)
 	c.sweepLater()
 	if err != nil {
 		return nil, attr, err
+	}
+	if ahead {
+		c.opens(path, false)
 	}
 	return f, attr, nil
 }
@@ -45,7 +60,9 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 			a.Nlink = 1
 		}
 		attr = a
+		c.files.mu.Lock()
 		c.attach(f, remote, path, attr)
+		c.files.mu.Unlock()
 		if flag&pool.FlagTruncate != 0 {
 			c.cut(path)
 		}
@@ -61,7 +78,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 	return f, attr, nil
 }
 
-// attach makes f the open file that the remote gave.
+// attach makes f the open file that the remote gave. Under opened.mu.
 func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
 	f.remote = remote
 	f.life, f.stop = context.WithCancel(c.life)
@@ -73,8 +90,8 @@ func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
 
 // opened ends the watch of an Open, which tells of the file that path leads to:
 // that is not the path's own record when path is a symbolic link.
-func (t *tree) opened(w *watch, f *File, attr pool.Attr, err error) {
-	if err == nil && !f.named {
+func (t *tree) opened(w *watch, named bool, attr pool.Attr, err error) {
+	if err == nil && !named {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.unwatch(w)
@@ -87,11 +104,15 @@ func (t *tree) opened(w *watch, f *File, attr pool.Attr, err error) {
 // whether it has no other: it was looked at before, or is made by that. It does not
 // matter here how old that knowledge is.
 func (t *tree) ownName(path string, flag pool.OpenFlag) (named, single bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ownNameLocked(path, flag)
+}
+
+func (t *tree) ownNameLocked(path string, flag pool.OpenFlag) (named, single bool) {
 	if flag&pool.FlagExclusive != 0 {
 		return true, true
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	dir, name := split(path)
 	f, ok := t.folders.Peek(dir)
 	if !ok {

@@ -17,6 +17,10 @@ type opened struct {
 	aliases map[*File]struct{}
 	// dirty are the objects with data that was written and not flushed.
 	dirty map[*object]struct{}
+
+	contents    map[string]*content // small files read ahead, by path
+	contentSize int                 // bytes in contents, had or under way
+	wasted      int                 // contents that were of no use
 }
 
 // An object is what the Files open under one path have in common.
@@ -32,13 +36,13 @@ func newOpened() *opened {
 		paths:   make(map[string]*object),
 		aliases: make(map[*File]struct{}),
 		dirty:   make(map[*object]struct{}),
+
+		contents: make(map[string]*content),
 	}
 }
 
-// add registers a File under path.
+// add registers a File under path. Under mu.
 func (o *opened) add(f *File, path string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	obj := o.paths[path]
 	if obj == nil {
 		obj = &object{path: path, files: make(map[*File]struct{})}
@@ -149,6 +153,12 @@ func (o *opened) renamed(from, to string) {
 	}
 }
 
+// hasDirty reports whether data written to path is not flushed yet. Under mu.
+func (o *opened) hasDirty(path string) bool {
+	_, dirty := o.dirty[o.paths[path]]
+	return dirty
+}
+
 // correct puts the sizes and times that we know into a listing of the folder dir,
 // which does not count data not flushed yet, and calls doubt for each name of which
 // they are not known.
@@ -179,6 +189,15 @@ func (o *opened) seen(path string, a pool.Attr) {
 	if obj := o.paths[path]; obj != nil {
 		o.compare(obj, a)
 	}
+	if t := o.contents[path]; t != nil {
+		t.compare(a)
+	}
+}
+
+func (t *content) compare(a pool.Attr) {
+	if t.ready && (t.attr.Size != a.Size || t.attr.Mtime != a.Mtime) {
+		t.forget()
+	}
 }
 
 func (o *opened) compare(obj *object, a pool.Attr) {
@@ -202,6 +221,11 @@ func (o *opened) listed(dir string, held *folder) {
 			if r := held.names[name]; r.state == present {
 				o.compare(obj, r.attr)
 			}
+		}
+	}
+	for path, t := range o.contents {
+		if in, name := split(path); in == dir {
+			t.compare(held.names[name].attr)
 		}
 	}
 }

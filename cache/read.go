@@ -44,6 +44,9 @@ func (f *File) Borrow(ctx context.Context, off int64, n int) (data [][]byte, rel
 func (f *File) lend(ctx context.Context, off int64, n int) (*loan, error) {
 	for again := false; ; again = true {
 		l := f.c.newLoan()
+		if ctx.Err() != nil {
+			return l, pool.PathError("read", f.c.files.place(f), ctx.Err())
+		}
 		if !f.plan(l, off, n) {
 			return l, pool.PathError("read", f.c.files.place(f), syscall.EBADF)
 		}

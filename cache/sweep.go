@@ -34,6 +34,7 @@ func (c *Cache) sweep() {
 func (t *tree) sweep() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.expire()
 	now := t.clock()
 	for _, dir := range t.folders.Keys() {
 		if f, _ := t.folders.Peek(dir); f.last <= now {

@@ -37,6 +37,8 @@ type tree struct {
 
 	walks   guess  // which folders will be listed
 	walking string // the folder that a program going through the tree is in, or ""
+	reads   guess  // which small files will be read
+	reading string // the file that a program reading one after the other is at, or ""
 	inode   func(path string) uint64
 	entered func(path string) // is told when a listing got ahead is used
 	wasted  func()            // or was not
@@ -81,6 +83,7 @@ func newTree(lifetime time.Duration, limit int, now func() time.Time, files *ope
 	t.lists = make(map[string]*list)
 	t.bars = make(map[string]instant)
 	t.walks = guess{credit: firstCredit, wants: func(r record) bool { return r.attr.IsDir() }}
+	t.reads = guess{credit: firstCredit, wants: func(r record) bool { return r.attr.IsRegular() && r.attr.Size <= smallFile }}
 	t.entered, t.wasted = func(string) {}, func() {}
 	t.reset()
 	return t
