@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Server is an SFTP server over pipes, for tests of what happens when the
@@ -53,6 +55,7 @@ type Server struct {
 	dials    int
 	refusal  error
 	gate     chan struct{} // closed while bytes move
+	strict   bool
 
 	routines sync.WaitGroup
 }
@@ -168,6 +171,27 @@ func (s *Server) Stall(stalled bool) {
 	case !stalled && !moves:
 		close(s.gate)
 	}
+}
+
+// HonourModes makes OPEN refuse what a file's owner may not do, which root is
+// not refused otherwise.
+func (s *Server) HonourModes(honour bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strict = honour
+}
+
+// refuses reports whether the owner of a file may not open it so.
+func (s *Server) refuses(at string, how int) bool {
+	s.mu.Lock()
+	strict := s.strict
+	s.mu.Unlock()
+	var st unix.Stat_t
+	if !strict || unix.Stat(at, &st) != nil {
+		return false
+	}
+	want := map[int]uint32{unix.O_RDONLY: 0o400, unix.O_WRONLY: 0o200, unix.O_RDWR: 0o600}[how&unix.O_ACCMODE]
+	return how&unix.O_EXCL == 0 && st.Mode&want != want
 }
 
 // CutAll breaks every connection. What has arrived and not been executed is

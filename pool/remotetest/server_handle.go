@@ -76,7 +76,11 @@ func (s *session) open(m message) (*reply, error) {
 			how |= bit.how
 		}
 	}
-	fd, err := unix.Open(s.conn.server.absolute(m.path), how, m.attrs.mode(0o666))
+	at := s.conn.server.absolute(m.path)
+	if s.conn.server.refuses(at, how) {
+		return nil, syscall.EACCES
+	}
+	fd, err := unix.Open(at, how, m.attrs.mode(0o666))
 	if err != nil {
 		return nil, err
 	}

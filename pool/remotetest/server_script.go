@@ -2,6 +2,7 @@ package remotetest
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,16 +72,15 @@ type Trap struct {
 	released   chan struct{}
 }
 
-// Next gives the next request of that type and path its fate; "" is any. Traps
-// are tried in the order they were set.
+// Next gives the next request of that type and path its fate. "" is any, and
+// "A|B" one of these types. Traps are tried in the order they were set.
 func (s *Server) Next(kind, path string, fate Fate) *Trap {
 	return s.trap(&Trap{kind: kind, path: path, fate: fate})
 }
 
-// Ahead calls do ahead of the next request of that type and path, which is then
-// executed and answered.
-func (s *Server) Ahead(kind, path string, do func()) *Trap {
-	return s.trap(&Trap{kind: kind, path: path, before: do})
+// Ahead is Next, and calls do ahead of that.
+func (s *Server) Ahead(kind, path string, fate Fate, do func()) *Trap {
+	return s.trap(&Trap{kind: kind, path: path, fate: fate, before: do})
 }
 
 func (s *Server) trap(t *Trap) *Trap {
@@ -123,12 +123,12 @@ func (s *Server) Forget() {
 	s.requests, s.flight, s.flightAt = nil, 0, time.Time{}
 }
 
-// Succeeded counts the requests of a type and path that were executed and
-// worked.
+// Succeeded counts the requests of a type and path (as for Next) that were
+// executed and worked.
 func (s *Server) Succeeded(kind, path string) int {
-	n := 0
+	t, n := Trap{kind: kind, path: path}, 0
 	for _, r := range s.Requests() {
-		if r.OK && r.Type == kind && r.Path == path {
+		if r.OK && t.meets(r) {
 			n++
 		}
 	}
@@ -161,7 +161,7 @@ func (s *Server) note(r Request) (*Request, Fate, *Trap) {
 }
 
 func (t *Trap) meets(r Request) bool {
-	return (t.kind == "" || t.kind == r.Type) && (t.path == "" || t.path == r.Path)
+	return (t.kind == "" || slices.Contains(strings.Split(t.kind, "|"), r.Type)) && (t.path == "" || t.path == r.Path)
 }
 
 // zombie is what a session had received when its connection broke.

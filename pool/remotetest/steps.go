@@ -26,7 +26,9 @@ func mustOpen(t testing.TB, r pool.Remote, path string, flag pool.OpenFlag) (poo
 		t.Fatalf("Open %q: %v", path, err)
 	}
 	t.Cleanup(func() {
-		_ = f.Close(context.Background()) // the test may have closed it
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = f.Close(ctx) // the test may have closed it
 	})
 	return f, attr
 }
