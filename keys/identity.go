@@ -105,8 +105,9 @@ func (id *identity) set(data []byte, file string) error {
 	return nil
 }
 
-// ReadKeyFile reads a private key file. One that others can read is refused, as
-// ssh does: it is no longer a secret, and the person should know.
+// ReadKeyFile reads a private key file. One that others can read gives a
+// PermissionError, besides the content: ssh refuses such a file, because it is
+// no longer a secret and the person should know.
 func ReadKeyFile(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -120,7 +121,7 @@ func ReadKeyFile(file string) ([]byte, error) {
 	if _, _, err := ParsePublic(data); err == nil {
 		return data, nil
 	}
-	return data, checkPermissions(info)
+	return data, checkPermissions(file, info)
 }
 
 func readPublicKey(file string) (ssh.PublicKey, error) {

@@ -20,13 +20,13 @@ func (e *PermissionError) Error() string {
 // checkPermissions is ssh's rule: a file of ours must have no bit for group or
 // others. A file of somebody else (root's, mounted read-only into a container)
 // is not ours to judge. Pipes and sockets have no permissions worth reading.
-func checkPermissions(info fs.FileInfo) error {
+func checkPermissions(file string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return nil
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int(st.Uid) == os.Getuid() && info.Mode().Perm()&0o077 != 0 {
-		return &PermissionError{File: info.Name(), Mode: info.Mode().Perm()}
+		return &PermissionError{File: file, Mode: info.Mode().Perm()}
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func newApp() *cli.App {
 		Version:   versionText(),
 		Commands: []*cli.Command{
 			mountCommand(), unmountCommand(), statusCommand(), topCommand(),
-			remoteCommand(), browseCommand(), doctorCommand(),
+			remoteCommand(), keyCommand(), hostkeyCommand(), browseCommand(), doctorCommand(),
 			syncCommand(), serveCommand(), demoCommand(), completionCommand(), completeCommand(),
 		},
 		CustomAppHelpTemplate:     appHelp,

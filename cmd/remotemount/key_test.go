@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/remotemount/remotemount/keys"
+)
+
+// verb runs one command line in this process.
+func verb(t *testing.T, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = runWith(append([]string{"remotemount"}, args...), &o, &e)
+	return code, o.String(), e.String()
+}
+
+// ownHome gives the test a home folder, and nobody to ask: the askpass program
+// fails.
+func ownHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_STATE_HOME": home + "/state", "XDG_CONFIG_HOME": home + "/config", "XDG_RUNTIME_DIR": home + "/run",
+		"SSH_AUTH_SOCK": "", "SSH_ASKPASS": "/bin/false", "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "", "WAYLAND_DISPLAY": "",
+	} {
+		t.Setenv(name, value)
+	}
+	return home
+}
+
+// answers makes an askpass program that gives these lines, one a question.
+func answers(t *testing.T, lines ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	text := strings.Join(lines, "\n") + "\n"
+	script := "#!/bin/sh\nhead -n 1 " + dir + "/left\nsed -i 1d " + dir + "/left\n"
+	if err := os.WriteFile(dir+"/left", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/askpass", []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSH_ASKPASS", dir+"/askpass")
+}
+
+func secretFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestKeyGenerate(t *testing.T) {
+	home := ownHome(t)
+	pass := secretFile(t, "a passphrase")
+	code, out, errOut := verb(t, "key", "generate", "--passphrase-file", pass, "--type", "ed25519", "-C", "me")
+	file := filepath.Join(home, ".ssh/id_ed25519")
+	if code != 0 || !strings.HasPrefix(out, "ssh-ed25519 ") || !strings.HasSuffix(out, " me\n") || strings.Count(out, "\n") != 1 {
+		t.Fatalf("%d %q %q", code, out, errOut)
+	}
+	if !strings.Contains(errOut, "SHA256:") || !strings.Contains(errOut, "authorized_keys") || strings.Contains(errOut, "no passphrase") {
+		t.Errorf("said %q", errOut)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	if public, err := os.ReadFile(file + ".pub"); err != nil || string(public) != out {
+		t.Errorf("%q, %v", public, err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Parse(data, []byte("a passphrase")); err != nil {
+		t.Error(err)
+	}
+	code, _, errOut = verb(t, "key", "generate", "--type", "ed25519", "--passphrase-file", pass)
+	if code != exitFailed || !strings.Contains(errOut, "there already") {
+		t.Errorf("a second time: %d %q", code, errOut)
+	}
+	if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, data) {
+		t.Error("the first key was touched")
+	}
+	if code, _, errOut = verb(t, "key", "generate", "--force", "--type", "ed25519", "--passphrase-file", pass); code != 0 {
+		t.Errorf("--force: %d %q", code, errOut)
+	}
+}
+
+func TestKeyGenerateAsks(t *testing.T) {
+	home := ownHome(t)
+	answers(t, "typed", "typed")
+	file := filepath.Join(home, "key")
+	if code, out, errOut := verb(t, "key", "generate", "--bits", "2048", "--out", file); code != 0 || !strings.HasPrefix(out, "ssh-rsa ") {
+		t.Fatalf("%d %q", code, errOut)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Parse(data, []byte("typed")); err != nil {
+		t.Error(err)
+	}
+	answers(t, "one", "other")
+	if code, _, errOut := verb(t, "key", "generate", "--bits", "2048", "--out", file+"2"); code != exitFailed || !strings.Contains(errOut, "differ") {
+		t.Errorf("%d %q", code, errOut)
+	}
+	answers(t, "", "")
+	if code, _, errOut := verb(t, "key", "generate", "--bits", "2048", "--out", file+"3"); code != 0 || !strings.Contains(errOut, "no passphrase") {
+		t.Errorf("%d %q", code, errOut)
+	}
+	for _, bad := range [][]string{{"--bits", "512"}, {"--type", "dsa"}} {
+		if code, _, _ := verb(t, append([]string{"key", "generate", "--out", file + "4"}, bad...)...); code != exitUsage {
+			t.Errorf("%q: %d", bad, code)
+		}
+	}
+}
+
+func TestKeyConvertAndInspect(t *testing.T) {
+	home := ownHome(t)
+	pass, other := secretFile(t, "first"), secretFile(t, "second")
+	file := filepath.Join(home, "key")
+	code, line, errOut := verb(t, "key", "generate", "--type", "ed25519", "--out", file, "--passphrase-file", pass)
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	for _, tt := range []struct {
+		out, format string
+		flags       []string
+		passphrase  string
+	}{
+		{"key.ppk", "ppk3", nil, "first"},
+		{"key.pem", "pkcs8", nil, "first"},
+		{"plain.ppk", "ppk3", []string{"--no-passphrase"}, ""},
+		{"other", "openssh", []string{"--new-passphrase-file", other}, "second"},
+		{"named", "pkcs8", []string{"--to", "pem"}, "first"},
+	} {
+		out := filepath.Join(home, tt.out)
+		code, _, errOut := verb(t, append([]string{"key", "convert", file, "--out", out, "--passphrase-file", pass}, tt.flags...)...)
+		if code != 0 {
+			t.Fatalf("%s: %q", tt.out, errOut)
+		}
+		data, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := keys.Parse(data, []byte(tt.passphrase))
+		if err != nil || string(key.Info.Format) != tt.format || key.Info.Encrypted != (tt.passphrase != "") {
+			t.Errorf("%s: %+v, %v", tt.out, key, err)
+			continue
+		}
+		want := secretFile(t, tt.passphrase)
+		code, shown, errOut := verb(t, "key", "public", out, "--passphrase-file", want)
+		if code != 0 || strings.Join(strings.Fields(shown)[:2], " ") != strings.Join(strings.Fields(line)[:2], " ") {
+			t.Errorf("%s: public %q %q", tt.out, shown, errOut)
+		}
+		code, shown, errOut = verb(t, "key", "inspect", "--json", out)
+		var found inspected
+		if err := json.Unmarshal([]byte(shown), &found); code != 0 || err != nil || found.Format != tt.format || found.Encrypted != (tt.passphrase != "") {
+			t.Errorf("%s: inspect %q %q %v", tt.out, shown, errOut, err)
+		}
+	}
+	if code, _, _ := verb(t, "key", "convert", file, "--out", file, "--passphrase-file", pass); code != exitFailed {
+		t.Errorf("over itself: %d", code)
+	}
+	if code, _, errOut := verb(t, "key", "convert", file, "--out", file+"x", "--passphrase-file", other); code != exitAuth || !strings.Contains(errOut, "wrong passphrase") {
+		t.Errorf("wrong passphrase: %d %q", code, errOut)
+	}
+	if code, _, _ := verb(t, "key", "inspect", other); code != exitFailed {
+		t.Errorf("no key: %d", code)
+	}
+}
+
+func TestKeyCopy(t *testing.T) {
+	home := ownHome(t)
+	if code, _, errOut := verb(t, "key", "generate", "--type", "ed25519", "--copy", "--passphrase-file", secretFile(t, "x")); code != exitFailed || !strings.Contains(errOut, "clipboard") {
+		t.Fatalf("without a desktop: %d %q", code, errOut)
+	}
+	bin := filepath.Join(home, "bin")
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "wl-copy"), []byte("#!/bin/sh\ncat > "+home+"/clipboard\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("WAYLAND_DISPLAY", "wayland-0")
+	code, out, errOut := verb(t, "key", "public", "--copy", filepath.Join(home, ".ssh/id_ed25519"), "--passphrase-file", secretFile(t, "x"))
+	got, err := os.ReadFile(filepath.Join(home, "clipboard"))
+	if code != 0 || err != nil || string(got)+"\n" != out {
+		t.Fatalf("%d %q %q %v", code, got, errOut, err)
+	}
+}
+
+// What we convert, PuTTY's own program takes.
+func TestKeyConvertForPuTTY(t *testing.T) {
+	puttygen, err := exec.LookPath("puttygen")
+	if err != nil {
+		if os.Getenv("REMOTEMOUNT_REQUIRE_ALL") == "1" {
+			t.Fatal("puttygen is needed and not installed")
+		}
+		t.Skip("puttygen is not installed")
+	}
+	home := ownHome(t)
+	file := filepath.Join(home, "key")
+	_, line, _ := verb(t, "key", "generate", "--bits", "2048", "--out", file, "--passphrase-file", secretFile(t, "x"))
+	if code, _, errOut := verb(t, "key", "convert", file, "--out", file+".ppk", "--passphrase-file", secretFile(t, "x")); code != 0 {
+		t.Fatal(errOut)
+	}
+	out, err := exec.Command(puttygen, file+".ppk", "-L", "--old-passphrase", secretFile(t, "x")).CombinedOutput()
+	if err != nil || strings.Fields(string(out))[1] != strings.Fields(line)[1] {
+		t.Fatalf("%s: %v", out, err)
+	}
+}
