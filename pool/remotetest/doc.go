@@ -58,6 +58,12 @@
 // connection, shows that nothing relies on the order of a server of which none is
 // known.
 //
+// [RunAway] plays a server that cannot be reached or has gone silent, in synctest
+// bubbles, so that it takes no time:
+//
+//	limits := remotetest.Limits{Timeout: 5 * time.Second, Retry: time.Minute}
+//	remotetest.RunAway(t, limits, open) // as for RunCuts, with these limits
+//
 // # The scripted server
 //
 // [Server] speaks SFTP 3 at the level of packets, over pipes in memory. A test

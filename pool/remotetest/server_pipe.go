@@ -19,6 +19,7 @@ type pipe struct {
 	chunks []chunk // guarded by mu
 	ended  bool    // guarded by mu: no more will be written
 	err    error   // guarded by mu: the connection is gone
+	frozen bool    // guarded by mu: nothing moves until then
 }
 
 type chunk struct {
@@ -90,6 +91,8 @@ func (p *pipe) read(b []byte, stalled bool) (int, time.Duration, error) {
 	switch {
 	case p.err != nil:
 		return 0, 0, p.err
+	case p.frozen:
+		return 0, -1, nil
 	case len(p.chunks) == 0 && p.ended:
 		return 0, 0, io.EOF
 	case len(p.chunks) == 0 || stalled:
@@ -116,6 +119,12 @@ func (p *pipe) arrived() []byte {
 		p.chunks = p.chunks[1:]
 	}
 	return all
+}
+
+func (p *pipe) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = true
 }
 
 // end lets the reader have what was written, and then io.EOF.

@@ -270,3 +270,49 @@ func TestServerSessionEnds(t *testing.T) {
 		t.Error("two sessions have one number")
 	}
 }
+
+func TestServerFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(t, t.TempDir())
+		c, conn := dial(t, s)
+		s.Freeze()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := mkdir(c, "dir").WaitStatus(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a request: %v, want it to wait", err)
+		}
+		if err := conn.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Ping: %v, want it to wait", err)
+		}
+		other, _ := dial(t, s)
+		if err := mkdir(other, "other").WaitStatus(t.Context()); err != nil {
+			t.Errorf("a new connection: %v", err)
+		}
+		conn.Abort()
+		<-conn.Done()
+		if exists(s.Root, "dir") {
+			t.Error("a request of a frozen connection was executed")
+		}
+	})
+}
+
+func TestServerHonoursModes(t *testing.T) {
+	s := NewServer(t, t.TempDir())
+	s.HonourModes(true)
+	c, _ := dial(t, s)
+	readOnly := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: 0o444}
+	open := func(flags uint32) error {
+		_, err := c.StartOpen("file", flags, readOnly).WaitHandle(t.Context())
+		return err
+	}
+	if err := open(sftp3.OpenWrite | sftp3.OpenCreate | sftp3.OpenExclusive); err != nil {
+		t.Errorf("creating: %v", err)
+	}
+	if err := open(sftp3.OpenRead); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+	var status *sftp3.StatusError
+	if err := open(sftp3.OpenWrite); !errors.As(err, &status) || status.Code != sftp3.StatusPermissionDenied {
+		t.Errorf("writing: %v, want it refused", err)
+	}
+}
