@@ -116,6 +116,39 @@ func TestLooksListAhead(t *testing.T) {
 	})
 }
 
+// Whoever makes files one after the other is told at once that none is there yet,
+// and the listing that tells it has those made meanwhile.
+func TestCreatingAsksForNoNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		for i := range 20 {
+			b.disk(t, fmt.Sprintf("d/old%d", i), "")
+		}
+		for i := range 50 {
+			path := fmt.Sprintf("d/new%d", i)
+			if b.sizeOf(t, path) != -1 {
+				t.Errorf("%s is there", path)
+			}
+			f, _, err := b.Open(t.Context(), path, flagNew, 0o644)
+			check(t, err)
+			write(t, f, 0)
+			_, err = f.Flush(t.Context())
+			check(t, err)
+			check(t, f.Close(t.Context()))
+			if b.sizeOf(t, path) != 7 {
+				t.Errorf("%s has another size", path)
+			}
+		}
+		calls := b.dir.Calls()
+		if calls["lstat"] > 5 || calls["readdir"] > 3 {
+			t.Errorf("calls %v", calls)
+		}
+		if got, want := b.list(t, "d"), listDisk(t, filepath.Join(b.root, "d")); !slices.Equal(got, want) {
+			t.Errorf("listing %q, want %q", got, want)
+		}
+	})
+}
+
 func testInode(path string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(path))

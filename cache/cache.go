@@ -132,6 +132,7 @@ func (c *Cache) detach(ctx context.Context) (context.Context, context.CancelFunc
 // look asks the server.
 func (c *Cache) Forget(path string) {
 	c.tree.forgetTree(path)
+	c.files.forget(path)
 }
 
 // Info implements pool.Remote.

@@ -153,10 +153,6 @@ func (t *tree) touch(ch *change) {
 		}
 		dir, _ := split(p)
 		t.touchPath(dir)
-		if l := t.lists[dir]; l != nil {
-			l.stale = true
-			delete(t.lists, dir)
-		}
 		if ch.kind == wholeTree {
 			t.touchBelow(p)
 		}

@@ -25,6 +25,7 @@ type extent struct {
 	kept   bool // the owner has it
 	spoilt bool // the buffer may still be written to
 	used   bool
+	once   bool // nobody will come for it again
 
 	next, prev *extent // in memory.idle
 }
@@ -53,6 +54,8 @@ func (e *extent) drop() {
 	case e.refs == 0:
 		m.give(e.buf, !e.spoilt)
 		e.buf = nil
+	case e.refs == 1 && e.kept && e.once:
+		e.discard()
 	case e.refs == 1 && e.kept:
 		m.rest(e)
 	}

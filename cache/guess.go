@@ -21,10 +21,11 @@ const (
 // A guess tells how far to look ahead of a program, by how often that paid lately.
 // There is one for folders and one for small files. Guarded by tree.mu.
 type guess struct {
-	wants  func(record) bool // what in a folder it is about
-	credit int               // how many to get ahead
-	score  [orders]int
-	steps  int // made in order while there was little credit
+	wants   func(record) bool // what in a folder it is about
+	credit  int               // how many to get ahead
+	ceiling int               // up to which the credit doubles
+	score   [orders]int
+	steps   int // made in order while there was little credit
 }
 
 const (
@@ -34,11 +35,26 @@ const (
 	mostSorted  = 20_000
 )
 
-// paid notes that something got ahead was asked for.
-func (g *guess) paid() { g.credit = min(max(2*g.credit, firstCredit), mostCredit) }
+func newGuess(wants func(record) bool) guess {
+	return guess{wants: wants, credit: firstCredit, ceiling: mostCredit}
+}
 
-// failed notes that it was not.
-func (g *guess) failed() { g.credit = max(0, g.credit-1-g.credit/8) }
+// paid notes that something got ahead was asked for: the credit doubles, and goes
+// up by one where more was too much before.
+func (g *guess) paid() {
+	if g.credit < g.ceiling {
+		g.credit = min(max(2*g.credit, 1), g.ceiling)
+		return
+	}
+	g.ceiling = min(g.ceiling+1, mostCredit)
+	g.credit = g.ceiling
+}
+
+// failed notes that it was not: a slow program needs less, one that jumps nothing.
+func (g *guess) failed() {
+	g.credit = max(0, g.credit-1-g.credit/8)
+	g.ceiling = max(1, g.credit)
+}
 
 // step notes that a program went on in order. One that does so for long is worth
 // another try.

@@ -21,8 +21,8 @@ type list struct {
 
 	// Guarded by tree.mu.
 	ahead   bool                // nobody asked for it yet
-	stale   bool                // the folder changed: its names are not known
-	skipped map[string]struct{} // names whose attributes changed
+	stale   bool                // it is not this folder's any more
+	skipped map[string]struct{} // names that we changed meanwhile
 
 	mu      sync.Mutex
 	batches [][]pool.Entry // guarded by mu, like all below
@@ -203,11 +203,10 @@ func (t *tree) listed(l *list, err error) {
 	l.notify()
 }
 
-// putListing replaces what is known of a folder. Names whose attributes changed
-// meanwhile stay, but what is held of them is better than the listing.
+// putListing replaces what is known of a folder. Of the names that we changed
+// meanwhile, what we know is better than the listing.
 func (t *tree) putListing(l *list) {
-	now := t.clock()
-	until := now + instant(t.lifetime)
+	until := t.clock() + instant(t.lifetime)
 	old := t.folderOf(l.path)
 	f := &folder{
 		names:  make(map[string]record, l.held+1),
@@ -217,15 +216,16 @@ func (t *tree) putListing(l *list) {
 	}
 	for _, batch := range l.batches {
 		for _, e := range batch {
-			r := record{attr: e.Attr, state: present, until: until, pos: int32(len(f.order))}
+			r := record{attr: e.Attr, state: present, until: until}
 			if _, skip := l.skipped[e.Name]; skip {
-				was := old.names[e.Name]
-				r.attr, r.state, r.until = was.attr, was.state, was.until
+				r = old.names[e.Name]
 			}
-			if _, twice := f.names[e.Name]; !twice {
-				f.order = append(f.order, e.Name)
-				f.names[e.Name] = r
-			}
+			f.append(e.Name, r)
+		}
+	}
+	for name := range l.skipped {
+		if name != "." {
+			f.append(name, old.names[name])
 		}
 	}
 	if self, ok := old.names["."]; ok && l.path == "." {
@@ -236,6 +236,16 @@ func (t *tree) putListing(l *list) {
 	t.count += len(f.names) + 1
 	t.files.listed(l.path, f)
 	t.keep(f, until)
+}
+
+// append puts a name into a listing, unless it is there.
+func (f *folder) append(name string, r record) {
+	if _, twice := f.names[name]; twice {
+		return
+	}
+	r.pos = int32(len(f.order))
+	f.order = append(f.order, name)
+	f.names[name] = r
 }
 
 // join adds a reader, unless it is too late to hear everything.

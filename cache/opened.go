@@ -132,6 +132,21 @@ func (o *opened) linked(path string) {
 	}
 }
 
+// forget drops what is held of the files at and below path.
+func (o *opened) forget(path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p, obj := range o.paths {
+		if !inside(p, path) {
+			continue
+		}
+		for f := range obj.files {
+			f.until = 0
+			f.discardAll()
+		}
+	}
+}
+
 // renamed lets the files at and below from go on at to.
 func (o *opened) renamed(from, to string) {
 	if from == to {

@@ -111,11 +111,11 @@ func (f *File) demand(l *loan, s *stream, off, end int64) (missed bool) {
 			off = e.end()
 			continue
 		}
-		from, to := f.stretch(i, s, off, end)
+		from, to, once := f.stretch(i, s, off, end)
 		f.c.mem.room(int(to - from)) // whoever waits is served also beyond the limit
 		i, _ = f.data.find(off)
 		e := f.newExtent(i, from, to, l)
-		e.used = true
+		e.used, e.once = true, once
 		l.add(e)
 		l.start = append(l.start, e)
 		missed = true
@@ -126,14 +126,16 @@ func (f *File) demand(l *loan, s *stream, off, end int64) (missed bool) {
 
 // stretch is what to fetch when off is asked for, and what is wanted ends at end:
 // for a reader in order just that, since the rest is read ahead; for another one a
-// block, if such blocks are worth it.
-func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64) {
+// block. If such blocks are not worth it, neither is keeping what is fetched: what a
+// program reads again, the kernel has.
+func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once bool) {
 	gapFrom, gapTo := f.data.around(i)
 	if s.run > 0 {
-		return off, min(end, gapTo, off+pieceSize)
+		return off, min(end, gapTo, off+pieceSize), false
 	}
 	block := int64(4 << 10)
-	if !f.c.off() && f.luck.blocks(f.attr.Size, f.c.mem.limit) {
+	once = f.c.off() || !f.luck.blocks(f.attr.Size, f.c.mem.limit)
+	if !once {
 		block = f.c.link.block()
 	}
 	from = max(off-off%block, gapFrom)
@@ -141,7 +143,7 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64) {
 	if f.attr.Size > 0 {
 		to = min(to, max(end, f.attr.Size))
 	}
-	return from, min(to, gapTo, from+pieceSize)
+	return from, min(to, gapTo, from+pieceSize), once
 }
 
 // fetch gets an extent in the background, for as long as the File is open.

@@ -82,8 +82,8 @@ func newTree(lifetime time.Duration, limit int, now func() time.Time, files *ope
 	t.looks = make(map[string]*look)
 	t.lists = make(map[string]*list)
 	t.bars = make(map[string]instant)
-	t.walks = guess{credit: firstCredit, wants: func(r record) bool { return r.attr.IsDir() }}
-	t.reads = guess{credit: firstCredit, wants: func(r record) bool { return r.attr.IsRegular() && r.attr.Size <= smallFile }}
+	t.walks = newGuess(func(r record) bool { return r.attr.IsDir() })
+	t.reads = newGuess(func(r record) bool { return r.attr.IsRegular() && r.attr.Size <= smallFile })
 	t.entered, t.wasted = func(string) {}, func() {}
 	t.reset()
 	return t
