@@ -3,7 +3,6 @@ package keys
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -21,14 +20,13 @@ func newKeyFile(t testing.TB, passphrase string) (string, ssh.PublicKey) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "id")
-	block, err := ssh.MarshalPrivateKey(private, "test")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(passphrase))
-	}
+	content, err := lightCosts().marshal(&Key{Private: private, Comment: "test"}, FormatOpenSSH, []byte(passphrase))
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, file, block)
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	public, err := ssh.NewPublicKey(private.Public())
 	if err != nil {
 		t.Fatal(err)
@@ -116,12 +114,5 @@ func TestOpenKeyFileIsRefused(t *testing.T) {
 	var perm *PermissionError
 	if !errors.As(err, &perm) || perm.Mode != 0o644 {
 		t.Fatalf("got %v", err)
-	}
-}
-
-func writePEM(t testing.TB, file string, block *pem.Block) {
-	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

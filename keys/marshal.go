@@ -31,15 +31,34 @@ import (
 // passphrase is wanted; with a passphrase it is PKCS #8, because the traditional
 // encryption (one round of MD5) protects nothing.
 func Marshal(key *Key, format Format, passphrase []byte) ([]byte, error) {
+	return defaultCosts().marshal(key, format, passphrase)
+}
+
+// costs are what a guess at the passphrase of a file we write has to pay.
+type costs struct {
+	bcryptRounds     int
+	pbkdf2Iterations int
+	argonMemory      uint32 // KiB
+	argonPasses      uint32
+}
+
+// defaultCosts: the rounds are ssh-keygen's default since OpenSSH 9.6, the iterations what
+// OWASP asks of PBKDF2 with SHA-256, the memory PuTTY's default, with the passes
+// that take about a tenth of a second.
+func defaultCosts() costs {
+	return costs{bcryptRounds: 24, pbkdf2Iterations: 600_000, argonMemory: 8192, argonPasses: 21}
+}
+
+func (c costs) marshal(key *Key, format Format, passphrase []byte) ([]byte, error) {
 	switch format {
 	case FormatOpenSSH:
-		return marshalOpenSSH(key, passphrase)
+		return c.marshalOpenSSH(key, passphrase)
 	case FormatPPK3:
-		return marshalPPK(key, passphrase)
+		return c.marshalPPK(key, passphrase)
 	case FormatPKCS8:
-		return marshalPKCS8(key, passphrase)
+		return c.marshalPKCS8(key, passphrase)
 	case FormatPEM:
-		return marshalPEM(key, passphrase)
+		return c.marshalPEM(key, passphrase)
 	}
 	return nil, fmt.Errorf("private keys cannot be written as %q: want openssh, pem, pkcs8 or ppk3", format)
 }
@@ -49,7 +68,7 @@ func singleLine(comment string) string {
 	return strings.ReplaceAll(printable(comment), "\n", " ")
 }
 
-func marshalOpenSSH(key *Key, passphrase []byte) ([]byte, error) {
+func (c costs) marshalOpenSSH(key *Key, passphrase []byte) ([]byte, error) {
 	check := make([]byte, 4)
 	_, _ = rand.Read(check) // never fails, see knownHostsLine
 	inner := &wireWriter{data: append(append([]byte(nil), check...), check...)}
@@ -66,7 +85,7 @@ func marshalOpenSSH(key *Key, passphrase []byte) ([]byte, error) {
 	}
 	if len(passphrase) > 0 {
 		var err error
-		if options, err = sealOpenSSH(inner.data, passphrase); err != nil {
+		if options, err = c.sealOpenSSH(inner.data, passphrase); err != nil {
 			return nil, err
 		}
 	}
@@ -80,14 +99,11 @@ func marshalOpenSSH(key *Key, passphrase []byte) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: w.data}), nil
 }
 
-// bcryptRounds is ssh-keygen's default since OpenSSH 9.6.
-const bcryptRounds = 24
-
 // sealOpenSSH encrypts in place and gives the options of the key derivation.
-func sealOpenSSH(data, passphrase []byte) ([]byte, error) {
+func (c costs) sealOpenSSH(data, passphrase []byte) ([]byte, error) {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt)
-	secret, err := bcryptPBKDF(passphrase, salt, bcryptRounds, 48)
+	secret, err := bcryptPBKDF(passphrase, salt, c.bcryptRounds, 48)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +114,7 @@ func sealOpenSSH(data, passphrase []byte) ([]byte, error) {
 	copy(data, sealed)
 	w := &wireWriter{}
 	w.bytes(salt)
-	w.uint32(bcryptRounds)
+	w.uint32(uint32(c.bcryptRounds))
 	return w.data, nil
 }
 
@@ -142,9 +158,9 @@ func ecNumbers(k *ecdsa.PrivateKey) (point []byte, d *big.Int, err error) {
 	return point, new(big.Int).SetBytes(raw), err
 }
 
-func marshalPEM(key *Key, passphrase []byte) ([]byte, error) {
+func (c costs) marshalPEM(key *Key, passphrase []byte) ([]byte, error) {
 	if len(passphrase) > 0 {
-		return marshalPKCS8(key, passphrase)
+		return c.marshalPKCS8(key, passphrase)
 	}
 	switch k := key.Private.(type) {
 	case *rsa.PrivateKey:
@@ -159,13 +175,10 @@ func marshalPEM(key *Key, passphrase []byte) ([]byte, error) {
 		}{0, k.P, k.Q, k.G, k.Y, k.X})
 		return pem.EncodeToMemory(&pem.Block{Type: "DSA PRIVATE KEY", Bytes: der}), err
 	}
-	return marshalPKCS8(key, nil)
+	return c.marshalPKCS8(key, nil)
 }
 
-// pbkdf2Iterations is what OWASP asks of PBKDF2 with SHA-256.
-const pbkdf2Iterations = 600_000
-
-func marshalPKCS8(key *Key, passphrase []byte) ([]byte, error) {
+func (c costs) marshalPKCS8(key *Key, passphrase []byte) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key.Private)
 	if err != nil {
 		return nil, unsupported("%v", err)
@@ -176,7 +189,7 @@ func marshalPKCS8(key *Key, passphrase []byte) ([]byte, error) {
 	salt, iv := make([]byte, 16), make([]byte, aes.BlockSize)
 	_, _ = rand.Read(salt)
 	_, _ = rand.Read(iv)
-	secret, err := pbkdf2.Key(sha256.New, string(passphrase), salt, pbkdf2Iterations, 32)
+	secret, err := pbkdf2.Key(sha256.New, string(passphrase), salt, c.pbkdf2Iterations, 32)
 	if err != nil {
 		return nil, err
 	}
@@ -186,16 +199,16 @@ func marshalPKCS8(key *Key, passphrase []byte) ([]byte, error) {
 	}
 	der = pad(der, aes.BlockSize)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(der, der)
-	out, err := marshalPBES2(salt, iv, der)
+	out, err := c.marshalPBES2(salt, iv, der)
 	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: out}), err
 }
 
-func marshalPBES2(salt, iv, data []byte) ([]byte, error) {
+func (c costs) marshalPBES2(salt, iv, data []byte) ([]byte, error) {
 	kdf, err1 := asn1.Marshal(struct {
 		Salt       []byte
 		Iterations int
 		PRF        pkix.AlgorithmIdentifier
-	}{salt, pbkdf2Iterations, pkix.AlgorithmIdentifier{
+	}{salt, c.pbkdf2Iterations, pkix.AlgorithmIdentifier{
 		Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}, Parameters: asn1.NullRawValue}})
 	ivDER, err2 := asn1.Marshal(iv)
 	parameters, err3 := asn1.Marshal(struct{ KDF, Scheme pkix.AlgorithmIdentifier }{
@@ -222,14 +235,7 @@ func pad(data []byte, block int) []byte {
 	return data
 }
 
-// Argon2id's costs as PuTTY's own default, with the passes fixed: about a tenth
-// of a second.
-const (
-	ppkMemory = 8192 // KiB
-	ppkPasses = 21
-)
-
-func marshalPPK(key *Key, passphrase []byte) ([]byte, error) {
+func (c costs) marshalPPK(key *Key, passphrase []byte) ([]byte, error) {
 	public := key.Public()
 	private := &wireWriter{}
 	if err := writePPKNumbers(private, key.Private); err != nil {
@@ -243,7 +249,7 @@ func marshalPPK(key *Key, passphrase []byte) ([]byte, error) {
 		for i := 0; len(private.data)%aes.BlockSize != 0; i++ {
 			private.data = append(private.data, 0)
 		}
-		derived, kdf = ppkDerive(passphrase)
+		derived, kdf = c.ppkDerive(passphrase)
 	}
 	mac := ppkMAC(3, public.Type(), name, comment, public.Marshal(), private.data, derived.mac)
 	data := private.data
@@ -263,12 +269,12 @@ func marshalPPK(key *Key, passphrase []byte) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-func ppkDerive(passphrase []byte) (ppkKeys, string) {
+func (c costs) ppkDerive(passphrase []byte) (ppkKeys, string) {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt)
-	out := argon2.IDKey(passphrase, salt, ppkPasses, ppkMemory, 1, 80)
+	out := argon2.IDKey(passphrase, salt, c.argonPasses, c.argonMemory, 1, 80)
 	header := fmt.Sprintf("Key-Derivation: Argon2id\r\nArgon2-Memory: %d\r\nArgon2-Passes: %d\r\nArgon2-Parallelism: 1\r\nArgon2-Salt: %s\r\n",
-		ppkMemory, ppkPasses, hex.EncodeToString(salt))
+		c.argonMemory, c.argonPasses, hex.EncodeToString(salt))
 	return ppkKeys{out[:32], out[32:48], out[48:]}, header
 }
 
