@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -94,8 +93,9 @@ func (m *mounting) background(c *cli.Context) error {
 	if ctx.Err() != nil {
 		return fail(exitFailed, errors.New("interrupted, and nothing is mounted"), "")
 	}
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("the process in the background ended without a word: %w", waitErr)
+	var told *failure
+	if !errors.As(err, &told) {
+		return fail(exitFailed, fmt.Errorf("the process in the background ended without a word (%v): %w", waitErr, err), "remotemount mount --foreground shows more")
 	}
 	return err
 }
@@ -112,6 +112,7 @@ func (m *mounting) child(c *cli.Context, socket *os.File) (*exec.Cmd, error) {
 	}
 	args := slices.Insert(slices.Clone(ordered[at:]), 1, fmt.Sprintf("--%s=3", backgroundFlag))
 	cmd := exec.Command(program, args...)
+	cmd.Args[0] = c.App.Name           // not mount.remotemount, which reads its arguments otherwise
 	cmd.ExtraFiles = []*os.File{socket} // descriptor 3; 0, 1 and 2 are /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd, nil

@@ -67,6 +67,9 @@ func fail(code int, err error, hint string) error {
 	return &failure{code, err, hint}
 }
 
+// hintOf is the hint that an error carries already.
+func hintOf(err error) string { return explain(err).hint }
+
 // usage is an error in the command line itself.
 func usage(format string, args ...any) error {
 	return &failure{exitUsage, fmt.Errorf(format, args...), ""}

@@ -27,7 +27,7 @@ func connectionFlags() []cli.Flag {
 		&cli.StringFlag{Name: "bind-address", Usage: "connect from this local `ADDRESS`"},
 		&cli.StringSliceFlag{Name: "known-hosts", Usage: "known_hosts `FILE`; the first is written to"},
 		&cli.StringSliceFlag{Name: "host-key", Usage: "the server's key: `KEY` is SHA256:... or the public key"},
-		&cli.StringFlag{Name: "host-key-policy", Usage: "what becomes of an unknown host: `auto`|ask|strict|insecure"},
+		&cli.StringFlag{Name: "host-key-policy", Usage: "`POLICY` for an unknown host: auto, ask, strict or insecure"},
 		&cli.IntFlag{Name: "max-connections", Usage: "`N` connections to the remote at most (25)"},
 		&cli.GenericFlag{Name: "timeout", Value: new(config.Duration), DefaultText: "30s", Usage: "`TIME` without a byte after which a connection is dead"},
 	}

@@ -113,6 +113,8 @@ func (w *words) verb(word string) error {
 	switch {
 	case cmd != nil:
 		w.enter(cmd)
+	case word == "help":
+		return w.help()
 	case strings.Contains(word, ":") || w.named(word):
 		w.enter(find(w.app.Commands, "mount"))
 		w.args = append(w.args, word)
@@ -122,6 +124,16 @@ func (w *words) verb(word string) error {
 	early := w.early
 	w.early = nil
 	w.rest = append(early, w.rest...)
+	return nil
+}
+
+// help is another way to write --help.
+func (w *words) help() error {
+	if len(w.rest) == 0 {
+		w.early = []string{"--help"}
+		return nil
+	}
+	w.rest = append(w.rest, "--help")
 	return nil
 }
 

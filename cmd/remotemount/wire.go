@@ -56,6 +56,11 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 		prompt = patientPrompter{prompt, l.clock}
 	}
 	var err error
+	if t.conn.PasswordFile != "" { // what is wrong with it is told before anything is dialled
+		if _, err := passwordFromFile(t.conn.PasswordFile); err != nil {
+			return nil, fail(exitAuth, fmt.Errorf("%s: %w", t.given, err), hintOf(err))
+		}
+	}
 	if l.client, err = keys.NewClient(t.clientConfig(prompt, keyLog)); err != nil {
 		return nil, t.explainSettings(err)
 	}
