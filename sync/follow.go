@@ -23,7 +23,10 @@ type followed struct {
 	child map[string]string
 }
 
-var errLoop = errors.New("the link leads back to a folder it lies in")
+var (
+	errLoop    = errors.New("the link leads back to a folder it lies in")
+	errOutside = errors.New("the link leads to a folder outside")
+)
 
 // followLinks puts in place of each link what it leads to. A link that leads
 // nowhere stays one, and is skipped by the planner.
@@ -53,11 +56,11 @@ func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
 		return err
 	}
 	if attr.IsDir() {
-		target, err := src.ReadLink(ctx, at)
+		real, err := p.resolve(ctx, src, pool.Join(f.links.real, n.Name))
 		if err != nil {
 			return err
 		}
-		if err := f.enter(n.Name, target, p.sourceRoot); err != nil {
+		if err := f.enter(n.Name, real); err != nil {
 			return err
 		}
 	}
@@ -65,9 +68,28 @@ func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
 	return nil
 }
 
+// resolve finds the folder that a link leads to. A remote lists no folder by the
+// name of a link to it, and none outside its root.
+func (p *pass) resolve(ctx context.Context, src tree, at string) (string, error) {
+	for range maxHops {
+		attr, err := src.Lstat(ctx, at)
+		if err != nil || !attr.IsSymlink() {
+			return at, err
+		}
+		target, err := src.ReadLink(ctx, at)
+		if err != nil {
+			return "", err
+		}
+		at = resolve(path.Dir(at), target, p.sourceRoot)
+		if path.IsAbs(at) || at == ".." || strings.HasPrefix(at, "../") {
+			return "", errOutside
+		}
+	}
+	return "", errLoop
+}
+
 // enter notes where a link to a folder leads.
-func (f *folder) enter(name, target, root string) error {
-	real := resolve(f.links.real, target, root)
+func (f *folder) enter(name, real string) error {
 	for up := f; up != nil; up = up.parent {
 		if up.links.real == real || strings.HasPrefix(up.links.real, real+"/") {
 			return errLoop

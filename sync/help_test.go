@@ -184,3 +184,13 @@ func pattern(seed byte, n int) []byte {
 	}
 	return b.Bytes()[:n]
 }
+
+// missing skips a test for want of a program, which is a failure where
+// everything has to be there.
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("REMOTEMOUNT_REQUIRE_ALL") == "1" {
+		t.Fatalf("%s is missing", what)
+	}
+	t.Skipf("%s is missing", what)
+}

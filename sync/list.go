@@ -38,7 +38,11 @@ func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
 }
 
 func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) error {
-	err := p.tree[side].ReadDir(ctx, f.path, func(entries []pool.Entry) error {
+	at := f.path
+	if p.Links == LinksFollow && side == p.source() {
+		at = f.links.real
+	}
+	err := p.tree[side].ReadDir(ctx, at, func(entries []pool.Entry) error {
 		for _, e := range entries {
 			l.add(e)
 		}

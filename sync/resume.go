@@ -26,9 +26,9 @@ func (t *transfer) resume(ctx context.Context) (from int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	from = max(0, min(attr.Size, t.attr.Size)-unsure) / piece * piece
+	from = max(0, attr.Size-unsure) / piece * piece
 	good := false
-	if attr.IsRegular() && from > 0 {
+	if attr.IsRegular() && from > 0 && attr.Size <= t.attr.Size {
 		good, err = t.checkPartial(ctx, out, from)
 	}
 	if err != nil || !good {
