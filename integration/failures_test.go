@@ -96,7 +96,7 @@ func TestWrongHostKey(t *testing.T) {
 		}
 		t.Run("unknown", func(t *testing.T) {
 			must(t, s.WriteFile("empty", nil, 0o600))
-			s.mountFails(t, exitHostKey, "unknown", args(s.Path("empty"), "strict")...)
+			s.mountFails(t, exitHostKey, "not known", args(s.Path("empty"), "strict")...)
 		})
 		t.Run("changed", func(t *testing.T) {
 			line := strings.Replace(other.KnownHost(other.Port), fmt.Sprint(other.Port), fmt.Sprint(s.sshd.Port), 1)

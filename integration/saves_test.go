@@ -22,7 +22,7 @@ func TestVimSaves(t *testing.T) {
 		m := s.mount(t)
 		for _, how := range []string{"no", "yes"} {
 			s.sh(t, s.point, `
-				save() { vim -es -u NONE -i NONE -c 'set nocompatible backup backupcopy=`+how+`' "$@"; }
+				save() { vim -es -u NONE -i NONE -c 'set nocompatible backup backupskip= backupcopy=`+how+`' "$@"; }
 				echo first >file
 				chmod 640 file
 				save -c '%s/first/second/' -c 'wq' file </dev/null

@@ -26,7 +26,7 @@ check_all() {
 	need go golang-go
 	need fusermount3 fuse3
 	[ "$1" = demo ] && return
-	for p in sshd:openssh-server sftp-server:openssh-sftp-server ssh:openssh-client \
+	for p in sshd:openssh-server ssh:openssh-client \
 		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim-tiny gcc:gcc; do
 		need "${p%:*}" "${p#*:}"
 	done

@@ -12,16 +12,12 @@ import (
 )
 
 // descendants finds the children of a process, theirs, and so on.
-func descendants(pid int) (map[int]string, error) {
+func descendants(pid int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
 	}
-	type process struct {
-		parent int
-		name   string
-	}
-	all := map[int]process{}
+	parents := map[int]int{}
 	for _, path := range stats {
 		stat, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
@@ -30,23 +26,17 @@ func descendants(pid int) (map[int]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		// pid (name) state ppid ...: the name may have blanks and parentheses.
-		id, rest, _ := strings.Cut(string(stat), " (")
-		name, rest, _ := cutLast(rest, ") ")
-		var p process
-		p.name = name
-		if _, err := fmt.Sscanf(rest, "%s %d", new(string), &p.parent); err != nil {
+		id, parent, err := parseStat(string(stat))
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if n, err := strconv.Atoi(id); err == nil {
-			all[n] = p
-		}
+		parents[id] = parent
 	}
-	found := map[int]string{}
-	for id := range all {
-		for up := all[id].parent; up != 0; up = all[up].parent {
+	var found []int
+	for id := range parents {
+		for up := parents[id]; up != 0; up = parents[up] {
 			if up == pid {
-				found[id] = all[id].name
+				found = append(found, id)
 				break
 			}
 		}
@@ -54,10 +44,14 @@ func descendants(pid int) (map[int]string, error) {
 	return found, nil
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
+// parseStat reads "pid (name) state ppid ..." of proc(5). The name may have
+// blanks and parentheses in it.
+func parseStat(stat string) (pid, parent int, err error) {
+	id, _, _ := strings.Cut(stat, " ")
+	if pid, err = strconv.Atoi(id); err != nil {
+		return 0, 0, err
 	}
-	return s[:i], s[i+len(sep):], true
+	var state string
+	_, err = fmt.Sscan(stat[strings.LastIndexByte(stat, ')')+1:], &state, &parent)
+	return pid, parent, err
 }

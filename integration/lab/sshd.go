@@ -94,7 +94,10 @@ func (s *SSHD) configure(options []string) error {
 		"KbdInteractiveAuthentication no",
 		"UseDNS no",
 		"LogLevel VERBOSE",
-		"Subsystem sftp "+sftpServer(),
+		// Not the sftp-server program: sshd would start that by the user's shell,
+		// whose start-up files may do anything, and take seconds. It is the same
+		// code, and a process of its own all the same.
+		"Subsystem sftp internal-sftp",
 	)
 	s.config = filepath.Join(s.dir, "sshd_config")
 	if err := s.lab.WriteFile(s.config, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
@@ -107,17 +110,6 @@ func (s *SSHD) configure(options []string) error {
 // loopback, as by a link.
 func (s *SSHD) KnownHost(port int) string {
 	return fmt.Sprintf("[127.0.0.1]:%d %s", port, ssh.MarshalAuthorizedKey(s.HostKey))
-}
-
-// sftpServer is the separate program, whose process a test can see and kill;
-// the path is Debian's, or Fedora's.
-func sftpServer() string {
-	for _, path := range []string{"/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server"} {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return "internal-sftp"
 }
 
 func (s *SSHD) writeKey(path string) (ssh.PublicKey, error) {
@@ -196,9 +188,8 @@ func (s *SSHD) Log() string {
 	return string(log)
 }
 
-// Processes are those of the server's connections and sessions, by their id,
-// and what each is ("sshd", "sftp-server").
-func (s *SSHD) Processes() (map[int]string, error) { return descendants(s.cmd.Process.Pid) }
+// Processes are those of the server's connections and sessions, by their id.
+func (s *SSHD) Processes() ([]int, error) { return descendants(s.cmd.Process.Pid) }
 
 // Kill ends the server and all its connections at once, and waits for that.
 // Killing what is dead does nothing.
@@ -213,7 +204,7 @@ func (s *SSHD) Kill() error {
 		err = s.cmd.Process.Signal(syscall.SIGKILL)
 		<-s.exited
 	}
-	for pid := range children {
+	for _, pid := range children {
 		if killErr := syscall.Kill(pid, syscall.SIGKILL); killErr != nil && killErr != syscall.ESRCH {
 			err = errors.Join(err, killErr)
 		}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A work is one thing to measure. The scripts run in a shell, as the user: $M
+// is the mountpoint, $R the folder on the server's side, $L the lab.
+type work struct {
+	name  string
+	title string
+	unit  string // what amount counts: "MB", "reads", "" for the work as a whole
+
+	// prepare is run on the server's side, not measured.
+	prepare func(z sizes) string
+	// warm is run in the mount, not measured, before script.
+	warm string
+	// script is measured, together with the time until done holds.
+	script func(z sizes) string
+	// done is a shell condition on the server's side that ends the work.
+	done func(z sizes) string
+	// amount is how much was done, in the unit.
+	amount func(z sizes) float64
+}
+
+// sizes are how much of everything, for one round-trip time.
+type sizes struct {
+	mb    int // of a large file
+	reads int // of 4 KiB
+}
+
+// sizesFor keeps the slowest tool's measurement within minutes.
+func sizesFor(rtt time.Duration, scale float64) sizes {
+	z := sizes{mb: 1024, reads: 20000}
+	switch {
+	case rtt > 50*time.Millisecond:
+		z = sizes{mb: 64, reads: 400}
+	case rtt > 0:
+		z = sizes{mb: 256, reads: 2000}
+	}
+	z.mb = max(int(math.Round(float64(z.mb)*scale)), 4)
+	z.reads = max(int(math.Round(float64(z.reads)*scale)), 8)
+	return z
+}
+
+func megabytes(z sizes) float64 { return float64(z.mb) * 1.048576 }
+
+func text(s string) func(sizes) string { return func(sizes) string { return s } }
+
+// bigFile makes $R/NAME of random bytes.
+func bigFile(name string) func(sizes) string {
+	return func(z sizes) string { return fmt.Sprintf(`head -c %dM /dev/urandom >"$R/%s"`, z.mb, name) }
+}
+
+const (
+	hundredFolders = `for d in $(seq 100); do mkdir "$R/d$d"; (cd "$R/d$d"; seq 100 | sed 's/^/file/' | xargs touch); done`
+	smallFiles     = `mkdir "$R/small"; for f in $(seq 1000); do head -c 4096 /dev/urandom >"$R/small/f$f"; done`
+	sourceRepo     = `cp -r "$(go env GOROOT)/src/net" "$L/net"; cd "$L/net"
+		git init -q . && git add . && git -c user.name=a -c user.email=a@example.org commit -q -m all; cd "$L"`
+	repoInside = sourceRepo + `; git clone -q --no-local "$L/net" "$R/repo"; rm -rf "$L/net"
+		(cd "$R/repo" && find . -path ./.git -prune -o -exec touch -d '2020-01-01' {} + && git update-index -q --refresh)`
+)
+
+var works = []*work{
+	{
+		name: "read", title: "sequential read", unit: "MB", amount: megabytes,
+		prepare: bigFile("big"),
+		script:  text(`dd if="$M/big" of=/dev/null bs=1M status=none`),
+	},
+	{
+		name: "write", title: "sequential write, with fsync", unit: "MB", amount: megabytes,
+		prepare: func(z sizes) string { return fmt.Sprintf(`head -c %dM /dev/urandom >"$L/source"`, z.mb) },
+		script:  text(`dd if="$L/source" of="$M/out" bs=1M conv=fsync status=none`),
+		done:    text(`cmp -s "$L/source" "$R/out"`),
+	},
+	{
+		name: "read4", title: "four sequential readers", unit: "MB", amount: megabytes,
+		prepare: func(z sizes) string {
+			return fmt.Sprintf(`for i in 1 2 3 4; do head -c %dM /dev/urandom >"$R/big$i"; done`, z.mb/4)
+		},
+		script: text(`for i in 1 2 3 4; do dd if="$M/big$i" of=/dev/null bs=1M status=none & done; wait`),
+	},
+	{
+		name: "random", title: "random reads of 4 KiB, 8 threads", unit: "reads",
+		amount:  func(z sizes) float64 { return float64(z.reads) },
+		prepare: bigFile("big"),
+		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random "$M/big" 8 %d`, z.reads) },
+	},
+	{
+		name: "ls-lR", title: "ls -lR, 100 folders of 100",
+		prepare: text(hundredFolders),
+		script:  text(`ls -lR "$M" >/dev/null`),
+	},
+	{
+		name: "ls-l", title: "ls -l of 20,000 files",
+		prepare: text(`(cd "$R"; seq 20000 | sed 's/^/file/' | xargs touch)`),
+		script:  text(`ls -l "$M" >/dev/null`),
+	},
+	{
+		name: "find", title: "find again, 100 folders of 100",
+		prepare: text(hundredFolders),
+		warm:    `find "$M" -newer /etc/passwd >/dev/null`,
+		script:  text(`find "$M" -newer /etc/passwd >/dev/null`),
+	},
+	{
+		name: "tar", title: "tar c of 1,000 files of 4 KiB",
+		prepare: text(smallFiles),
+		script:  text(`tar -C "$M" -cf - small | cat >/dev/null`),
+	},
+	{
+		name: "untar", title: "untar of 1,000 files of 4 KiB",
+		prepare: text(smallFiles + `; tar -C "$R" -cf "$L/small.tar" small; rm -r "$R/small"; mkdir "$L/same"; tar -C "$L/same" -xf "$L/small.tar"`),
+		script:  text(`tar -C "$M" -xf "$L/small.tar"`),
+		done:    text(`diff -r "$L/same/small" "$R/small" >/dev/null 2>&1`),
+	},
+	{
+		name: "rm", title: "rm -r of 1,000 files",
+		prepare: text(smallFiles),
+		script:  text(`rm -r "$M/small"`),
+		done:    text(`test ! -e "$R/small"`),
+	},
+	{
+		name: "copy", title: "copy inside the mount", unit: "MB",
+		amount:  func(z sizes) float64 { return megabytes(z.quarter()) },
+		prepare: func(z sizes) string { return bigFile("big")(z.quarter()) },
+		script:  text(`cp "$M/big" "$M/copy"`),
+		done:    text(`cmp -s "$R/big" "$R/copy"`),
+	},
+	{
+		name: "git-clone", title: "git clone into the mount",
+		prepare: text(sourceRepo),
+		script:  text(`git clone -q --no-local "$L/net" "$M/clone"`),
+		done:    text(`diff -r --exclude=.git "$L/net" "$R/clone" >/dev/null 2>&1`),
+	},
+	{
+		name: "git-status", title: "git status, first",
+		prepare: text(repoInside),
+		script:  text(`git -C "$M/repo" status --porcelain >/dev/null`),
+	},
+	{
+		name: "git-grep", title: "git grep",
+		prepare: text(repoInside),
+		script:  text(`git -C "$M/repo" grep -c DialTimeout >/dev/null`),
+	},
+}
+
+func (z sizes) quarter() sizes { z.mb = max(z.mb/4, 1); return z }
+
+func workNames() []string {
+	var names []string
+	for _, w := range works {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+func workNamed(name string) *work {
+	for _, w := range works {
+		if w.name == name {
+			return w
+		}
+	}
+	return nil
+}
+
+// clean empties the server's folder and what works left in the lab.
+func (s *site) clean() error {
+	entries, err := os.ReadDir(s.remote)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(s.remote, e.Name())); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"source", "small.tar", "same", "net", "cache", "got"} {
+		if err := os.RemoveAll(s.Path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/remotemount/remotemount/integration/lab"
+)
+
+// Under cuts a copy of this size meets several of them at this rate.
+const (
+	copySize = 200 << 20
+	copyRate = 48 << 20
+)
+
+// TestCopyUnderCuts copies large files in both directions while every connection
+// is reset each second. The programs must not notice, and no byte may be wrong.
+func TestCopyUnderCuts(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	m := d.mount(t)
+	d.noise(t, "source", copySize)
+	d.link.SetRate(copyRate)
+	d.link.SetDelay(2 * time.Millisecond)
+	for _, c := range []struct{ name, setup, copy, compare string }{
+		{"cp in", ``, `cp source "$M/cp"`, `cmp source "$R/cp"`},
+		{"dd in", ``, `dd if=source of="$M/dd" bs=1M conv=fsync status=none`, `cmp source "$R/dd"`},
+		{"cp out", `cp source "$R/back"`, `cp "$M/back" back`, `cmp source back`},
+		{"dd out", `cp source "$R/out"`, `dd if="$M/out" of=out bs=1M conv=fsync status=none`, `cmp source out`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d.sh(t, d.Dir, c.setup)
+			connections, took := d.cutsIn(func() { d.sh(t, d.Dir, c.copy) })
+			d.sh(t, d.Dir, c.compare+"\nrm -f \"$R\"/* back out")
+			if connections < 2 {
+				t.Errorf("only %d connections: the copy has met no cut", connections)
+			}
+			t.Logf("%d MiB in %.1f s, %.0f MB/s; %d connections", copySize>>20, took.Seconds(), copySize/took.Seconds()/1e6, connections)
+		})
+	}
+	d.link.SetRate(0)
+	unmount(t, m)
+}
+
+// changes makes, renames, links and removes, and leaves a tree that tells whether
+// each was done once: a mkdir or an exclusive create that had been done twice, or
+// a rename or removal that had been done and then reported as failed, ends it.
+const changes = `
+	set -C # "> file" is O_EXCL
+	i=0
+	while [ $i -lt "$N" ]; do
+		mkdir d$i
+		echo $i >d$i/new
+		mv d$i/new d$i/name
+		case $i in
+		*3) ln d$i/name d$i/link ;;
+		*5) ln -s name d$i/symlink ;;
+		*7) chmod 600 d$i/name ;;
+		*9) mv d$i e$i ;;
+		*)
+			unlink d$i/name
+			rmdir d$i
+			;;
+		esac
+		i=$((i + 1))
+	done
+`
+
+const compareTrees = `
+	list() { (cd "$1" && find . -mindepth 1 -printf '%P|%y|%m|%l|' \( -type d -printf '\n' -o -printf '%s\n' \) | sort); }
+	list "$R" >on-server
+	list here >expected
+	diff expected on-server
+	diff -r --no-dereference here "$R"
+`
+
+// TestChangesUnderCuts runs a thousand rounds of small changes under cuts, and
+// compares with the same rounds in a local folder.
+func TestChangesUnderCuts(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	m := d.mount(t)
+	d.link.SetDelay(time.Millisecond)
+	d.sh(t, d.Dir, "mkdir here; cd here; N=1000"+changes)
+	connections, took := d.cutsIn(func() { d.sh(t, d.point, "N=1000"+changes) })
+	unmount(t, m)
+	d.sh(t, d.Dir, compareTrees)
+	if connections < 5 {
+		t.Errorf("only %d connections: few cuts were met", connections)
+	}
+	t.Logf("1000 rounds in %.1f s; %d connections", took.Seconds(), connections)
+}
+
+// TestServerRestarts copies and changes while the link is cut, single sessions
+// die, and the server is killed and started again.
+func TestServerRestarts(t *testing.T) {
+	eachUser(t, func(t *testing.T, u lab.User) {
+		d := newDistant(t, u)
+		m := d.mount(t)
+		d.noise(t, "source", copySize/4)
+		d.sh(t, d.Dir, `cp source "$R/back"; mkdir here "$R/changes"; cd here; N=300`+changes)
+		d.link.SetRate(copyRate / 4)
+		d.link.SetDelay(time.Millisecond)
+		all := []*job{
+			d.start(t, `dd if=source of="$M/in" bs=1M conv=fsync status=none`),
+			d.start(t, `cp "$M/back" back`),
+			d.start(t, `cd "$M/changes"; N=300`+changes),
+		}
+		for range 2 {
+			time.Sleep(500 * time.Millisecond)
+			d.link.Cut()
+			time.Sleep(700 * time.Millisecond)
+			d.killSession(t)
+			time.Sleep(500 * time.Millisecond)
+			must(t, d.sshd.Kill())
+			time.Sleep(500 * time.Millisecond)
+			must(t, d.sshd.Start())
+			time.Sleep(500 * time.Millisecond)
+		}
+		for _, j := range all {
+			j.succeeds(t)
+		}
+		d.link.SetRate(0)
+		unmount(t, m)
+		d.sh(t, d.Dir, `
+			cmp source "$R/in"
+			cmp source back
+			R="$R/changes"`+compareTrees)
+	})
+}
+
+// TestOneSessionDies pins that work goes on when the process behind the one
+// session of an idle mount is killed, with files open.
+func TestOneSessionDies(t *testing.T) {
+	d := newDistant(t, currentUser(t))
+	d.mount(t)
+	d.noise(t, "remote/old", 4<<20)
+	old, err := os.Open(filepath.Join(d.point, "old"))
+	must(t, err)
+	defer func() { _ = old.Close() }() // read only
+	first := make([]byte, 10)
+	_, err = old.ReadAt(first, 0)
+	must(t, err)
+	written, err := os.Create(filepath.Join(d.point, "new"))
+	must(t, err)
+	_, err = written.WriteString("before ")
+	must(t, err)
+	must(t, written.Sync())
+	for range 3 {
+		d.killSession(t)
+		_, err = written.WriteString("after ")
+		must(t, err)
+		must(t, written.Sync())
+		_, err = old.ReadAt(first, 3<<20)
+		must(t, err)
+	}
+	must(t, written.Close())
+	wantContent(t, d.onServer("new"), "before after after after ")
+}
+
+// TestNoLeakAfterCuts cuts an idle and a working mount a hundred times. Then it
+// has no more descriptors than before, and no more goroutines than a mount that
+// was never cut: SIGQUIT has the Go runtime list them.
+func TestNoLeakAfterCuts(t *testing.T) {
+	const cuts = 100
+	fresh := goroutinesAfter(t, 0)
+	left := goroutinesAfter(t, cuts)
+	t.Logf("goroutines after %d cuts: %d, without: %d", cuts, left, fresh)
+	if left > fresh+5 {
+		t.Errorf("%d goroutines after %d cuts, %d without", left, cuts, fresh)
+	}
+}
+
+func goroutinesAfter(t *testing.T, cuts int) int {
+	t.Helper()
+	d := newDistant(t, currentUser(t))
+	m := d.mountToEnd(t)
+	work := func(i int) {
+		name := filepath.Join(d.point, fmt.Sprint("file", i))
+		must(t, os.WriteFile(name, []byte("text"), 0o644))
+		wantContent(t, name, "text")
+		must(t, os.Remove(name))
+	}
+	work(0)
+	before := descriptors(t, m.PID())
+	for i := range cuts {
+		d.link.Cut()
+		work(i)
+	}
+	eventually(t, 20*time.Second, "no more descriptors than before", func() bool {
+		return descriptors(t, m.PID()) <= before
+	})
+	time.Sleep(500 * time.Millisecond) // for goroutines of the last connection to end
+	return goroutines(t, m)
+}
+
+// TestCutsWhileReopening cuts so often that files are being opened again when
+// the next cut comes.
+func TestCutsWhileReopening(t *testing.T) {
+	d := newDistant(t, currentUser(t))
+	m := d.mount(t)
+	d.link.SetDelay(5 * time.Millisecond)
+	const files = 20
+	var all sync.WaitGroup
+	stop := d.link.CutEvery(250 * time.Millisecond)
+	for i := range files {
+		all.Go(func() {
+			f, err := os.Create(filepath.Join(d.point, fmt.Sprint("file", i)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 30 {
+				if _, err := f.WriteString("0123456789"); err != nil {
+					t.Error(err)
+				}
+				if err := f.Sync(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	stop()
+	unmount(t, m)
+	for i := range files {
+		info, err := os.Stat(d.onServer(fmt.Sprint("file", i)))
+		must(t, err)
+		if info.Size() != 300 {
+			t.Errorf("file%d has %d bytes, want 300", i, info.Size())
+		}
+	}
+}
