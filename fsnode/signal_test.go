@@ -131,16 +131,21 @@ func TestKilledCallerIsFree(t *testing.T) {
 			eventually(t, "the call", func() bool { return m.must(command{Op: "calls"}).Calls[tc.op] > 0 })
 			time.Sleep(20 * time.Millisecond)
 			check(t, cmd.Process.Kill())
-			began := time.Now()
-			err := cmd.Wait()
-			if took := time.Since(began); took > time.Second {
-				t.Errorf("a killed process was gone after %v", took)
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			var err error
+			select {
+			case err = <-ended:
+				m.must(command{Op: "let", Path: tc.op})
+			case <-time.After(3 * time.Second):
+				t.Error("a killed process is not gone")
+				m.must(command{Op: "let", Path: tc.op})
+				err = <-ended
 			}
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Errorf("it ended with %v", err)
 			}
-			m.must(command{Op: "let", Path: tc.op})
 			write(t, m.path("g"), "after it")
 			content(t, m.disk("g"), "after it")
 		})

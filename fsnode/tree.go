@@ -2,7 +2,6 @@ package fsnode
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -80,21 +79,19 @@ func (n *node) path() string {
 	if n.parent == nil {
 		return "."
 	}
-	var names []string
+	size := -1
 	for p := n; p.parent != nil; p = p.parent {
-		names = append(names, p.name)
+		size += 1 + len(p.name)
 	}
-	if len(names) == 1 {
-		return names[0]
-	}
-	var b strings.Builder
-	for i := len(names) - 1; i >= 0; i-- {
-		b.WriteString(names[i])
-		if i > 0 {
-			b.WriteByte('/')
+	var stack [256]byte // for most paths the string is the only allocation
+	buf := append(stack[:0], make([]byte, size)...)
+	for p, end := n, size; p.parent != nil; p = p.parent {
+		copy(buf[end-len(p.name):], p.name)
+		if end -= len(p.name) + 1; end > 0 {
+			buf[end] = '/'
 		}
 	}
-	return b.String()
+	return string(buf)
 }
 
 // detached reports whether n or a folder above it has no name any more. The
