@@ -160,8 +160,8 @@ func (c *cut) within(do func() error) error {
 func (c *cut) met(trap *Trap, row cutRow) {
 	c.Helper()
 	select {
-	case <-trap.Sprung():
-	default:
+	case <-trap.Sprung(): // perhaps only after the operation on another connection
+	case <-time.After(5 * time.Second):
 		c.Fatalf("%s of %q was never sent: %+v", row.kind, row.path, c.s.Requests())
 	}
 }
