@@ -43,20 +43,25 @@ type maker struct {
 }
 
 // makeName sends a maker's request; when an answer was lost it looks whether
-// the name was made.
+// the name was made, also after a second try that found it there: the first may
+// have been executed in between.
 func (p *Pool) makeName(ctx context.Context, m maker) (a Attr, err error) {
 	err = p.repeat(ctx, laneLook, func(s *session, uncertain bool) (err error) {
-		if uncertain {
+		isOurs := func() bool {
 			a, err = p.lstatOn(ctx, s, m.path)
-			if lostRequest(err) || err == nil && m.ours(ctx, s, a) {
-				return err
-			}
+			return err == nil && m.ours(ctx, s, a)
+		}
+		if uncertain && (isOurs() || lostRequest(err)) {
+			return err
 		}
 		request := m.request(s)
 		if request == nil {
 			return syscall.EOPNOTSUPP
 		}
 		a, err = p.thenLook(ctx, s, request, m.path)
+		if failed := err; uncertain && failed != nil && !lostRequest(failed) && !isOurs() && !lostRequest(err) {
+			err = failed
+		}
 		return err
 	})
 	return a, err
@@ -184,15 +189,8 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 	if err := p.settleForeign(ctx, oldPath); err != nil {
 		return err
 	}
-	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error {
-		if uncertain {
-			done, err := p.wasRenamed(ctx, s, oldPath, newPath)
-			if done || err != nil {
-				return err
-			}
-		}
-		return p.renameOn(ctx, s, oldPath, newPath, noReplace)
-	})
+	m := &move{p: p, from: oldPath, to: newPath, noReplace: noReplace}
+	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error { return m.run(ctx, s, uncertain) })
 	if err != nil {
 		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {
 			return pathError("rename", oldPath, err)
@@ -204,43 +202,6 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 	}
 	p.files.renamed(oldPath, newPath)
 	return nil
-}
-
-// wasRenamed looks whether a rename without an answer was done: the source is
-// gone and the target there.
-func (p *Pool) wasRenamed(ctx context.Context, s *session, oldPath, newPath string) (bool, error) {
-	_, err := p.lstatOn(ctx, s, oldPath)
-	if errnoOf(err) != syscall.ENOENT {
-		if !lostRequest(err) {
-			err = nil
-		}
-		return false, err
-	}
-	_, err = p.lstatOn(ctx, s, newPath)
-	return err == nil, err
-}
-
-// renameOn sends the request that has the wanted meaning on this server.
-// OpenSSH's own RENAME refuses a target that is there; other servers may
-// replace it, so the target is looked for first.
-func (p *Pool) renameOn(ctx context.Context, s *session, oldPath, newPath string, noReplace bool) error {
-	from, to := p.abs(oldPath), p.abs(newPath)
-	_, posix := s.client.Extension("posix-rename@openssh.com")
-	if posix && !noReplace {
-		return s.client.StartPosixRename(from, to).WaitStatus(ctx)
-	}
-	if !s.ordered || !posix {
-		_, err := p.lstatOn(ctx, s, newPath)
-		switch {
-		case lostRequest(err):
-			return err
-		case err == nil && noReplace:
-			return syscall.EEXIST
-		case err == nil:
-			return syscall.EOPNOTSUPP
-		}
-	}
-	return s.client.StartRename(from, to).WaitStatus(ctx)
 }
 
 // settleForeign brings the data of files that are about to move to a server of

@@ -36,6 +36,7 @@ func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, sr
 	done := int64(0)
 	for done < n {
 		size := min(n-done, copyPiece)
+		d.copying(dstOff + done + size)
 		if err := p.copyPiece(ctx, d, dstOff+done, s, srcOff+done, size); err != nil {
 			if done > 0 {
 				break
@@ -75,14 +76,14 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 		}
 	}
 	f.mu.Unlock()
-	h, a, err := f.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
+	h, a, err := f.p.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
 	if err != nil {
 		return nil, err
 	}
-	written := f.p.files.written(f.name())
+	same := f.isSame(a)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.isSame(a, written) || f.closed {
+	if !same || f.closed {
 		h.close()
 		return nil, syscall.ESTALE
 	}
@@ -90,10 +91,17 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 	return h, nil
 }
 
+// copying notes that the file may reach to end, which an answer may not tell.
+func (f *file) copying(end int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrote, f.out.lastSent = true, time.Now()
+	f.out.most = max(f.out.most, end)
+}
+
 // copied notes that the file reaches at least to end by now.
 func (f *file) copied(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrote, f.out.lastSent = true, time.Now()
-	f.out.end, f.out.acked = max(f.out.end, end), max(f.out.acked, end)
+	f.out.end, f.out.least = max(f.out.end, end), max(f.out.least, end)
 }

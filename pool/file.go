@@ -53,7 +53,7 @@ type file struct {
 
 func (p *Pool) newFile(path string, flag OpenFlag, h *handle, a Attr) *file {
 	f := &file{p: p, flag: flag, path: path, seen: a, handles: []*handle{h}, opening: make(chan struct{}, 1)}
-	f.out.end, f.out.acked = a.Size, a.Size
+	f.out.sized(a.Size)
 	f.out.changed = make(chan struct{})
 	p.files.add(f, path)
 	return f
@@ -140,7 +140,8 @@ func (f *file) isDirty() bool {
 func (f *file) resized(size int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seen.Size, f.out.end, f.out.acked = size, size, size
+	f.seen.Size = size
+	f.out.sized(size)
 	f.out.lastSent = time.Now()
 }
 
@@ -167,7 +168,7 @@ func (f *file) Stat(ctx context.Context) (Attr, error) {
 		return f.statDirty(ctx, a)
 	}
 	err := f.ask(ctx, f.p.look(), func(h *handle) (err error) {
-		a, err = f.fstat(ctx, h)
+		a, err = h.fstat(ctx)
 		return err
 	})
 	if err == nil {
@@ -198,7 +199,7 @@ func (f *file) statDirty(ctx context.Context, local Attr) (Attr, error) {
 // tells the server's own mtime.
 const statSettles = 256 << 10
 
-func (f *file) fstat(ctx context.Context, h *handle) (Attr, error) {
+func (h *handle) fstat(ctx context.Context) (Attr, error) {
 	w, err := h.s.client.StartFstat(h.id).WaitAttrs(ctx)
 	return fromWire(w), err
 }
@@ -216,6 +217,7 @@ func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
 		if err := f.p.settle(ctx, f.name()); err != nil {
 			return Attr{}, pathError("setattr", f.name(), err)
 		}
+		f.p.files.resizing(f, c.Size)
 	}
 	a, err := f.flush(ctx, c, false)
 	if err != nil {

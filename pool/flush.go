@@ -58,10 +58,7 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	change := times.merge(c)
 	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
 	if change.Fields&SetMtime != 0 {
-		f.out.asked = change.Mtime
-	}
-	if change.Fields&SetSize != 0 {
-		f.out.lastSent = time.Now()
+		f.out.asked = &change.Mtime
 	}
 	together := f.stale == nil && f.keepsOrder() && !change.needsPair()
 	var h *handle
@@ -103,7 +100,8 @@ func (f *file) flushedAs(a Attr, timed bool) {
 	f.mu.Lock()
 	if f.out.held == 0 {
 		f.wrote = false
-		f.seen, f.out.end, f.out.acked = a, a.Size, a.Size
+		f.seen = a
+		f.out.sized(a.Size)
 		if timed {
 			f.p.clock.learn(a.Mtime, f.out.lastSent, time.Now())
 		}
@@ -161,7 +159,7 @@ func (f *file) flushApart(ctx context.Context, change Change, sync bool) (a Attr
 	err = f.ask(ctx, f.p.keep(), func(h *handle) error {
 		have := Attr{}
 		if change.needsPair() {
-			if have, err = f.fstat(ctx, h); err != nil {
+			if have, err = h.fstat(ctx); err != nil {
 				return err
 			}
 		}
@@ -175,7 +173,7 @@ func (f *file) flushApart(ctx context.Context, change Change, sync bool) (a Attr
 				return err
 			}
 		}
-		a, err = f.fstat(ctx, h)
+		a, err = h.fstat(ctx)
 		return err
 	})
 	return a, err

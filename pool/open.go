@@ -133,19 +133,28 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 	attrs := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777}
 	started := time.Now()
 	var sent time.Time
+	isOurs := func(s *session) (bool, error) {
+		now, err := p.lstatOn(ctx, s, path)
+		if err != nil || !now.IsRegular() || now.Size != 0 || !p.madeSince(now, started) {
+			return false, err
+		}
+		h, a, err = p.openWidened(ctx, s, path, pflags(flag&^FlagTruncate))
+		return err == nil, err
+	}
 	err := p.repeat(ctx, laneFile, func(s *session, uncertain bool) (err error) {
 		if uncertain {
-			now, err := p.lstatOn(ctx, s, path)
-			if err == nil && now.IsRegular() && now.Size == 0 && p.madeSince(now, started) {
-				h, a, err = p.openOn(ctx, s, path, pflags(flag&^FlagTruncate), sftp3.Attrs{})
-				return err
-			}
-			if lostRequest(err) {
+			if ours, err := isOurs(s); ours || lostRequest(err) {
 				return err
 			}
 		}
 		sent = time.Now()
 		h, a, err = p.openOn(ctx, s, path, pf, attrs)
+		if uncertain && err != nil && !lostRequest(err) {
+			// The first request may have been executed just before this one.
+			if ours, lerr := isOurs(s); ours || lostRequest(lerr) {
+				return lerr
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -162,6 +171,51 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		}
 	}
 	return f, a, nil
+}
+
+// openWidened opens a file that is ours, also when its mode does not let its
+// owner: git writes into files of mode 0444. The owner then gets the right for a
+// moment.
+func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags uint32) (*handle, Attr, error) {
+	h, a, err := p.openPlain(ctx, s, path, flags)
+	if errnoOf(err) != syscall.EACCES {
+		return h, a, err
+	}
+	have, lerr := p.lstatOn(ctx, s, path)
+	if lerr != nil {
+		return nil, Attr{}, lerr
+	}
+	wider := Change{Fields: SetMode, Mode: have.Perm() | 0o600}
+	if serr := s.client.StartSetstat(p.abs(path), wider.toWire(have)).WaitStatus(ctx); serr != nil {
+		if lostRequest(serr) {
+			return nil, Attr{}, serr
+		}
+		return nil, Attr{}, err
+	}
+	h, a, err = p.openPlain(ctx, s, path, flags)
+	back := Change{Fields: SetMode, Mode: have.Perm()}
+	if berr := s.client.StartSetstat(p.abs(path), back.toWire(have)).WaitStatus(ctx); err == nil && berr != nil {
+		h.close()
+		return nil, Attr{}, berr
+	}
+	a.Mode = have.Mode
+	return h, a, err
+}
+
+// openPlain is an OPEN and an FSTAT: after a cut the handle counts, not what is
+// at the path.
+func (p *Pool) openPlain(ctx context.Context, s *session, path string, flags uint32) (*handle, Attr, error) {
+	id, err := s.client.StartOpen(p.abs(path), flags, sftp3.Attrs{}).WaitHandle(ctx)
+	if err != nil {
+		return nil, Attr{}, err
+	}
+	h := newHandle(s, id)
+	a, err := h.fstat(ctx)
+	if err != nil {
+		h.close()
+		return nil, Attr{}, err
+	}
+	return h, a, nil
 }
 
 // learn takes from a file just made who we are and what time it is there.

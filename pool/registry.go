@@ -3,6 +3,7 @@ package pool
 import (
 	"strings"
 	"sync"
+	"time"
 )
 
 // registry knows the open files by path, so that looks count data under way
@@ -49,6 +50,28 @@ func (r *registry) on(path string) []*file {
 		files = append(files, f)
 	}
 	return files
+}
+
+// with lists a file and the others open on its path.
+func (r *registry) with(f *file) []*file {
+	files := []*file{f}
+	for _, other := range r.on(f.name()) {
+		if other != f {
+			files = append(files, other)
+		}
+	}
+	return files
+}
+
+// resizing notes that a truncation is under way, of which an answer may not
+// tell.
+func (r *registry) resizing(f *file, size int64) {
+	for _, g := range r.with(f) {
+		g.mu.Lock()
+		g.out.least, g.out.most = min(g.out.least, size), max(g.out.most, size)
+		g.out.lastSent = time.Now()
+		g.mu.Unlock()
+	}
 }
 
 // below lists the files open on a path or in the folder of that path.
@@ -123,7 +146,8 @@ func (r *registry) note(path string, a Attr) {
 	for _, f := range r.on(path) {
 		f.mu.Lock()
 		if f.out.held == 0 {
-			f.seen, f.out.end, f.out.acked = a, a.Size, a.Size
+			f.seen = a
+			f.out.sized(a.Size)
 		}
 		f.mu.Unlock()
 	}

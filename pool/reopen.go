@@ -4,8 +4,6 @@ import (
 	"context"
 	"syscall"
 	"time"
-
-	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // reopen opens the file again after a cut took its handles, and checks that it
@@ -46,40 +44,38 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 
 // resume goes on with a handle if the file passes the check.
 func (f *file) resume(h *handle, a Attr) error {
-	written := f.p.files.written(f.name())
-	f.mu.Lock()
-	same := f.isSame(a, written)
-	if same {
-		f.handles = append(f.handles, h)
-	}
-	f.mu.Unlock()
-	if !same {
+	if !f.isSame(a) {
 		h.close()
 		return f.giveUp(syscall.ESTALE)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.handles = append(f.handles, h)
 	return nil
 }
 
-// isSame compares a file opened again with what is known; mu is held. A file
-// that we write, through this File or another (written), may have grown by what
-// was sent, and may have been touched when something was last sent, but not
-// later.
-func (f *file) isSame(a Attr, written bool) bool {
-	out := &f.out
-	switch {
-	case a.Type() != f.seen.Type():
-		return false
-	case out.lastSent.IsZero():
-		return written || a.Size == f.seen.Size && a.Mtime == f.seen.Mtime
-	case a.Size < out.acked || a.Size > out.sentEnd():
-		return false
+// isSame compares a file opened again with what all Files of ours that are open
+// on it know: its size must be one that our changes can have led to, and its
+// mtime the last known, one that we asked for, or no later than what we last
+// sent.
+func (f *file) isSame(a Attr) bool {
+	least, most, timely := int64(0), int64(0), false
+	for _, g := range f.p.files.with(f) {
+		g.mu.Lock()
+		if g.seen.Type() != a.Type() {
+			g.mu.Unlock()
+			return false
+		}
+		out := &g.out
+		least, most = max(least, out.least), max(most, out.most)
+		timely = timely || a.Mtime == g.seen.Mtime || out.asked != nil && a.Mtime == *out.asked ||
+			!out.lastSent.IsZero() && !f.p.clock.after(a.Mtime, out.lastSent)
+		g.mu.Unlock()
 	}
-	return a.Mtime == f.seen.Mtime || a.Mtime == out.asked || !f.p.clock.after(a.Mtime, out.lastSent)
+	return least <= a.Size && a.Size <= most && timely
 }
 
-// openAgain opens by path on a new session. The owner of a file that it may not
-// open as it did (git writes into files of mode 0444) gets the right for a
-// moment.
+// openAgain opens by path on a new session.
 func (f *file) openAgain(ctx context.Context, s *session) (*handle, Attr, error) {
 	f.mu.Lock()
 	path, gone := f.path, f.gone
@@ -87,46 +83,7 @@ func (f *file) openAgain(ctx context.Context, s *session) (*handle, Attr, error)
 	if gone {
 		return nil, Attr{}, syscall.ESTALE
 	}
-	flags := pflags(f.flag &^ FlagTruncate)
-	h, a, err := f.openPlain(ctx, s, path, flags)
-	if errnoOf(err) != syscall.EACCES {
-		return h, a, err
-	}
-	have, lerr := f.p.lstatOn(ctx, s, path)
-	if lerr != nil {
-		return nil, Attr{}, lerr
-	}
-	wider := Change{Fields: SetMode, Mode: have.Perm() | 0o600}
-	if serr := s.client.StartSetstat(f.p.abs(path), wider.toWire(have)).WaitStatus(ctx); serr != nil {
-		if lostRequest(serr) {
-			return nil, Attr{}, serr
-		}
-		return nil, Attr{}, err
-	}
-	h, a, err = f.openPlain(ctx, s, path, flags)
-	back := Change{Fields: SetMode, Mode: have.Perm()}
-	if berr := s.client.StartSetstat(f.p.abs(path), back.toWire(have)).WaitStatus(ctx); err == nil && berr != nil {
-		h.close()
-		return nil, Attr{}, berr
-	}
-	a.Mode = have.Mode
-	return h, a, err
-}
-
-// openPlain is an OPEN and an FSTAT: after a cut the handle counts, not what is
-// at the path.
-func (f *file) openPlain(ctx context.Context, s *session, path string, flags uint32) (*handle, Attr, error) {
-	id, err := s.client.StartOpen(f.p.abs(path), flags, sftp3.Attrs{}).WaitHandle(ctx)
-	if err != nil {
-		return nil, Attr{}, err
-	}
-	h := newHandle(s, id)
-	a, err := f.fstat(ctx, h)
-	if err != nil {
-		h.close()
-		return nil, Attr{}, err
-	}
-	return h, a, nil
+	return f.p.openWidened(ctx, s, path, pflags(f.flag&^FlagTruncate))
 }
 
 // giveUp makes every further call fail. Data not yet on the server is lost, and
@@ -205,13 +162,13 @@ func (f *file) spreadOn(s *session) {
 	}()
 	ctx, cancel := context.WithTimeout(f.p.life, f.p.cfg.Timeout)
 	defer cancel()
-	h, a, err := f.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
+	h, a, err := f.p.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
 	if err != nil {
 		return
 	}
-	written := f.p.files.written(f.name())
+	same := f.isSame(a)
 	f.mu.Lock()
-	fits := !f.closed && !f.gone && f.stale == nil && f.isSame(a, written)
+	fits := same && !f.closed && !f.gone && f.stale == nil
 	if fits {
 		f.handles = append(f.handles, h)
 	}

@@ -193,6 +193,9 @@ func (p *Pool) leastLoaded(except *conn) *session {
 // session waits for a session to send on. The wait is bounded by w.
 func (p *Pool) session(ctx context.Context, l lane, w *waiter) (*session, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		p.mu.Lock()
 		var s *session
 		if p.state != StateDisabled && p.state != StateClosed {

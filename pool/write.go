@@ -24,9 +24,10 @@ type outgoing struct {
 	times    Change        // to be set with the next flush
 	err      error         // of an earlier write, to be returned once
 	end      int64         // size of the file with all that was written
-	acked    int64         // size that the server must have by now
+	least    int64         // bounds of the size that the server may have by now
+	most     int64         //
 	lastSent time.Time     // when a change of data last left; zero when none ever did
-	asked    int64         // the mtime last asked for
+	asked    *int64        // the mtime last asked for
 	mending  bool          // a goroutine sends again what a cut left unanswered
 	waiting  int           // goroutines that wait for changed
 	changed  chan struct{} // closed and replaced when something was acknowledged
@@ -47,14 +48,8 @@ type chunk struct {
 
 func (c *chunk) end() int64 { return c.off + int64(len(c.buf)) }
 
-// sentEnd is the largest size the file can have from what we sent.
-func (o *outgoing) sentEnd() int64 {
-	end := o.acked
-	for c := o.first; c != nil; c = c.next {
-		end = max(end, c.end())
-	}
-	return end
-}
+// sized notes the size that the server has, and nothing under way can change.
+func (o *outgoing) sized(size int64) { o.end, o.least, o.most = size, size, size }
 
 // overlaps reports whether data not acknowledged lies in [off, end).
 func (o *outgoing) overlaps(off, end int64) bool {
@@ -320,6 +315,7 @@ func (f *file) send() {
 func (f *file) under(c *chunk, h *handle) {
 	c.h = h
 	f.out.lastSent = time.Now()
+	f.out.most = max(f.out.most, c.end())
 	f.flying += int64(len(c.buf))
 	h.s.pending.Add(int64(len(c.buf)))
 }
@@ -336,7 +332,7 @@ func (c *chunk) completed(err error) {
 	c.h = nil
 	if err == nil {
 		f.p.count.bytesOut.Add(uint64(n))
-		f.out.acked = max(f.out.acked, c.end())
+		f.out.least = max(f.out.least, c.end())
 		f.out.remove(c)
 		f.free(c)
 		f.out.wake()

@@ -1,0 +1,127 @@
+package pool
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// A move is one Rename, over as many tries as it takes.
+type move struct {
+	p         *Pool
+	from, to  string
+	noReplace bool
+
+	source *Attr // what is to be moved, when an answer told it
+}
+
+func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
+	if uncertain {
+		if done, err := m.wasDone(ctx, s); done || err != nil {
+			return err
+		}
+	}
+	err := m.send(ctx, s)
+	if uncertain && err != nil && !lostRequest(err) {
+		// The first request may have been executed just before this one.
+		if done, lerr := m.wasDone(ctx, s); done || lostRequest(lerr) {
+			return lerr
+		}
+	}
+	return err
+}
+
+// wasDone looks whether a rename without an answer was done: the source is gone
+// and the target is what the source was.
+func (m *move) wasDone(ctx context.Context, s *session) (bool, error) {
+	_, err := m.p.lstatOn(ctx, s, m.from)
+	switch {
+	case lostRequest(err):
+		return false, err
+	case errnoOf(err) != syscall.ENOENT:
+		return false, nil
+	}
+	a, err := m.p.lstatOn(ctx, s, m.to)
+	if err != nil {
+		if !lostRequest(err) {
+			err = nil
+		}
+		return false, err
+	}
+	return m.isSource(a), nil
+}
+
+// isSource compares with the source as it was. One that is being written has
+// other times and sizes by now.
+func (m *move) isSource(a Attr) bool {
+	if m.source == nil {
+		return true
+	}
+	was := *m.source
+	if m.p.files.written(m.from) {
+		was.Size, was.Atime, was.Mtime = a.Size, a.Atime, a.Mtime
+	}
+	was.Atime = a.Atime
+	return was == a
+}
+
+// send sends the request that has the wanted meaning on this server, and asks
+// what the source is: ahead of it in the same flight where order is kept.
+func (m *move) send(ctx context.Context, s *session) error {
+	look := s.client.StartLstat(m.p.abs(m.from))
+	if !s.ordered {
+		if err := m.learn(ctx, look); err != nil {
+			return err
+		}
+	}
+	request, err := m.start(ctx, s)
+	if err != nil {
+		look.Forget()
+		return err
+	}
+	if s.ordered {
+		if err := m.learn(ctx, look); err != nil {
+			request.Forget()
+			return err
+		}
+	}
+	return request.WaitStatus(ctx)
+}
+
+func (m *move) learn(ctx context.Context, look *sftp3.Call) error {
+	w, err := look.WaitAttrs(ctx)
+	if err != nil {
+		if lostRequest(err) || ctx.Err() != nil {
+			return err
+		}
+		return nil // the rename will say what is wrong
+	}
+	if m.source == nil {
+		a := fromWire(w)
+		m.source = &a
+	}
+	return nil
+}
+
+// start chooses the request. OpenSSH's own RENAME refuses a target that is
+// there; other servers may replace it, so the target is looked for first.
+func (m *move) start(ctx context.Context, s *session) (*sftp3.Call, error) {
+	from, to := m.p.abs(m.from), m.p.abs(m.to)
+	_, posix := s.client.Extension("posix-rename@openssh.com")
+	if posix && !m.noReplace {
+		return s.client.StartPosixRename(from, to), nil
+	}
+	if !s.ordered || !posix {
+		_, err := m.p.lstatOn(ctx, s, m.to)
+		switch {
+		case lostRequest(err):
+			return nil, err
+		case err == nil && m.noReplace:
+			return nil, syscall.EEXIST
+		case err == nil:
+			return nil, syscall.EOPNOTSUPP
+		}
+	}
+	return s.client.StartRename(from, to), nil
+}
