@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -89,15 +90,22 @@ func ecKey(curve elliptic.Curve, d *big.Int, public []byte) (crypto.PrivateKey, 
 		return nil, damaged("%v", err)
 	}
 	if public != nil {
-		point, err := ecdsa.ParseUncompressedPublicKey(curve, public)
+		point, err := key.PublicKey.Bytes()
 		if err != nil {
 			return nil, damaged("%v", err)
 		}
-		if !key.PublicKey.Equal(point) {
+		if !bytes.Equal(public, point) && !bytes.Equal(public, compressed(point)) {
 			return nil, damaged("its public and private parts do not belong together")
 		}
 	}
 	return key, nil
+}
+
+// compressed is the short form of a point (SEC 1, section 2.3.3), which openssl
+// writes on demand.
+func compressed(point []byte) []byte {
+	half := (len(point) - 1) / 2
+	return append([]byte{2 + point[len(point)-1]&1}, point[1:1+half]...)
 }
 
 func ed25519Key(seed, public []byte) (crypto.PrivateKey, error) {

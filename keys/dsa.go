@@ -29,7 +29,7 @@ func dsaKey(p, q, g, y, x *big.Int) (*dsaPrivateKey, error) {
 	if g.Cmp(p) >= 0 || y.Cmp(p) >= 0 || x.Cmp(q) >= 0 || p.Bit(0) == 0 {
 		return nil, damaged("a number of the DSA key is out of range")
 	}
-	if new(big.Int).Exp(g, x, p).Cmp(y) != 0 {
+	if new(big.Int).Exp(g, q, p).Cmp(big.NewInt(1)) != 0 || new(big.Int).Exp(g, x, p).Cmp(y) != 0 {
 		return nil, damaged("its public and private parts do not belong together")
 	}
 	return &dsa.PrivateKey{

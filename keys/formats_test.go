@@ -163,6 +163,9 @@ func (k *toolkit) pem(key, kind string, add adder) string {
 	plain := k.rewrite(key, "", "-m", "PEM")
 	add(kind+"/pem", plain, FormatPEM, false)
 	add(kind+"/pem/ssh-keygen", k.rewrite(key, testPassphrase, "-m", "PEM"), FormatPEM, true)
+	if strings.HasPrefix(kind, "ecdsa") {
+		add(kind+"/pem/compressed", k.openssl("ec", "-in", plain, "-conv_form", "compressed"), FormatPEM, false)
+	}
 	tool := map[byte]string{'r': "rsa", 'd': "dsa", 'e': "ec"}[kind[0]]
 	for _, c := range []string{"-aes128", "-aes192", "-aes256", "-des3"} {
 		args := []string{tool, "-in", plain, c, "-passout", "file:" + k.pass}

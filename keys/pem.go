@@ -11,6 +11,9 @@ import (
 	"encoding/hex"
 	"math/big"
 	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	tag "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // The PEM forms OpenSSL wrote before PKCS #8: the numbers of one type in DER,
@@ -168,28 +171,34 @@ func parsePKCS1(der []byte) (crypto.PrivateKey, error) {
 }
 
 // parseSEC1 reads RFC 5915's ECPrivateKey. Inside PKCS #8 the curve is named
-// outside.
+// outside. It is read more strictly than encoding/asn1 does, which skips what it
+// does not know at the end of a sequence: there a damaged public key would go
+// unnoticed, and with it a damaged private one.
 func parseSEC1(der []byte, curve elliptic.Curve) (crypto.PrivateKey, error) {
-	var k struct {
-		Version int
-		Private []byte
-		OID     asn1.ObjectIdentifier `asn1:"optional,explicit,tag:0"`
-		Public  asn1.BitString        `asn1:"optional,explicit,tag:1"`
+	var version int
+	var private, oid, public cryptobyte.String
+	var named, hasPublic bool
+	input := cryptobyte.String(der)
+	var seq, bits cryptobyte.String
+	ok := input.ReadASN1(&seq, tag.SEQUENCE) && input.Empty() &&
+		seq.ReadASN1Integer(&version) && seq.ReadASN1(&private, tag.OCTET_STRING) &&
+		seq.ReadOptionalASN1(&oid, &named, tag.Tag(0).ContextSpecific().Constructed()) &&
+		seq.ReadOptionalASN1(&public, &hasPublic, tag.Tag(1).ContextSpecific().Constructed()) && seq.Empty()
+	if !ok || version != 1 || len(private) > 128 {
+		return nil, damaged("it is not an ECPrivateKey")
 	}
-	if err := unmarshalDER(der, &k); err != nil {
-		return nil, err
-	}
-	if k.Version != 1 || len(k.Private) > 128 {
-		return nil, damaged("ECPrivateKey of version %d", k.Version)
+	var unused uint8
+	if hasPublic && (!public.ReadASN1(&bits, tag.BIT_STRING) || !public.Empty() || !bits.ReadUint8(&unused) || unused != 0) {
+		return nil, damaged("its public key")
 	}
 	if curve == nil {
-		curve = curveByOID(k.OID)
+		var id asn1.ObjectIdentifier
+		if !named || !oid.ReadASN1ObjectIdentifier(&id) {
+			return nil, unsupported("an elliptic curve without a name")
+		}
+		curve = curveByOID(id)
 	}
-	var public []byte
-	if len(k.Public.Bytes) > 0 && k.Public.Bytes[0] == 4 {
-		public = k.Public.Bytes
-	}
-	return ecKey(curve, new(big.Int).SetBytes(k.Private), public)
+	return ecKey(curve, new(big.Int).SetBytes(private), bits)
 }
 
 func curveByOID(oid asn1.ObjectIdentifier) elliptic.Curve {
