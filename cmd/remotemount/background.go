@@ -112,7 +112,7 @@ func (m *mounting) child(c *cli.Context, socket *os.File) (*exec.Cmd, error) {
 	}
 	args := slices.Insert(slices.Clone(ordered[at:]), 1, fmt.Sprintf("--%s=3", backgroundFlag))
 	cmd := exec.Command(program, args...)
-	cmd.Args[0] = c.App.Name           // not mount.remotemount, which reads its arguments otherwise
+	cmd.Args[0] = c.App.Name            // not mount.remotemount, which reads its arguments otherwise
 	cmd.ExtraFiles = []*os.File{socket} // descriptor 3; 0, 1 and 2 are /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd, nil

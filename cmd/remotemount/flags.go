@@ -20,7 +20,7 @@ func connectionFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "identity", Aliases: []string{"i"}, Usage: "private key `FILE`, or - for standard input; may be repeated"},
 		&cli.StringFlag{Name: "password-file", Usage: "read the password from the first line of `FILE`"},
 		&cli.StringFlag{Name: "password-command", Usage: "run `COMMAND` and take the password from its first line"},
-		&cli.BoolFlag{Name: "ask-password", Usage: "ask for the password first"},
+		&cli.BoolFlag{Name: "ask-password", Usage: "ask for the password, also where the server does not"},
 		&cli.BoolFlag{Name: "keyring", Usage: "take the password from the desktop's keyring"},
 		&cli.StringFlag{Name: "ssh-config", Aliases: []string{"F"}, Usage: "read `FILE` in place of ~/.ssh/config; none for no file"},
 		&cli.StringFlag{Name: "jump", Aliases: []string{"J"}, Usage: "connect through `HOST`[,HOST...]"},

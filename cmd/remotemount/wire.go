@@ -184,6 +184,11 @@ func (t target) clientConfig(prompt keys.Prompter, log *slog.Logger) keys.Client
 		GlobalKnownHosts: strings.Fields(t.conn.SSH["GlobalKnownHostsFile"]),
 		Log:              log,
 	}
+	if t.conn.AskPassword && c.Password == nil && prompt != nil {
+		c.Password = func(ctx context.Context) (string, error) {
+			return prompt.Ask(ctx, keys.Prompt{Text: fmt.Sprintf("Password of %s:", t.keyringName())})
+		}
+	}
 	c.Certificates = list(t.conn.SSH["CertificateFile"])
 	c.Jump = list(t.conn.Jump)
 	c.Ciphers = list(t.conn.SSH["Ciphers"])

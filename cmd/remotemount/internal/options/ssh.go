@@ -31,6 +31,8 @@ func sshOptions() map[string]option {
 		"ServerAliveCountMax":      {needed, serverAliveCount, "", ""},
 		"PreferredAuthentications": {needed, preferred, "", ""},
 		"HostName":                 cannot("the host stands in REMOTE", "write [user@]host:[path]"),
+		"KexAlgorithms":            cannot("the SSH library's own choice is used", ""),
+		"MACs":                     cannot("the SSH library's own choice is used", ""),
 		"AddressFamily":            cannot("it is read from ssh_config only", "write the address itself in REMOTE"),
 		"BatchMode":                {needed, func(s *Settings, v string) error { s.Batch = v == "yes"; return nil }, "", ""},
 	}
@@ -60,7 +62,7 @@ const sshMeaningless = `Compression CompressionLevel ControlMaster ControlPath C
 ForwardX11Trusted TCPKeepAlive LogLevel CheckHostIP VisualHostKey ConnectionAttempts RekeyLimit GSSAPIAuthentication
 GSSAPIDelegateCredentials UpdateHostKeys Protocol ClearAllForwardings ExitOnForwardFailure PermitLocalCommand
 RequestTTY VerifyHostKeyDNS NumberOfPasswordPrompts AddKeysToAgent PubkeyAuthentication IPQoS SendEnv NoHostAuthenticationForLocalhost
-HostbasedAuthentication KexAlgorithms MACs`
+HostbasedAuthentication`
 
 var sshNames = sync.OnceValue(func() []string {
 	var names []string
