@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -59,14 +60,39 @@ func (d *distant) mountToEnd(t testing.TB, flags ...string) *lab.Mount {
 	return m
 }
 
-// cutsIn counts the connections made while do runs with the link cut every
-// second: those after the first follow a cut, or carry bulk data.
-func (d *distant) cutsIn(do func()) (connections int, took time.Duration) {
+// A machine that is too busy to log in and move data within a second would only
+// ever be cut: after so many cuts there is more time between them.
+const (
+	cutPause     = time.Second
+	cuts         = 15
+	cutPauseLate = 5 * time.Second
+)
+
+// cutting resets every connection each second while do runs. It tells how many
+// connections were made meanwhile.
+func (d *distant) cutting(do func()) (connections int, took time.Duration) {
 	before, began := d.link.Stats().Connections, time.Now()
-	stop := d.link.CutEvery(time.Second)
-	defer stop()
+	quit := make(chan struct{})
+	var cutter sync.WaitGroup
+	cutter.Go(func() {
+		for n := 0; ; n++ {
+			pause := cutPause
+			if n >= cuts {
+				pause = cutPauseLate
+			}
+			select {
+			case <-quit:
+				return
+			case <-time.After(pause):
+				d.link.Cut()
+			}
+		}
+	})
 	do()
-	return d.link.Stats().Connections - before, time.Since(began)
+	took = time.Since(began)
+	close(quit)
+	cutter.Wait()
+	return d.link.Stats().Connections - before, took
 }
 
 // A job is a program that runs beside the test.

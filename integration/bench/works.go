@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -58,7 +56,7 @@ func bigFile(name string) func(sizes) string {
 
 const (
 	hundredFolders = `for d in $(seq 100); do mkdir "$R/d$d"; (cd "$R/d$d"; seq 100 | sed 's/^/file/' | xargs touch); done`
-	smallFiles     = `mkdir "$R/small"; for f in $(seq 1000); do head -c 4096 /dev/urandom >"$R/small/f$f"; done`
+	smallFiles     = `mkdir "$R/small"; head -c 4096000 /dev/urandom | split -b 4096 -a 3 - "$R/small/f"`
 	sourceRepo     = `cp -r "$(go env GOROOT)/src/net" "$L/net"; cd "$L/net"
 		git init -q . && git add . && git -c user.name=a -c user.email=a@example.org commit -q -m all; cd "$L"`
 	repoInside = sourceRepo + `; git clone -q --no-local "$L/net" "$R/repo"; rm -rf "$L/net"
@@ -162,25 +160,6 @@ func workNamed(name string) *work {
 	for _, w := range works {
 		if w.name == name {
 			return w
-		}
-	}
-	return nil
-}
-
-// clean empties the server's folder and what works left in the lab.
-func (s *site) clean() error {
-	entries, err := os.ReadDir(s.remote)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(s.remote, e.Name())); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{"source", "small.tar", "same", "net", "cache", "got"} {
-		if err := os.RemoveAll(s.Path(name)); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// descendants finds the children of a process, theirs, and so on.
-func descendants(pid int) ([]int, error) {
+// Descendants finds the children of a process, theirs, and so on.
+func Descendants(pid int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err

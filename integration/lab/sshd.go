@@ -189,7 +189,10 @@ func (s *SSHD) Log() string {
 }
 
 // Processes are those of the server's connections and sessions, by their id.
-func (s *SSHD) Processes() ([]int, error) { return descendants(s.cmd.Process.Pid) }
+func (s *SSHD) Processes() ([]int, error) { return Descendants(s.cmd.Process.Pid) }
+
+// PID is the process id of the server that listens.
+func (s *SSHD) PID() int { return s.cmd.Process.Pid }
 
 // Kill ends the server and all its connections at once, and waits for that.
 // Killing what is dead does nothing.
