@@ -22,6 +22,7 @@ type handle struct {
 	dirty  bool      // guarded by mu: data or times since the last flush
 	mapped bool      // guarded by mu: some of it was written by the kernel for any handle of the file
 	timed  bool      // guarded by mu: the mtime was set since the last write
+	owed   error     // guarded by mu: what a flush for others ran into; the next of our own tells it
 	attr   pool.Attr // guarded by mu: as last seen...
 	seen   time.Time // guarded by mu: ...at that time
 }
@@ -160,7 +161,7 @@ func (f *filesystem) flushAll(ctx context.Context, h *handle) error {
 	err := h.flush(ctx, h.file.Flush)
 	for _, other := range f.tree.handlesOf(h.node) {
 		if other != h && other.isMapped() {
-			if also := other.flush(ctx, other.file.Flush); err == nil {
+			if also := other.flushForOthers(ctx); err == nil {
 				err = also
 			}
 		}
@@ -174,22 +175,37 @@ func (h *handle) isMapped() bool {
 	return h.mapped
 }
 
+// flushForOthers flushes h because somebody else wants its data on the server.
+// Who closes h is told of an error as well.
+func (h *handle) flushForOthers(ctx context.Context) error {
+	err := h.flush(ctx, h.file.Flush)
+	if err != nil && ctx.Err() == nil {
+		h.mu.Lock()
+		h.owed = err
+		h.mu.Unlock()
+	}
+	return err
+}
+
 // flush runs flush if there is anything to do. Data that it lost is not there
 // any more; only when the caller went away it still is.
 func (h *handle) flush(ctx context.Context, flush func(context.Context) (pool.Attr, error)) error {
 	h.mu.Lock()
-	dirty, timed := h.dirty, h.timed
-	h.dirty, h.mapped = false, false
+	dirty, timed, owed := h.dirty, h.timed, h.owed
+	h.dirty, h.mapped, h.owed = false, false, nil
 	h.mu.Unlock()
 	if !dirty {
-		return nil
+		return owed
 	}
 	since := h.fs.tree.now()
 	a, err := flush(ctx)
+	if err == nil {
+		err = owed
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			h.mu.Lock()
-			h.dirty = true
+			h.dirty, h.owed = true, owed
 			h.mu.Unlock()
 		}
 		return err
@@ -227,7 +243,7 @@ func (f *filesystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status
 func (f *filesystem) fsync(ctx context.Context, h *handle) error {
 	for _, other := range f.tree.handlesOf(h.node) {
 		if other != h && other.writes {
-			if err := other.flush(ctx, other.file.Flush); err != nil {
+			if err := other.flushForOthers(ctx); err != nil {
 				return err
 			}
 		}

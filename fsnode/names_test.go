@@ -329,6 +329,23 @@ func TestLateErrorsShow(t *testing.T) {
 	}
 }
 
+// A flush for somebody else's fsync does not swallow the error of the one who
+// wrote.
+func TestLateErrorsShowToEach(t *testing.T) {
+	m := mount(t, setup{AttrTimeout: cached, WriteBehind: true})
+	f, err := os.Create(m.path("f"))
+	check(t, err)
+	other, err := os.OpenFile(m.path("f"), os.O_RDWR, 0)
+	check(t, err)
+	_, err = f.WriteString("data")
+	check(t, err)
+	m.must(command{Op: "fail", Path: "send", Errno: int(syscall.EDQUOT)})
+	wants(t, "fsync by another handle", other.Sync(), syscall.EDQUOT)
+	m.must(command{Op: "fail", Path: "send"})
+	wants(t, "close by the writer", f.Close(), syscall.EDQUOT)
+	check(t, other.Close())
+}
+
 func TestDeepPaths(t *testing.T) {
 	m := mount(t, setup{AttrTimeout: cached})
 	deep := filepath.Join(slices.Repeat([]string{"folder"}, 50)...)

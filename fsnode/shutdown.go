@@ -42,7 +42,7 @@ func (f *filesystem) flushHandles(ctx context.Context) error {
 	f.mu.Unlock()
 	var failed error
 	for _, h := range handles {
-		failed = errors.Join(failed, h.flush(ctx, h.file.Flush))
+		failed = errors.Join(failed, h.flushForOthers(ctx))
 	}
 	return failed
 }
