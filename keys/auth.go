@@ -25,6 +25,7 @@ type attempt struct {
 	offered   []string    // for the error message; no secrets
 	tried     int         // len(TriedMethods) when last asked
 	failures  int         // refusals the server has counted
+	unsent    bool        // the method under way failed here, before the server was told anything it counts
 	inFlight  []secret    // what the method under way has sent
 	passwords int         // passwords tried
 	rounds    int         // keyboard-interactive conversations begun
@@ -60,13 +61,13 @@ func (a *attempt) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 func (a *attempt) settle(state *ssh.ClientAuthContext) {
 	refused := a.ready && len(state.TriedMethods) > a.tried
 	a.tried = len(state.TriedMethods)
-	if refused {
+	if refused && !a.unsent {
 		a.failures++
 		for _, s := range a.inFlight {
 			a.client.refuse(s)
 		}
 	}
-	a.inFlight = nil
+	a.inFlight, a.unsent = nil, false
 	if !a.ready {
 		a.ready = true
 		a.keys = a.client.candidates(a.ctx)
@@ -153,7 +154,7 @@ func (a *attempt) nextKey(left int) ssh.AuthMethod {
 // error when nothing else works.
 func (a *attempt) note(err error) {
 	a.client.cfg.Log.Debug("a credential cannot be used", "error", err)
-	a.err = err
+	a.err, a.unsent = err, true
 }
 
 func (a *attempt) password() ssh.AuthMethod {
@@ -207,6 +208,7 @@ func (a *attempt) interactive() ssh.AuthMethod {
 			if err != nil {
 				a.rounds = maxAsked
 				a.note(err)
+				a.unsent = false // the conversation was begun, and the server counts it
 				return nil, err
 			}
 			answers[i] = answer
@@ -227,8 +229,9 @@ func introduction(name, instruction string) string {
 
 // answer finds the answer to one question. A known password answers a question
 // for a password, and, when there is nobody to ask, the only question there is.
-// Everything else is shown as the server wrote it; of the answers only a
-// password is kept, as a one-time code is worth nothing the second time.
+// Everything else is shown as the server wrote it, after the name of the server:
+// otherwise it could ask for the passphrase of a key in our words. Of the answers
+// only a password is kept, as a one-time code is worth nothing the second time.
 func (a *attempt) answer(question string, echo, only bool) (string, error) {
 	c := a.client
 	wanted := !echo && (asksPassword(question) || (only && !c.canAsk()))
@@ -244,7 +247,7 @@ func (a *attempt) answer(question string, echo, only bool) (string, error) {
 		return "", err
 	}
 	defer c.secrets.unlock()
-	value, err := c.ask(a.ctx, Prompt{Text: a.intro + question, Echo: echo})
+	value, err := c.ask(a.ctx, Prompt{Text: fmt.Sprintf("%s(%s@%s) %s", a.intro, c.cfg.User, c.cfg.Host, question), Echo: echo})
 	a.intro = ""
 	if err == nil && wanted {
 		c.secrets.put(c.passwordName(), value)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -101,9 +102,9 @@ func TestKeyboardInteractiveWithTwoPrompts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := `"Login\nTwo factors?[31m\nPassword: " echo=false; ` +
-		`"Code from your token (6 digits): " echo=true; ` +
-		`"Login\nTwo factors?[31m\nCode from your token (6 digits): " echo=true`
+	want := `"Login\nTwo factors?[31m\n(somebody@127.0.0.1) Password: " echo=false; ` +
+		`"(somebody@127.0.0.1) Code from your token (6 digits): " echo=true; ` +
+		`"Login\nTwo factors?[31m\n(somebody@127.0.0.1) Code from your token (6 digits): " echo=true`
 	if got := texts(prompt.asked); got != want {
 		t.Errorf("asked %s\nwant  %s", got, want)
 	}
@@ -159,6 +160,29 @@ func TestKeysLeaveAnAttemptForThePassword(t *testing.T) {
 	var auth *AuthError
 	if !errors.As(err, &auth) || auth.Unoffered != 4 {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// Keys that cannot be opened here do not count as attempts: the server never
+// heard of them.
+func TestLockedKeysDoNotUseUpAttempts(t *testing.T) {
+	server := startOwnServer(t, func(s *ownServer) {
+		s.refuseKeys()
+		s.takePasswords("right")
+	})
+	cfg := server.clientConfig()
+	for range 8 { // in a form that does not tell the public key
+		cfg.Identities = append(cfg.Identities, "testdata/keys/pem_rsa1024_enc")
+	}
+	if err := os.Chmod("testdata/keys/pem_rsa1024_enc", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Password = func(context.Context) (string, error) { return "right", nil }
+	if err := login(t, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if n := server.keysOffered(); n != 0 {
+		t.Errorf("%d keys offered", n)
 	}
 }
 

@@ -30,6 +30,9 @@ type identity struct {
 // defaultIdentities are ssh's, in its order.
 var defaultIdentities = []string{"id_rsa", "id_ecdsa", "id_ed25519", "id_dsa"}
 
+// fromStdin is the source of a key pasted on standard input.
+const fromStdin = "standard input"
+
 // maxKeyFile bounds what is read as a key: a 16384-bit RSA key is 13 KiB.
 const maxKeyFile = 1 << 20
 
@@ -61,7 +64,7 @@ func (c *Client) readIdentities() error {
 func (c *Client) readIdentity(file string, byUser bool) (*identity, error) {
 	id := &identity{source: file, byUser: byUser, client: c, sha1Also: c.cfg.AllowSHA1}
 	if file == "-" {
-		id.source = "standard input"
+		id.source = fromStdin
 		return id, id.readFrom(c.cfg.Stdin)
 	}
 	data, err := ReadKeyFile(file)
@@ -137,6 +140,9 @@ func readPublicKey(file string) (ssh.PublicKey, error) {
 // those the configuration names.
 func (c *Client) readCertificates() error {
 	for _, id := range c.identities {
+		if id.source == fromStdin {
+			continue
+		}
 		if cert := c.readCertificate(strings.TrimSuffix(id.source, ".pub") + "-cert.pub"); cert != nil {
 			id.addCertificate(cert)
 		}

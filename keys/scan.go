@@ -77,11 +77,15 @@ func (c *Client) resolvePins(ctx context.Context) error {
 			return nil
 		}
 	}
-	shown, err := c.ScanHostKeys(ctx)
-	if err != nil {
-		return err
-	}
-	for _, key := range shown {
+	err := fmt.Errorf("scan %s: no host key", c.settings.HostKeyName)
+	for _, group := range scanGroups() {
+		key, serr := c.scanOne(ctx, group)
+		if serr != nil {
+			if !IsHostKeyFailure(err) {
+				err = serr
+			}
+			continue
+		}
 		if err = c.checker.checkPins(key); err == nil {
 			c.pinnedType.Store(key.Type())
 			return nil
