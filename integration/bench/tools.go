@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -142,19 +141,24 @@ func toolNamed(name string) *tool {
 	return nil
 }
 
-// version is the first line of what the program says of its version.
+// version is the line in which the program says its own version: sshfs also
+// says those of its libraries. OpenSSH's programs know the flag -V alone.
 func (t *tool) version(o *options) string {
-	flag := "--version"
+	program, flag := t.which(o), "--version"
 	if t.name == "plain" {
-		out, _ := exec.Command("ssh", "-V").CombinedOutput() // there is no other sign of it
-		return strings.TrimSpace(string(out))
+		program, flag = "ssh", "-V"
 	}
-	out, err := exec.CommandContext(context.Background(), t.which(o), flag).Output()
+	out, err := exec.Command(program, flag).CombinedOutput()
 	if err != nil {
 		return "unknown"
 	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line)
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for _, line := range lines {
+		if strings.Contains(strings.ToLower(line), filepath.Base(program)) {
+			return line
+		}
+	}
+	return lines[0]
 }
 
 func (s *site) port() string { return strconv.Itoa(s.portNumber) }
