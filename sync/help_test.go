@@ -1,10 +1,11 @@
 package sync
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sort"
@@ -125,20 +126,13 @@ func describe(root, p string, d fs.DirEntry, times bool) (string, error) {
 	}
 	text, err := os.ReadFile(p)
 	if len(text) > 64 {
-		text = fmt.Appendf(nil, "%d bytes, %x", len(text), checksum(text))
+		text = fmt.Appendf(nil, "%d bytes, %x", len(text), sha256.Sum256(text))
 	}
 	line := fmt.Sprintf("%q %v %q", rel, info.Mode(), text)
 	if times {
 		line += fmt.Sprintf(" %d", info.ModTime().Unix())
 	}
 	return line, err
-}
-
-func checksum(b []byte) (sum uint64) {
-	for _, c := range b {
-		sum = sum*1099511628211 + uint64(c)
-	}
-	return sum
 }
 
 func sameTrees(t testing.TB, a, b string, times bool) {
@@ -178,11 +172,9 @@ func noTemps(t testing.TB, roots ...string) {
 
 // pattern is n bytes that do not repeat within a file.
 func pattern(seed byte, n int) []byte {
-	var b bytes.Buffer
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%d.%d ", seed, i)
-	}
-	return b.Bytes()[:n]
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // never fails
+	return b
 }
 
 // missing skips a test for want of a program, which is a failure where

@@ -81,7 +81,7 @@ func killedFiles(t *testing.T, from, to string, round int) {
 		put(t, from, fmt.Sprintf("d%d/small%d", i/10, i), fmt.Sprintf("round %d %s", round, pattern(byte(i), i*50)), old+int64(round))
 	}
 	if round%5 == 0 {
-		put(t, from, "large", string(pattern(byte(round), 24<<20+round)), old+int64(round))
+		put(t, from, "large", string(pattern(byte(round), 12<<20+round)), old+int64(round))
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-
 )
 
 // cutAfter makes the remote go away after n calls of an operation.
