@@ -135,25 +135,59 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 // attend answers the child until it is ready or has failed.
 func (m *mounting) attend(ctx context.Context, socket net.Conn, show func(slog.Level, string)) error {
 	prompt := newPrompter()
-	out, in := json.NewEncoder(socket), json.NewDecoder(socket)
-	err := out.Encode(message{Hello: &hello{m.mountpoint, m.target.secret, m.target.stdin, prompt != nil}})
-	for err == nil {
-		var msg message
-		if err = in.Decode(&msg); err != nil {
-			break
+	out := json.NewEncoder(socket)
+	if err := out.Encode(message{Hello: &hello{m.mountpoint, m.target.secret, m.target.stdin, prompt != nil}}); err != nil {
+		return err
+	}
+	said, ended := receive(socket)
+	var asked chan *answer
+	// A question that nobody waits for any more is taken back, and the terminal is
+	// as it was before we end.
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		if asked != nil {
+			<-asked
 		}
-		switch {
-		case msg.Ready:
-			return nil
-		case msg.Failed != nil:
-			return fail(msg.Failed.Code, errors.New(msg.Failed.Text), msg.Failed.Hint)
-		case msg.Note != nil:
-			show(msg.Note.Level, msg.Note.Line)
-		case msg.Ask != nil:
-			err = out.Encode(message{Answer: answerTo(ctx, prompt, *msg.Ask)})
+	}()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case a := <-asked:
+			asked = nil
+			_ = out.Encode(message{Answer: a}) // a child that is gone has said why
+		case msg := <-said:
+			switch {
+			case msg.Ready:
+				return nil
+			case msg.Failed != nil:
+				return fail(msg.Failed.Code, errors.New(msg.Failed.Text), msg.Failed.Hint)
+			case msg.Note != nil:
+				show(msg.Note.Level, msg.Note.Line)
+			case msg.Ask != nil:
+				asked = make(chan *answer, 1)
+				go func(q keys.Prompt, to chan<- *answer) { to <- answerTo(ctx, prompt, q) }(*msg.Ask, asked)
+			}
 		}
 	}
-	return err
+}
+
+// receive reads what the child says; the goroutine ends with the socket.
+func receive(socket net.Conn) (<-chan message, <-chan error) {
+	said, ended := make(chan message), make(chan error, 1)
+	go func() {
+		in := json.NewDecoder(socket)
+		for {
+			var m message
+			if err := in.Decode(&m); err != nil {
+				ended <- err
+				return
+			}
+			said <- m
+		}
+	}()
+	return said, ended
 }
 
 func answerTo(ctx context.Context, prompt keys.Prompter, q keys.Prompt) *answer {

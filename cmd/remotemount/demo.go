@@ -83,7 +83,9 @@ func (d *demo) prepare(point string) (err error) {
 	}
 	d.served, d.point = filepath.Join(d.dir, "served"), filepath.Join(d.dir, "mnt")
 	if point == "" {
-		err = os.Mkdir(d.point, 0o755)
+		// Sockets and locks too are to leave nothing behind. A mount that is to be
+		// looked at is where `status` finds it.
+		err = errors.Join(os.Mkdir(d.point, 0o755), os.Setenv("XDG_RUNTIME_DIR", d.dir))
 	} else {
 		d.stay = term.IsTerminal(int(os.Stdin.Fd()))
 		d.point, err = mountpoint.Check{}.Run(point)

@@ -91,9 +91,14 @@ func (t target) timeout() time.Duration {
 	return first(time.Duration(t.conn.Timeout), 30*time.Second)
 }
 
+// attention is how long a person may take for all the questions of a login.
+const attention = 30 * time.Minute
+
 // connect makes the first connection, in the time of --timeout without the time
 // a person takes to answer.
 func (l *link) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attention)
+	defer cancel()
 	ctx, stop := l.clock.start(ctx)
 	defer stop()
 	err := l.pool.Connect(ctx)
