@@ -186,12 +186,12 @@ func pbes2Cipher(oid string) (int, func([]byte) (cipher.Block, error), error) {
 	return 0, nil, unsupported("cipher %s", oid)
 }
 
-// maxIterations and maxScrypt bound what a file can cost: OpenSSL's default is
-// 2,048 iterations, careful people take a million; scrypt's memory is
-// 128*N*r bytes.
+// maxIterations and maxScrypt bound what a file can cost, to a few seconds:
+// OpenSSL's default is 2,048 iterations, careful people take a million; scrypt
+// goes over 128*N*r*p bytes.
 const (
-	maxIterations = 10_000_000
-	maxScrypt     = 256 << 20
+	maxIterations = 2_000_000
+	maxScrypt     = 512 << 20
 )
 
 func pbes2Key(kdf pkix.AlgorithmIdentifier, passphrase []byte, size int) ([]byte, error) {
@@ -223,7 +223,7 @@ func pbes2Key(kdf pkix.AlgorithmIdentifier, passphrase []byte, size int) ([]byte
 		if err := unmarshalDER(kdf.Parameters.FullBytes, &p); err != nil {
 			return nil, err
 		}
-		if p.N < 2 || p.R < 1 || p.P < 1 || p.P > 16 || p.R > 64 || p.N > maxScrypt/128/p.R {
+		if p.N < 2 || p.R < 1 || p.P < 1 || p.P > 16 || p.R > 64 || p.N > maxScrypt/128/p.R/p.P {
 			return nil, unsupported("scrypt with N=%d r=%d p=%d", p.N, p.R, p.P)
 		}
 		key, err := scrypt.Key(passphrase, p.Salt, p.N, p.R, p.P, size)

@@ -180,9 +180,9 @@ type ppkKeys struct{ cipher, iv, mac []byte }
 // Bounds on the work a file can ask for; PuTTY's own default is 8 MiB and the
 // passes that take a tenth of a second.
 const (
-	maxArgonMemory = 1 << 20 // KiB
+	maxArgonMemory = 1 << 19 // KiB
 	maxArgonPasses = 1 << 12
-	maxArgonWork   = 1 << 24 // memory in KiB times passes
+	maxArgonWork   = 1 << 22 // memory in KiB times passes
 )
 
 func (f *ppkFile) derive(passphrase []byte) (ppkKeys, error) {
