@@ -112,7 +112,7 @@ func newMounting(c *cli.Context, remote string) (*mounting, error) {
 		return nil, err
 	}
 	m.target, err = newTarget(remote, m.Connection)
-	m.target.batch = m.Batch
+	m.target.batch, m.target.memory = m.Batch, m.cacheMemory()/4
 	return m, err
 }
 

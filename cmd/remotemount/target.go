@@ -24,6 +24,7 @@ type target struct {
 	batch  bool   // nobody is asked
 	secret string // a password read from standard input
 	stdin  []byte // what --identity - reads
+	memory int64  // for data written and not yet acknowledged; 0 is the pool's own bound
 }
 
 func newTarget(given string, said config.Connection) (target, error) {

@@ -79,6 +79,7 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 		SlotDir:        slots,
 		Timeout:        t.timeout(),
 		Retry:          time.Duration(t.conn.Retry),
+		WriteMemory:    t.memory,
 		Log:            log,
 	})
 	if err != nil {

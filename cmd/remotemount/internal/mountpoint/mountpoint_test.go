@@ -52,9 +52,9 @@ func TestMountsHere(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	dir := t.TempDir()
-	empty, full, file, link := filepath.Join(dir, "empty"), filepath.Join(dir, "full"), filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	empty, full, file, link, loop := filepath.Join(dir, "empty"), filepath.Join(dir, "full"), filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "loop")
 	if err := errors.Join(os.Mkdir(empty, 0o755), os.Mkdir(full, 0o755), os.WriteFile(file, nil, 0o600),
-		os.WriteFile(filepath.Join(full, "x"), nil, 0o600), os.Symlink(empty, link)); err != nil {
+		os.WriteFile(filepath.Join(full, "x"), nil, 0o600), os.Symlink(empty, link), os.Symlink("loop", loop)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -65,6 +65,7 @@ func TestCheck(t *testing.T) {
 		{empty, false, empty},
 		{empty + "/../empty/", false, empty},
 		{link, false, empty},
+		{loop, false, "too many"},
 		{full, true, full},
 		{full, false, "not empty"},
 		{file, false, "not a folder"},

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // An Entry is one line of the mount table.
@@ -96,28 +97,43 @@ func above(entries []Entry, path string) (Entry, bool) {
 	}
 }
 
+// maxLinks ends a chain of symbolic links, as the kernel's own bound does.
+const maxLinks = 40
+
 // Resolve makes a path absolute and free of symbolic links without touching what
-// is mounted on it: the folder above is resolved, and the last name only when
-// nothing is mounted there. A stalled mount would hold up an lstat of its root.
+// is mounted on it: the folder above is resolved, and the last name read as a
+// link, only where nothing is mounted. A stalled mount would hold up an lstat of
+// its root.
 func Resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
 	entries, err := Mounts()
 	if err != nil {
 		return "", err
 	}
-	if _, ok := at(entries, abs); ok {
-		return abs, nil
+	for range maxLinks {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return "", err
+		}
+		if _, ok := at(entries, abs); ok {
+			return abs, nil
+		}
+		dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+		if err != nil {
+			return "", err
+		}
+		abs = filepath.Join(dir, filepath.Base(abs))
+		if _, ok := at(entries, abs); ok {
+			return abs, nil
+		}
+		target, err := os.Readlink(abs)
+		if err != nil { // no link
+			_, err = os.Lstat(abs)
+			return abs, err
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(dir, target)
+		}
+		path = target
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	if err != nil {
-		return "", err
-	}
-	abs = filepath.Join(dir, filepath.Base(abs))
-	if _, ok := at(entries, abs); ok {
-		return abs, nil
-	}
-	return filepath.EvalSymlinks(abs)
+	return "", &os.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP}
 }
