@@ -74,6 +74,34 @@ func TestWalkListsAhead(t *testing.T) {
 	}
 }
 
+// A walk that takes longer than a listing lives goes on being guessed, and what is
+// read ahead for it is not more than it comes to in that time.
+func TestLongWalk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		b.folders(t, 150, 1)
+		names := b.list(t, ".")
+		start := time.Now()
+		var waited time.Duration
+		for _, d := range names {
+			before := time.Now()
+			b.list(t, d)
+			waited += time.Since(before)
+			time.Sleep(500 * time.Millisecond)
+		}
+		if took := time.Since(start); took < time.Minute {
+			t.Fatalf("not that long: %v", took)
+		}
+		if most := 30 * roundTrip; waited > most {
+			t.Errorf("waited %v for %d folders, want at most %v", waited, len(names), most)
+		}
+		if n := b.dir.Calls()["readdir"]; n > 300 {
+			t.Errorf("%d listings for %d folders", n, len(names))
+		}
+		t.Logf("waited %v, %v, %+v", waited, b.dir.Calls(), b.Stats())
+	})
+}
+
 // Who lists one folder, or jumps about, has nothing listed ahead for long.
 func TestJumpingListsLittleAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

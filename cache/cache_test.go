@@ -222,7 +222,7 @@ func TestSweepForgets(t *testing.T) {
 		if n := b.Stats().Entries; n != 5 {
 			t.Errorf("%d entries held, want 2 folders and 3 names", n)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(30 * time.Second)
 		if n := b.Stats().Entries; n != 0 {
 			t.Errorf("%d entries held when all is over", n)
 		}

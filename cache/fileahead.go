@@ -26,17 +26,15 @@ func (c *Cache) opens(path string, paid bool) {
 		g.paid()
 	}
 	dir, name := split(path)
-	f, ok := t.folders.Peek(dir)
-	if !ok || f.listed <= t.clock() {
+	f, ok := t.folders.Get(dir)
+	if !ok || len(f.order) == 0 {
 		return
 	}
-	switch {
-	case t.visit(g, dir, f, name):
+	switch m := t.visit(g, dir, f, name); {
+	case m == onward || paid:
 		g.step()
 		t.reading = path
-	case paid:
-		t.reading = path
-	case !g.wants(f.names[name]):
+	case m == around || !g.wants(f.names[name]):
 		// a large file in between: whoever reads it may go on in order
 	default:
 		t.reading = ""
@@ -50,6 +48,7 @@ func (t *tree) expire() {
 	for range t.files.takeWasted(t.clock()) {
 		t.reads.failed()
 	}
+	t.reads.judge(t.clock(), instant(contentLife))
 }
 
 // readOn reads the small files ahead that come after the one opened last. Under
@@ -76,7 +75,7 @@ func (t *tree) filesAfter(path string, n int) []nextFile {
 	var next []nextFile
 	add := func(dir string, after string) {
 		f, ok := t.folders.Peek(dir)
-		if !ok || f.listed <= t.clock() {
+		if !ok {
 			return
 		}
 		o := t.reads.best()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -112,6 +113,36 @@ func TestSmallFilesAreReadAhead(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Several threads that share the files of a folder are in order, but for a little.
+func TestSeveralThreadsAreInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		b.small(t, 1, 500)
+		names := listDir(t, b, "d000")
+		start := time.Now()
+		work := make(chan string)
+		var threads sync.WaitGroup
+		for range 4 {
+			threads.Go(func() {
+				for path := range work {
+					b.read(t, path)
+				}
+			})
+		}
+		for _, path := range names {
+			work <- path
+		}
+		close(work)
+		threads.Wait()
+		if took, most := time.Since(start), 60*roundTrip; took > most {
+			t.Errorf("500 files took %v, want at most %v", took, most)
+		}
+		if n := b.dir.Calls()["open"]; n > 580 {
+			t.Errorf("%d opens", n)
+		}
+	})
 }
 
 // ahead has the next files after two in order read ahead, and gives one of them.

@@ -18,20 +18,25 @@ const (
 	orders
 )
 
-// A guess tells how far to look ahead of a program, by how often that paid lately.
-// There is one for folders and one for small files. Guarded by tree.mu.
+// A guess tells how far to look ahead of a program, by how much of it was used of
+// late. There is one for folders and one for small files. Guarded by tree.mu.
 type guess struct {
 	wants   func(record) bool // what in a folder it is about
-	credit  int               // how many to get ahead
-	ceiling int               // up to which the credit doubles
 	score   [orders]int
-	steps   int // made in order while there was little credit
+	credit  int // how many to get ahead; doubles up to
+	ceiling int
+
+	steps, lost int     // made in order, and got ahead in vain, since
+	since       instant // then
 }
 
 const (
 	firstCredit = 8
 	mostCredit  = 64
-	stride      = 3 // how many a program may leave out and still be in order
+	stride      = 3 // how far a program may go at once and still be in order
+	jitter      = 8 // how far back it may go, in an order that is
+	sure        = 4 // by its score, of the most:
+	mostScore   = 8
 	mostSorted  = 20_000
 )
 
@@ -39,31 +44,41 @@ func newGuess(wants func(record) bool) guess {
 	return guess{wants: wants, credit: firstCredit, ceiling: mostCredit}
 }
 
-// paid notes that something got ahead was asked for: the credit doubles, and goes
-// up by one where more was too much before.
+// paid notes that something got ahead was asked for.
 func (g *guess) paid() {
-	if g.credit < g.ceiling {
-		g.credit = min(max(2*g.credit, 1), g.ceiling)
-		return
-	}
-	g.ceiling = min(g.ceiling+1, mostCredit)
-	g.credit = g.ceiling
+	g.credit = max(g.credit, min(2*g.credit, g.ceiling), 1)
 }
 
-// failed notes that it was not: a slow program needs less, one that jumps nothing.
-func (g *guess) failed() {
-	g.credit = max(0, g.credit-1-g.credit/8)
-	g.ceiling = max(1, g.credit)
+// failed notes that it was not, until it was too old.
+func (g *guess) failed() { g.lost++ }
+
+// judge sets the ceiling, once in the time for which what is got ahead lives: to
+// less than what a program comes to in that time, when some of it was too old before
+// it was used, or when the program has become faster. A slow one needs little, one
+// that jumps nothing. After a rest everything begins anew.
+func (g *guess) judge(now, life instant) {
+	if now-g.since < life {
+		return
+	}
+	fits := min(g.steps*3/4, mostCredit)
+	switch {
+	case g.lost > 0:
+		g.ceiling = fits
+	case g.steps == 0:
+		g.credit, g.ceiling = firstCredit, mostCredit
+	default:
+		g.ceiling = max(g.ceiling, fits)
+	}
+	g.credit = min(g.credit, g.ceiling)
+	g.steps, g.lost, g.since = 0, 0, now
 }
 
 // step notes that a program went on in order. One that does so for long is worth
 // another try.
 func (g *guess) step() {
-	if g.credit >= firstCredit {
-		return
-	}
-	if g.steps++; g.steps%4 == 0 {
-		g.credit++
+	g.steps++
+	if g.credit == 0 && g.steps%4 == 0 {
+		g.credit = 1
 	}
 }
 
@@ -140,54 +155,80 @@ func (f *folder) walk(g *guess) *sequences {
 	return s
 }
 
-// visit learns from a program's going to name, and reports whether that was in
-// order. A folder entered for the first time is judged by the best order alone, so
-// that nothing is sorted for one visit.
-func (t *tree) visit(g *guess, dir string, f *folder, name string) bool {
+// A move is what a visit was to the one before.
+type move uint8
+
+const (
+	away   move = iota
+	onward      // in order
+	around      // a little back: several threads share the way
+)
+
+// visit learns from a program's going to name. A folder entered for the first time
+// is judged by the best order alone, so that nothing is sorted for one visit.
+func (t *tree) visit(g *guess, dir string, f *folder, name string) move {
 	s := f.walk(g)
 	last := s.last
-	if last == name || f.listed <= t.clock() {
-		return false
+	if last == name || len(f.order) == 0 {
+		return away
+	}
+	f.last, t.latest = max(f.last, t.clock()), max(t.latest, t.clock()) // it is of use
+	best := g.best()
+	if last == "" {
+		s.last = name
+		if place(t.sequence(g, dir, f, best), t.step(dir, f, best, name)) < stride {
+			return onward
+		}
+		return away
+	}
+	if g.score[best] >= sure {
+		if d := t.distance(g, dir, f, best, last, name); d < 0 && d >= -jitter {
+			return around
+		}
 	}
 	s.last = name
-	if last == "" {
-		o := g.best()
-		return place(t.sequence(g, dir, f, o), t.step(dir, f, o, name)) < stride
-	}
-	inOrder := false
+	return t.learn(g, dir, f, last, name)
+}
+
+// learn notes by which orders name comes after last.
+func (t *tree) learn(g *guess, dir string, f *folder, last, name string) move {
+	m := away
 	for o := range orders {
 		if o == byInode && t.inode == nil || o != asListed && len(f.order) > mostSorted {
 			continue
 		}
-		steps := t.sequence(g, dir, f, o)
-		d := place(steps, t.step(dir, f, o, name)) - place(steps, t.step(dir, f, o, last))
-		if d >= 1 && d <= stride {
-			g.score[o] = min(g.score[o]+1, 8)
-			inOrder = true
+		if d := t.distance(g, dir, f, o, last, name); d >= 1 && d <= stride {
+			g.score[o] = min(g.score[o]+1, mostScore)
+			m = onward
 		} else {
 			g.score[o] /= 2
 		}
 	}
-	return inOrder
+	return m
+}
+
+// distance is how many steps it is from one name to another.
+func (t *tree) distance(g *guess, dir string, f *folder, o order, from, to string) int {
+	steps := t.sequence(g, dir, f, o)
+	return place(steps, t.step(dir, f, o, to)) - place(steps, t.step(dir, f, o, from))
 }
 
 // A route is what a program that goes through a tree, each folder before what is in
-// it, comes to next.
+// it, comes to next. A listing that is over is still good for a guess.
 type route struct {
 	t       *tree
-	now     instant
 	folders []string
 	most    int
 }
 
 // after gives up to n folders that come after path.
 func (t *tree) after(path string, n int) []string {
-	r := &route{t: t, now: t.clock(), most: n}
+	r := &route{t: t, most: n}
 	r.below(path)
 	for p := path; p != "." && len(r.folders) < n; p, _ = split(p) {
 		dir, name := split(p)
-		f, ok := t.folders.Peek(dir)
-		if !ok || f.listed <= r.now {
+		f, ok := t.folders.Get(dir) // and so it stays while the program is below it
+		if !ok {
 			continue
 		}
 		o := t.walks.best()
@@ -202,7 +243,7 @@ func (t *tree) after(path string, n int) []string {
 }
 
 func (r *route) below(dir string) {
-	if f, ok := r.t.folders.Peek(dir); ok && f.listed > r.now {
+	if f, ok := r.t.folders.Peek(dir); ok {
 		r.along(dir, f, r.t.sequence(&r.t.walks, dir, f, r.t.walks.best()))
 	}
 }

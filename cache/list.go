@@ -28,7 +28,7 @@ type list struct {
 	batches [][]pool.Entry // guarded by mu, like all below
 	held    int            // names in batches
 	readers int
-	huge    bool // it holds more than the limit, so nobody can join, and it waits for its reader
+	huge    bool // it is too large to be held, or given up: nobody can join it
 	done    bool
 	err     error
 	moved   chan struct{} // closed, and made anew, when any of these changes
@@ -89,8 +89,7 @@ func (c *Cache) listing(ctx context.Context, path string) ([]pool.Entry, *list) 
 		}
 		return nil, l
 	}
-	l = c.newList(ctx, path)
-	l.join()
+	l = c.newList(ctx, path, 1)
 	if foreground {
 		c.enter(path, false)
 	}
@@ -109,8 +108,7 @@ func (c *Cache) overtake(ctx context.Context, l *list) *list {
 	}
 	own := t.lists[l.path]
 	if own == nil || !own.join() {
-		own = c.newList(ctx, l.path)
-		own.join()
+		own = c.newList(ctx, l.path, 1)
 	}
 	return own
 }
@@ -135,12 +133,12 @@ func (t *tree) entries(path string) ([]pool.Entry, bool) {
 	return entries, true
 }
 
-// newList begins a listing. Under tree.mu.
-func (c *Cache) newList(ctx context.Context, path string) *list {
+// newList begins a listing with so many readers, who must leave it. Under tree.mu.
+func (c *Cache) newList(ctx context.Context, path string, readers int) *list {
 	t := c.tree
 	background := pool.IsBackground(ctx)
-	l := &list{path: path, background: background, ahead: background, started: t.clock(),
-		limit: t.max, moved: make(chan struct{})}
+	l := &list{path: path, background: background, ahead: readers == 0, started: t.clock(),
+		limit: t.max, readers: readers, moved: make(chan struct{})}
 	if old := t.lists[path]; old != nil {
 		old.stale = true // one of more names than can be joined
 	}
@@ -269,6 +267,7 @@ func (l *list) leave() {
 	defer l.mu.Unlock()
 	l.readers--
 	if l.readers == 0 && !l.done && (l.huge || l.held > abandonAt) {
+		l.huge = true
 		l.cancel()
 	}
 }
@@ -293,6 +292,7 @@ func (l *list) add(ctx context.Context, batch []pool.Entry) error {
 		}
 	}
 	if l.readers == 0 && (l.huge || l.held > abandonAt) {
+		l.huge = true // nobody can join it any more
 		return errHuge
 	}
 	return nil

@@ -17,12 +17,15 @@ func (c *Cache) enter(path string, paid bool) {
 		g.paid()
 	}
 	dir, name := split(path)
-	if f, ok := t.folders.Peek(dir); ok && path != "." && t.visit(g, dir, f, name) {
+	m := away
+	if f, ok := t.folders.Peek(dir); ok && path != "." {
+		m = t.visit(g, dir, f, name)
+	}
+	switch {
+	case m == onward || paid:
 		g.step()
 		t.walking = path
-	} else if paid {
-		t.walking = path
-	} else {
+	case m == away:
 		t.walking = ""
 	}
 	c.listOn()
@@ -38,7 +41,7 @@ func (c *Cache) listOn() {
 	for _, path := range t.after(t.walking, t.walks.credit) {
 		f, ok := t.folders.Peek(path)
 		if t.lists[path] == nil && (!ok || !f.big && f.listed <= t.clock()) && !t.barred(path) {
-			c.newList(pool.Background(context.Background()), path)
+			c.newList(pool.Background(context.Background()), path, 0)
 		}
 	}
 }
@@ -59,6 +62,6 @@ func (c *Cache) missed(path string) {
 		return
 	}
 	f.misses = 0
-	c.newList(pool.Background(context.Background()), dir)
+	c.newList(pool.Background(context.Background()), dir, 0)
 	c.enter(dir, false)
 }

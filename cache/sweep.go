@@ -29,7 +29,11 @@ func (c *Cache) sweep() {
 	}
 }
 
-// sweep drops the folders in which nothing is fresh, and reports how long it is
+// hintLife is how long a listing that is over stays: a program that goes through a
+// folder for longer than that listing lives still has its next steps guessed by it.
+const hintLife = instant(20 * time.Second)
+
+// sweep drops the folders in which nothing is of use, and reports how long it is
 // until there will be something to drop again, or 0.
 func (t *tree) sweep() time.Duration {
 	t.mu.Lock()
@@ -37,11 +41,18 @@ func (t *tree) sweep() time.Duration {
 	t.expire()
 	now := t.clock()
 	for _, dir := range t.folders.Keys() {
-		if f, _ := t.folders.Peek(dir); f.last <= now {
+		f, _ := t.folders.Peek(dir)
+		if f.ahead && f.listed <= now {
+			f.ahead = false
+			t.walks.failed()
+			t.wasted()
+		}
+		if f.last+hintLife <= now {
 			t.folders.Remove(dir)
 		}
 	}
-	if t.latest <= now {
+	t.walks.judge(now, instant(t.lifetime))
+	if t.latest+hintLife <= now {
 		t.reset() // maps keep their size when they are emptied
 		return 0
 	}
