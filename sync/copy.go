@@ -18,6 +18,7 @@ var (
 	errTargetChanged = errors.New("the target changed since it was looked at; left for the next run")
 	errNotWhole      = errors.New("the copy is not what was sent")
 	errSourceChanged = errors.New("copied, but the source changed since; it stays")
+	errRacy          = errors.New("changed a moment ago")
 )
 
 // resumable is the size from which a partial copy is worth keeping for the next

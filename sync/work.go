@@ -46,7 +46,7 @@ func (p *pass) do(ctx context.Context, f *folder, a Action) {
 
 func (p *pass) apply(ctx context.Context, f *folder, a Action) {
 	bytes, err := p.carryOut(ctx, f, a)
-	if err == nil || errors.Is(err, errSourceChanged) {
+	if err == nil || errors.Is(err, errSourceChanged) || errors.Is(err, errRacy) {
 		if a.Op == OpCopy || a.Op == OpLink {
 			f.side[a.From.Other()].wrote.Store(true)
 		}
@@ -57,7 +57,11 @@ func (p *pass) apply(ctx context.Context, f *folder, a Action) {
 			p.journal.done(a, bytes)
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errRacy):
+		a.Why = WhySettling
+		p.journal.skip(a)
+	case err != nil:
 		p.failFile(ctx, a, err)
 	}
 }
@@ -95,10 +99,11 @@ func (p *pass) removeSource(ctx context.Context, src tree, a Action, version sta
 	if err != nil {
 		return err
 	}
-	changedAt := time.Unix(now.mtime, 0)
-	justNow := a.From == Remote && p.Now().Sub(changedAt).Abs() < racy
-	if now != version || justNow {
+	if now != version {
 		return errSourceChanged
+	}
+	if a.From == Remote && p.Now().Sub(time.Unix(now.mtime, 0)).Abs() < racy {
+		return errRacy
 	}
 	return src.Remove(ctx, a.Path)
 }
