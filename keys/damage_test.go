@@ -130,3 +130,24 @@ func TestCostsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A key that ssh.com's own program made, with a header no other program writes;
+// puttygen, which reads the form as well, must see the same key.
+func TestForeignSSH2(t *testing.T) {
+	const file = "testdata/foreign/ssh2_rsa"
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := Parse(data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "1024-bit rsa, Tue Apr 27 2021 23:55:53 -0700"; key.Comment != want || Bits(key.Public()) != 1024 {
+		t.Errorf("comment %q, %d bits", key.Comment, Bits(key.Public()))
+	}
+	theirs, _, err := ParsePublic([]byte(run(t, "", "puttygen", "-L", file)))
+	if err != nil || !sameKey(theirs, key.Public()) {
+		t.Errorf("puttygen sees %v, %v", theirs, err)
+	}
+}

@@ -116,3 +116,28 @@ func TestOpenKeyFileIsRefused(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// A key pasted on standard input, with what pasting does to it.
+func TestIdentityFromStandardInput(t *testing.T) {
+	server := startSSHD(t)
+	file, public := newKeyFile(t, "")
+	server.authorize(public)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := server.config()
+	cfg.Identities = []string{"-"}
+	cfg.Stdin = strings.NewReader("\r\n  " + strings.ReplaceAll(string(data), "\n", "\t\r\n ") + "\r\n\r\n")
+	if err := login(t, cfg); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Stdin = strings.NewReader("not a key\n")
+	if err := login(t, cfg); !errors.Is(err, ErrNotAKey) {
+		t.Fatalf("got %v", err)
+	}
+	cfg.Stdin = nil
+	if err := login(t, cfg); err == nil {
+		t.Fatal("a key came out of nowhere")
+	}
+}
