@@ -128,7 +128,7 @@ func (t *transfer) createNew(ctx context.Context) (err error) {
 	}
 	for try := 0; ; try++ {
 		t.out, _, err = t.dst.Open(ctx, t.tmp, flag, t.firstPerm())
-		if err == nil || try == 2 {
+		if err == nil || try == 4 { // more than once: a create cut off may be carried out late
 			return err
 		}
 		switch {
