@@ -1,13 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"context"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/keys"

@@ -33,9 +33,12 @@ func unmountCommand() *cli.Command {
 	}
 }
 
-// forceTime is how long a mount may take to obey --force before it is taken away
-// from outside; the rest of the two seconds is for that.
-const forceTime = time.Second
+// With --force a mount has so long to answer, and so long to obey, before it is
+// taken away from outside; the rest of the two seconds is for that.
+const (
+	forceAnswer = 400 * time.Millisecond
+	forceTime   = time.Second
+)
 
 func unmount(ctx context.Context, path string, force bool) error {
 	at, err := mountpoint.Resolve(path)
@@ -46,14 +49,19 @@ func unmount(ctx context.Context, path string, force bool) error {
 		return notMounted(path)
 	}
 	client := control.NewClient(getenv)
-	st, statusErr := client.Status(ctx, at)
+	asked, cancel := ctx, func() {}
+	if force {
+		asked, cancel = context.WithTimeout(ctx, forceAnswer)
+	}
+	st, statusErr := client.Status(asked, at)
+	cancel()
 	switch {
 	case statusErr == nil && force:
 		return forceUnmount(ctx, client, st)
 	case statusErr == nil:
 		return orderlyUnmount(ctx, client, st)
-	case mountpoint.Dead(at), force && !errors.Is(statusErr, control.ErrNone):
-		// Its process is dead, or ours and stuck.
+	case force && !errors.Is(statusErr, control.ErrNone), mountpoint.Dead(at):
+		// It is ours and stuck, or its process is dead.
 		if err := mountpoint.Abort(at); err != nil {
 			return fail(exitMountpoint, err, "fusermount3 -uz "+shellQuote(at))
 		}
