@@ -44,15 +44,15 @@ bench: build
 	@integration/setup.sh bench
 	$(GO) run ./integration/bench -binary $(BINARY) $(BENCH)
 
-man: $(BUILD)/remotemount.1
+man: $(BUILD)/remotemount.1.gz
 
-$(BUILD)/remotemount.1: docs/remotemount.1.md
+$(BUILD)/remotemount.1.gz: docs/remotemount.1
 	@mkdir -p $(BUILD)
-	$(GO) run github.com/cpuguy83/go-md2man/v2 -in $< -out $@
+	gzip -9n <$< >$@
 
 install: build man
 	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/remotemount
-	install -Dm644 $(BUILD)/remotemount.1 $(DESTDIR)$(PREFIX)/share/man/man1/remotemount.1
+	install -Dm644 $(BUILD)/remotemount.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/remotemount.1.gz
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin
 	ln -sf ../bin/remotemount $(DESTDIR)$(PREFIX)/sbin/mount.remotemount
 	for shell in bash zsh fish; do $(BINARY) completion $$shell >$(BUILD)/completion.$$shell; done

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -144,6 +145,11 @@ func (j *job) succeeds(t testing.TB) {
 	if code := j.code(t, commandTime); code != 0 {
 		t.Errorf("exit code %d: %s", code, tail(j.out.String()))
 	}
+}
+
+// says reports whether a job that has ended told of an error.
+func (j *job) says(errno syscall.Errno) bool {
+	return strings.Contains(strings.ToLower(j.out.String()), strings.ToLower(errno.Error()))
 }
 
 // signal sends a signal to all processes of the job.

@@ -48,30 +48,45 @@ func TestCopyUnderCuts(t *testing.T) {
 	unmount(t, m)
 }
 
-// changes makes, renames, links and removes, and leaves a tree that tells whether
-// each was done once: a mkdir or an exclusive create that had been done twice, or
-// a rename or removal that had been done and then reported as failed, ends it.
-const changes = `
-	set -C # "> file" is O_EXCL
-	i=0
-	while [ $i -lt "$N" ]; do
-		mkdir d$i
-		echo $i >d$i/new
-		mv d$i/new d$i/name
-		case $i in
-		*3) ln d$i/name d$i/link ;;
-		*5) ln -s name d$i/symlink ;;
-		*7) chmod 600 d$i/name ;;
-		*9) mv d$i e$i ;;
-		*)
-			unlink d$i/name
-			rmdir d$i
-			;;
-		esac
-		i=$((i + 1))
-	done
-`
+func init() { jobs["changes"] = changesJob } // see inside_test.go
 
+// rounds is how many rounds of changes there are.
+const rounds = 1000
+
+func changesJob(t *testing.T, dir string) { changes(t, dir, rounds) }
+
+// changes makes, renames, links and removes, and leaves a tree that tells whether
+// each was done once. A mkdir or an exclusive create that had been done twice, or
+// a rename or removal that had been done and then reported as failed, ends it.
+func changes(t testing.TB, dir string, rounds int) {
+	t.Helper()
+	for i := range rounds {
+		d := filepath.Join(dir, fmt.Sprint("d", i))
+		name := filepath.Join(d, "name")
+		must(t, os.Mkdir(d, 0o755))
+		f, err := os.OpenFile(filepath.Join(d, "new"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		must(t, err)
+		_, err = fmt.Fprintln(f, i)
+		must(t, err)
+		must(t, f.Close())
+		must(t, os.Rename(f.Name(), name))
+		switch i % 10 {
+		case 3:
+			must(t, os.Link(name, filepath.Join(d, "link")))
+		case 5:
+			must(t, os.Symlink("name", filepath.Join(d, "symlink")))
+		case 7:
+			must(t, os.Chmod(name, 0o600))
+		case 9:
+			must(t, os.Rename(d, filepath.Join(dir, fmt.Sprint("e", i))))
+		default:
+			must(t, os.Remove(name))
+			must(t, os.Remove(d))
+		}
+	}
+}
+
+// compareTrees compares $L/here with the served folder.
 const compareTrees = `
 	list() { (cd "$1" && find . -mindepth 1 -printf '%P|%y|%m|%l|' \( -type d -printf '\n' -o -printf '%s\n' \) | sort); }
 	list "$R" >on-server
@@ -85,15 +100,16 @@ const compareTrees = `
 func TestChangesUnderCuts(t *testing.T) {
 	d := newDistant(t, ordinary(t))
 	m := d.mount(t)
-	d.link.SetDelay(time.Millisecond)
-	d.sh(t, d.Dir, "mkdir here; cd here; N=1000"+changes)
-	connections, took := d.cutting(func() { d.sh(t, d.point, "N=1000"+changes) })
+	must(t, d.Mkdir("here", 0o755))
+	d.inside(t, "changes", d.Path("here"))
+	d.link.SetDelay(500 * time.Microsecond)
+	connections, took := d.cutting(func() { d.inside(t, "changes", d.point) })
 	unmount(t, m)
 	d.sh(t, d.Dir, compareTrees)
 	if connections < 5 {
 		t.Errorf("only %d connections: few cuts were met", connections)
 	}
-	t.Logf("1000 rounds in %.1f s; %d connections", took.Seconds(), connections)
+	t.Logf("%d rounds in %.1f s; %d connections", rounds, took.Seconds(), connections)
 }
 
 // TestServerRestarts copies and changes while the link is cut, single sessions
@@ -103,13 +119,14 @@ func TestServerRestarts(t *testing.T) {
 		d := newDistant(t, u)
 		m := d.mount(t)
 		d.noise(t, "source", copySize/4)
-		d.sh(t, d.Dir, `cp source "$R/back"; mkdir here "$R/changes"; cd here; N=300`+changes)
+		d.sh(t, d.Dir, `cp source "$R/back"`)
+		must(t, copyProgram(d.Path("inside.test")))
 		d.link.SetRate(copyRate / 4)
 		d.link.SetDelay(time.Millisecond)
 		all := []*job{
 			d.start(t, `dd if=source of="$M/in" bs=1M conv=fsync status=none`),
 			d.start(t, `cp "$M/back" back`),
-			d.start(t, `cd "$M/changes"; N=300`+changes),
+			d.start(t, fmt.Sprintf(`exec env %s=changes %s="$M" "$L/inside.test" -test.run='^TestInside$'`, insideEnv, insideDir)),
 		}
 		for range 2 {
 			time.Sleep(500 * time.Millisecond)
@@ -127,10 +144,12 @@ func TestServerRestarts(t *testing.T) {
 		}
 		d.link.SetRate(0)
 		unmount(t, m)
+		must(t, d.Mkdir("here", 0o755))
+		d.inside(t, "changes", d.Path("here"))
 		d.sh(t, d.Dir, `
 			cmp source "$R/in"
 			cmp source back
-			R="$R/changes"`+compareTrees)
+			rm "$R/in" "$R/back"`+compareTrees)
 	})
 }
 

@@ -65,7 +65,7 @@ func TestMountKilled(t *testing.T) {
 		<-m.Exited()
 		must(t, d.WriteFile("killed", nil, 0o644))
 		reader.succeeds(t)
-		if n := strings.Count(reader.out.String(), syscall.ENOTCONN.Error()); n == 0 {
+		if !reader.says(syscall.ENOTCONN) {
 			t.Errorf("no ENOTCONN in %q", reader.out.String())
 		}
 		again := d.mount(t)

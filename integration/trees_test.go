@@ -33,8 +33,8 @@ const sourceTree = `
 	truncate -s 1M odd/sparse; echo end >>odd/sparse
 	find . -depth -exec touch -h -d '2011-12-13 14:15:16' {} +
 	cd ..
-	list() { (cd "$1" && find . -mindepth 1 ! -type d -printf '%P|%y|%m|%s|%l|%u|%g|' -exec stat -c %Y {} \; \
-		-o -mindepth 1 -type d -printf '%P|%y|%m|%u|%g|' -exec stat -c %Y {} \; | sort); }
+	list() { find "$1" -mindepth 1 \( -type d -printf '%P|%y|%m||%l|%u|%g|%T@\n' -o -printf '%P|%y|%m|%s|%l|%u|%g|%T@\n' \) |
+		sed 's/\.[0-9]*$//' | sort; }
 	same() { list "$1" >a; list "$2" >b; diff a b; diff -r --no-dereference "$1" "$2"; }
 `
 
