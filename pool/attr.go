@@ -80,6 +80,13 @@ func (c Change) needsPair() bool {
 	return owner != 0 && owner != SetUID|SetGID || times != 0 && times != SetAtime|SetMtime
 }
 
+// isMtime reports whether mtime is the one half of a pair that is meant. A file
+// that we write has told us its atime not long ago, and that is good enough: it
+// saves a program that restores an mtime a round trip.
+func (c Change) isMtime() bool {
+	return c.Fields&(SetUID|SetGID|SetAtime|SetMtime) == SetMtime
+}
+
 // apply is what a change makes of attributes.
 func (c Change) apply(a Attr) Attr {
 	if c.Fields&SetMode != 0 {

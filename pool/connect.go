@@ -64,7 +64,6 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 	c.sessions = append(c.sessions, s)
 	p.conns = append(p.conns, c)
 	p.rank()
-	p.count.dials.Add(1)
 	p.info.Server = c.conn.Server()
 	p.info.Ordered = s.ordered
 	p.info.Extensions = s.client.Extensions()
@@ -121,6 +120,7 @@ func (p *Pool) redialLoop() {
 		}
 		err := p.dial(p.life)
 		if err == nil {
+			p.count.reconnects.Add(1)
 			p.log.Info("connected", "remote", p.cfg.Addr)
 			return
 		}

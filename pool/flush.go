@@ -60,7 +60,8 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	if change.Fields&SetMtime != 0 {
 		f.out.asked = &change.Mtime
 	}
-	together := f.stale == nil && f.keepsOrder() && !change.needsPair()
+	look := change.needsPair() && !(wrote && change.isMtime())
+	together := f.stale == nil && f.keepsOrder() && !look
 	var h *handle
 	if together {
 		h = f.live()[0]
@@ -76,7 +77,7 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	var a Attr
 	switch {
 	case fl == nil && err == nil:
-		a, err = f.flushApart(ctx, change, sync)
+		a, err = f.flushApart(ctx, change, have, look, sync)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
 	case fl != nil:
@@ -155,10 +156,10 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, change Change, sync bool) (a Attr, err error) {
+func (f *file) flushApart(ctx context.Context, change Change, have Attr, look, sync bool) (a Attr, err error) {
 	err = f.ask(ctx, f.p.keep(), func(h *handle) error {
-		have := Attr{}
-		if change.needsPair() {
+		have := have
+		if look {
 			if have, err = h.fstat(ctx); err != nil {
 				return err
 			}

@@ -52,7 +52,7 @@ type Status struct {
 }
 
 type counters struct {
-	requests, bytesIn, bytesOut, dials atomic.Uint64
+	requests, bytesIn, bytesOut, reconnects atomic.Uint64
 }
 
 // Status tells how the Pool is doing.
@@ -67,10 +67,8 @@ func (p *Pool) Status() Status {
 		Requests:       p.count.requests.Load(),
 		BytesIn:        p.count.bytesIn.Load(),
 		BytesOut:       p.count.bytesOut.Load(),
+		Reconnects:     p.count.reconnects.Load(),
 		Lost:           append([]LostData(nil), p.lost...),
-	}
-	if n := p.count.dials.Load(); n > 0 {
-		st.Reconnects = n - 1
 	}
 	for _, c := range p.conns {
 		st.Sessions += len(c.sessions)
