@@ -18,7 +18,7 @@ const (
 	lastBackoff  = 15 * time.Second
 )
 
-// dial makes one more connection with one session, and adds it.
+// dial makes one more connection with one session, and adds it. ctx bounds it.
 func (p *Pool) dial(ctx context.Context) error {
 	release, err := p.slots.take()
 	if err != nil {
@@ -27,8 +27,6 @@ func (p *Pool) dial(ctx context.Context) error {
 	if release == nil {
 		return errNoSlot
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	defer cancel()
 	t, err := p.cfg.Transport(ctx)
 	if err != nil {
 		release()
@@ -78,7 +76,14 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// dialFirst dials once, in the caller's time. When the pool is dialling
+// dialAgain is dial without a person to wait for.
+func (p *Pool) dialAgain() error {
+	ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
+	defer cancel()
+	return p.dial(ctx)
+}
+
+// dialFirst dials once, in the caller's time: a person may have to answer first. When the pool is dialling
 // already, it waits for that.
 func (p *Pool) dialFirst(ctx context.Context) error {
 	p.mu.Lock()
@@ -118,7 +123,7 @@ func (p *Pool) redialLoop() {
 		if connected {
 			return
 		}
-		err := p.dial(p.life)
+		err := p.dialAgain()
 		if err == nil {
 			p.count.reconnects.Add(1)
 			p.log.Info("connected", "remote", p.cfg.Addr)
@@ -213,7 +218,7 @@ func (p *Pool) growConns(n int) {
 	}
 	p.dialing++
 	p.tasks.Go(func() {
-		err := p.dial(p.life)
+		err := p.dialAgain()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.dialing--
