@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime/debug"
 
@@ -64,7 +65,28 @@ func prepare(cmd *cli.Command, onUsage cli.OnUsageErrorFunc) {
 
 // run is main without the exit.
 func run(args []string) int {
+	if err := environment(); err != nil {
+		f := explain(err)
+		f.print(os.Stderr)
+		return f.code
+	}
 	return runWith(args, os.Stdout, os.Stderr)
+}
+
+// environment puts in what mount(8) takes away before it calls a helper, and what
+// a service may not have: without a home there are no keys and no known hosts.
+func environment() error {
+	if getenv("HOME") == "" {
+		if u, err := user.Current(); err == nil && u.HomeDir != "" {
+			if err := os.Setenv("HOME", u.HomeDir); err != nil {
+				return err
+			}
+		}
+	}
+	if getenv("PATH") == "" {
+		return os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	}
+	return nil
 }
 
 func runWith(args []string, out, errOut io.Writer) int {
