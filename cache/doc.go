@@ -37,6 +37,20 @@
 // With AttrTimeout 0 nothing is remembered. Only the window of a sequential reader
 // is left, which close-to-open consistency covers.
 //
+// # What is read ahead
+//
+// A sequential reader has a window in front of it: twice what is under way at the rate
+// at which it consumes, so that a window that is too small grows and one for a slow
+// reader stays small. A random reader gets blocks as large as a round trip is worth,
+// while they are of use. Both are extents of a File, which live in one budget, the
+// least recently used going first; what a sequential reader has passed goes at once.
+//
+// A program that goes through a tree is recognised by the order in which it does: that
+// of the listing, of the names, or of the inode numbers. Folders and small files that
+// come next are got in the background, as many as the program comes to while they are
+// good; what is asked for meanwhile is waited for, but not for long, since background
+// work stays behind other requests.
+//
 // # Locks
 //
 // There are two: tree.mu (names and attributes) before opened.mu (open files and data). Neither is
