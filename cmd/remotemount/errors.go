@@ -171,6 +171,20 @@ func explainNetwork(err error) (int, string, bool) {
 	return 0, "", false
 }
 
+// withoutPreface takes the "ssh: handshake failed" away that x/crypto/ssh puts
+// before everything: what failed is worth more.
+func withoutPreface(err error) error {
+	var hostKey *keys.HostKeyError
+	var login *keys.AuthError
+	switch {
+	case errors.As(err, &hostKey):
+		return hostKey
+	case errors.As(err, &login):
+		return login
+	}
+	return err
+}
+
 // explainFolder is about the folder on the server.
 func explainFolder(err error) (int, string, bool) {
 	var p *fs.PathError

@@ -53,7 +53,7 @@ func (r *running) status() control.Status {
 		Sync: r.sidecar.status(),
 	}
 	if p.LastError != nil && p.State != pool.StateConnected {
-		s.LastError = oneLine(p.LastError.Error())
+		s.LastError = oneLine(withoutPreface(p.LastError).Error())
 		s.Hint = stateHint(p.State, p.LastError, r.m.mountpoint)
 	}
 	for _, l := range p.Lost {

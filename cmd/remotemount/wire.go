@@ -126,16 +126,7 @@ func (t target) explainSettings(err error) error {
 }
 
 func (l *link) explainConnect(err error) error {
-	// x/crypto/ssh says "handshake failed" before everything; what failed is
-	// worth more.
-	var hostKey *keys.HostKeyError
-	var login *keys.AuthError
-	switch {
-	case errors.As(err, &hostKey):
-		err = hostKey
-	case errors.As(err, &login):
-		err = login
-	}
+	err = withoutPreface(err)
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		where := first(l.target.dir, ".")
