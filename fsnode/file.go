@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -179,6 +180,9 @@ func (h *handle) isMapped() bool {
 // Who closes h is told of an error as well.
 func (h *handle) flushForOthers(ctx context.Context) error {
 	err := h.flush(ctx, h.file.Flush)
+	if errors.Is(err, syscall.EBADF) {
+		return nil // it was released meanwhile, and flushed itself
+	}
 	if err != nil && ctx.Err() == nil {
 		h.mu.Lock()
 		h.owed = err

@@ -7,11 +7,11 @@ const (
 	reservedID = ^uint64(0)
 )
 
-// hashPath is a number for a path: FNV-1a of 64 bits, its bits mixed once more
+// InodeNumber is a number for a path: FNV-1a of 64 bits, its bits mixed once more
 // because programs use the low ones in hash tables. The top bit stays free for
 // programs that take the number for a signed one. It is part of what users see:
 // git hashes every file again when it changes.
-func hashPath(path string) uint64 {
+func InodeNumber(path string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)
 	for i := 0; i < len(path); i++ {
@@ -33,7 +33,7 @@ func mix(h uint64) uint64 {
 // freeID is the number a new node at path gets: its hash, or the first of a
 // chain of further hashes that no living node has. The caller holds t.mu.
 func (t *tree) freeID(path string) uint64 {
-	id := hashPath(path)
+	id := InodeNumber(path)
 	for id <= rootID || id == reservedID || t.nodes[id] != nil {
 		id = mix(id + 0x9e3779b97f4a7c15)
 	}

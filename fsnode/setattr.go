@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
 
@@ -28,7 +29,12 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 			f.fillKnown(out, h)
 			return nil
 		}
-		return f.answer(out, n)(h.setAttr(ctx, ch))
+		a, err := h.setAttr(ctx, ch)
+		if !errors.Is(err, syscall.EBADF) {
+			return f.answer(out, n)(a, err)
+		}
+		// The handle was released meanwhile: RELEASE comes when close has
+		// returned, and nothing keeps it from overtaking.
 	}
 	return f.answer(out, n)(f.setPath(ctx, n, ch))
 }

@@ -253,7 +253,7 @@ func TestMapShrinks(t *testing.T) {
 // change with a version of this program.
 func TestHashIsFixed(t *testing.T) {
 	for path, want := range map[string]uint64{"a": 0x1605edfa40a107c, "dir/file": 0x6b495db50ff33ae0} {
-		if got := hashPath(path); got != want {
+		if got := InodeNumber(path); got != want {
 			t.Errorf("%q: %#x, want %#x", path, got, want)
 		}
 	}

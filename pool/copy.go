@@ -17,6 +17,10 @@ func (p *Pool) Copy(ctx context.Context, dst File, dstOff int64, src File, srcOf
 	if !dok || !sok {
 		return 0, PathError("copy", "", syscall.EXDEV)
 	}
+	for _, f := range []*file{d, s} {
+		f.gate.RLock()
+		defer f.gate.RUnlock()
+	}
 	done, err := p.copyFiles(ctx, d, dstOff, s, srcOff, n)
 	return done, pathError("copy", d.name(), err)
 }
@@ -28,7 +32,7 @@ func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, sr
 	if err := p.settle(ctx, d.name()); err != nil {
 		return 0, err
 	}
-	a, err := s.Stat(ctx)
+	a, err := s.stat(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -29,12 +29,15 @@ func (h *handle) close() {
 // A file is an open File: one handle at first, several when much data goes
 // through it, none after a cut until it is used again.
 //
+// A call that races with Close ends before it, or gives EBADF.
+//
 // sendMu orders requests that must leave in the order of the calls; it is taken
-// before mu. A completion takes only mu.
+// after gate and before mu. A completion takes only mu.
 type file struct {
 	p    *Pool
 	flag OpenFlag
 
+	gate    sync.RWMutex  // calls hold it for reading; Close waits for them
 	opening chan struct{} // a token: one goroutine opens handles at a time
 	sendMu  sync.Mutex
 
@@ -154,6 +157,12 @@ func (f *file) name() string {
 // Stat implements File. With much data under way it does not wait for it: the
 // size is known here.
 func (f *file) Stat(ctx context.Context) (Attr, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	return f.stat(ctx)
+}
+
+func (f *file) stat(ctx context.Context) (Attr, error) {
 	f.mu.Lock()
 	held, dirty := f.out.held, f.out.held > 0 || f.out.times.Fields != 0
 	a := f.seen
@@ -206,6 +215,8 @@ func (h *handle) fstat(ctx context.Context) (Attr, error) {
 
 // SetAttr implements File.
 func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
 	if c.Fields&^(SetAtime|SetMtime) == 0 && f.joinsFlush(c) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -245,6 +256,8 @@ func (f *file) joinsFlush(c Change) bool {
 // Close implements File.
 func (f *file) Close(ctx context.Context) error {
 	_, err := f.Flush(ctx)
+	f.gate.Lock()
+	defer f.gate.Unlock()
 	f.mu.Lock()
 	handles := f.live()
 	f.handles = nil

@@ -16,6 +16,8 @@ func (f *file) Flush(ctx context.Context) (Attr, error) { return f.flushed(ctx, 
 func (f *file) Sync(ctx context.Context) (Attr, error) { return f.flushed(ctx, "fsync", true) }
 
 func (f *file) flushed(ctx context.Context, op string, sync bool) (Attr, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
 	f.mu.Lock()
 	a, idle := f.seen, !f.wrote && f.out.held == 0 && f.out.times.Fields == 0
 	f.mu.Unlock()
@@ -53,6 +55,11 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	f.sendMu.Lock()
 	f.send()
 	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		f.sendMu.Unlock()
+		return Attr{}, syscall.EBADF
+	}
 	times := f.out.times
 	f.out.times = Change{}
 	change := times.merge(c)

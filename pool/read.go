@@ -33,6 +33,8 @@ var readings = sync.Pool{New: func() any { return &reading{ready: make(chan stru
 
 // ReadAt implements File.
 func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
 	if err := f.p.beforeRead(ctx, f, off, int64(len(p))); err != nil {
 		return 0, pathError("read", f.name(), err)
 	}

@@ -56,8 +56,9 @@ func (f *file) resume(h *handle, a Attr) error {
 
 // isSame compares a file opened again with what all Files of ours that are open
 // on it know: its size must be one that our changes can have led to, and its
-// mtime the last known, one that we asked for, or no later than what we last
-// sent.
+// mtime the last known, one that we asked for, or no later than our last change
+// can have been made. That may be long after it left: at the cut it had perhaps
+// megabytes before it on a slow link.
 func (f *file) isSame(a Attr) bool {
 	least, most, timely := int64(0), int64(0), false
 	for _, g := range f.p.files.with(f) {
@@ -69,10 +70,23 @@ func (f *file) isSame(a Attr) bool {
 		out := &g.out
 		least, most = max(least, out.least), max(most, out.most)
 		timely = timely || a.Mtime == g.seen.Mtime || out.asked != nil && a.Mtime == *out.asked ||
-			!out.lastSent.IsZero() && !f.p.clock.after(a.Mtime, out.lastSent)
+			!out.newest().IsZero() && !f.p.clock.after(a.Mtime, out.newest())
 		g.mu.Unlock()
 	}
 	return least <= a.Size && a.Size <= most && timely
+}
+
+// lateFor is how long a server may go on with what it received before it notices
+// that the connection was reset: it may have megabytes waiting in front of a slow
+// disk.
+const lateFor = 5 * time.Second
+
+// newest is until when a change of ours may have been made; zero when none was.
+func (o *outgoing) newest() time.Time {
+	if o.lateTill.After(o.lastSent) {
+		return o.lateTill
+	}
+	return o.lastSent
 }
 
 // openAgain opens by path on a new session.

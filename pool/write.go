@@ -27,6 +27,7 @@ type outgoing struct {
 	least    int64         // bounds of the size that the server may have by now
 	most     int64         //
 	lastSent time.Time     // when a change of data last left; zero when none ever did
+	lateTill time.Time     // until when data of a lost connection may yet be written
 	asked    *int64        // the mtime last asked for
 	mending  bool          // a goroutine sends again what a cut left unanswered
 	waiting  int           // goroutines that wait for changed
@@ -138,6 +139,8 @@ func (f *file) free(c *chunk) {
 
 // WriteAt implements File.
 func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
 	if f.flag&FlagWrite == 0 {
 		return 0, PathError("write", f.name(), syscall.EBADF)
 	}
@@ -338,7 +341,9 @@ func (c *chunk) completed(err error) {
 		f.out.wake()
 		return
 	}
-	if !lostRequest(err) {
+	if lostRequest(err) {
+		f.out.lateTill = time.Now().Add(lateFor)
+	} else {
 		c.failed = err
 	}
 	f.mend()

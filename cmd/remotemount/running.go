@@ -122,7 +122,12 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 		return nil, err
 	}
 	undo = append(undo, r.link.pool.Abort)
-	r.cache = cache.New(r.link.pool, cache.Config{AttrTimeout: m.attrTimeout(), Memory: m.cacheMemory() - m.target.memory, Log: h.log})
+	r.cache = cache.New(r.link.pool, cache.Config{
+		AttrTimeout: m.attrTimeout(),
+		Memory:      m.cacheMemory() - m.target.memory,
+		Inode:       fsnode.InodeNumber,
+		Log:         h.log,
+	})
 	undo = append(undo, func() { _ = r.cache.Close() }) // the first error is the one to tell
 	if r.fs, err = fsnode.Mount(ctx, m.mountpoint, m.fsConfig(r.cache, h.log)); err != nil {
 		return nil, fail(exitMountpoint, fmt.Errorf("mount at %s: %w", m.mountpoint, err), "remotemount doctor "+shellQuote(m.target.given))
