@@ -44,15 +44,12 @@ bench: build
 	@integration/setup.sh bench
 	$(GO) run ./integration/bench -binary $(BINARY) $(BENCH)
 
-man: $(BUILD)/remotemount.1.gz
+man:
+	man -l docs/remotemount.1
 
-$(BUILD)/remotemount.1.gz: docs/remotemount.1
-	@mkdir -p $(BUILD)
-	gzip -9n <$< >$@
-
-install: build man
+install: build
 	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/remotemount
-	install -Dm644 $(BUILD)/remotemount.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/remotemount.1.gz
+	install -Dm644 docs/remotemount.1 $(DESTDIR)$(PREFIX)/share/man/man1/remotemount.1
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin
 	ln -sf ../bin/remotemount $(DESTDIR)$(PREFIX)/sbin/mount.remotemount
 	for shell in bash zsh fish; do $(BINARY) completion $$shell >$(BUILD)/completion.$$shell; done

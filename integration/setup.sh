@@ -27,7 +27,8 @@ check_all() {
 	need fusermount3 fuse3
 	[ "$1" = demo ] && return
 	for p in sshd:openssh-server ssh:openssh-client \
-		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim-tiny gcc:gcc; do
+		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim-tiny gcc:gcc \
+		puttygen:putty-tools openssl:openssl groff:groff; do
 		need "${p%:*}" "${p#*:}"
 	done
 	[ "$1" = bench ] && need sshfs sshfs
