@@ -24,7 +24,7 @@ var directions = map[string][]string{
 	"sync":             {"pool"},
 	"pool":             {"pool/sftp3"},
 	"pool/sftp3":       {},
-	"pool/remotetest":  {"pool"},
+	"pool/remotetest":  {"pool", "pool/sftp3"},
 	"keys":             {},
 	"serve":            {},
 	"integration":      {"integration/link", "serve"},

@@ -148,7 +148,7 @@ func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 	case refusal != TryAgain:
 		p.disable(err)
 		return true
-	case tried >= p.cfg.Timeout && p.state != StateAway:
+	case tried >= p.cfg.Timeout && p.state == StateConnecting:
 		p.log.Warn("the remote is away", "remote", p.cfg.Addr, "err", err)
 		p.setState(StateAway, err)
 	default:

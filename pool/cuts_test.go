@@ -46,3 +46,9 @@ func TestContractOnScriptedServer(t *testing.T) {
 		})
 	}
 }
+
+func TestAway(t *testing.T) {
+	remotetest.RunAway(t, remotetest.Limits{Timeout: 30 * time.Second, Retry: 10 * time.Minute}, func(t testing.TB, s *remotetest.Server) pool.Remote {
+		return connected(t, s, pool.Config{Timeout: 30 * time.Second, Retry: 10 * time.Minute})
+	})
+}

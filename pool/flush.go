@@ -43,15 +43,21 @@ type flight struct {
 // flush brings all data to the server, then makes a change together with the
 // times that were put off, and describes the file.
 func (f *file) flush(ctx context.Context, c Change, sync bool) (Attr, error) {
+	w := f.p.keep()
 	for {
-		a, err := f.flushOnce(ctx, c, sync)
-		if !lostRequest(err) {
-			return a, errnoOf(err)
+		a, err := f.flushOnce(ctx, w, c, sync)
+		switch {
+		case lostRequest(err):
+			continue
+		case errors.Is(err, errAway) && ctx.Err() == nil:
+			err = syscall.EIO // the retry time is over
+			f.settled()
 		}
+		return a, errnoOf(err)
 	}
 }
 
-func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error) {
+func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (Attr, error) {
 	f.sendMu.Lock()
 	f.send()
 	f.mu.Lock()
@@ -84,7 +90,7 @@ func (f *file) flushOnce(ctx context.Context, c Change, sync bool) (Attr, error)
 	var a Attr
 	switch {
 	case fl == nil && err == nil:
-		a, err = f.flushApart(ctx, change, have, look, sync)
+		a, err = f.flushApart(ctx, w, change, have, look, sync)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
 	case fl != nil:
@@ -163,8 +169,8 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, change Change, have Attr, look, sync bool) (a Attr, err error) {
-	err = f.ask(ctx, f.p.keep(), func(h *handle) error {
+func (f *file) flushApart(ctx context.Context, w *waiter, change Change, have Attr, look, sync bool) (a Attr, err error) {
+	err = f.ask(ctx, w, func(h *handle) error {
 		have := have
 		if look {
 			if have, err = h.fstat(ctx); err != nil {
@@ -307,7 +313,15 @@ func (f *file) lose(err error) {
 	lost := f.out.drop(f, err)
 	path := f.path
 	f.mu.Unlock()
+	f.settled()
 	f.p.reportLost(path, lost, err)
+}
+
+// settled notes that there is nothing left to flush.
+func (f *file) settled() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrote = f.wrote && f.out.held > 0
 }
 
 // flushAll flushes every open file, until ctx ends.

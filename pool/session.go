@@ -201,6 +201,9 @@ func (p *Pool) session(ctx context.Context, l lane, w *waiter) (*session, error)
 		if p.state != StateDisabled && p.state != StateClosed {
 			s = p.pick(l)
 		}
+		if s == nil && p.state == StateConnecting && time.Since(p.since) >= p.cfg.Timeout {
+			p.setState(StateAway, nil)
+		}
 		state, changed := p.state, p.changed
 		if s == nil && state == StateConnected {
 			// The last connection is gone, or waits to be tested after a suspend.

@@ -42,6 +42,9 @@ type Capabilities struct {
 	// os.Root does not let them do.
 	FollowsOut bool
 
+	// NoAtime: attributes tell the mtime also as atime.
+	NoAtime bool
+
 	// Errnos: ENOTDIR and ELOOP of a path's parents are told from ENOENT. SFTP
 	// has one status for the three, and looking would cost a round trip for each
 	// name that is not there.
