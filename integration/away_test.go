@@ -116,10 +116,7 @@ func TestDataLost(t *testing.T) {
 		touch ready
 		while [ ! -e gone ]; do sleep 0.05; done
 		exec dd if=/dev/zero bs=1k count=1 conv=fsync status=none >&3`)
-	eventually(t, 30*time.Second, "the writer is ready", func() bool {
-		_, err := os.Stat(d.Path("ready"))
-		return err == nil
-	})
+	d.await(t, "ready")
 	must(t, d.link.Refuse())
 	d.link.Cut()
 	must(t, d.WriteFile("gone", nil, 0o644))

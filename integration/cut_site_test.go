@@ -158,6 +158,55 @@ func (j *job) signal(t testing.TB, sig syscall.Signal) {
 	must(t, syscall.Kill(-j.cmd.Process.Pid, sig))
 }
 
+func init() { jobs["hold"] = holdJob } // see inside_test.go
+
+// holdJob writes a copy of $L/source to $M/file, when told to by $L/go, and
+// keeps it open. A shell could not: a child that ends closes what it inherited,
+// and every close is a flush.
+func holdJob(t *testing.T, dir string) {
+	lab := filepath.Dir(dir)
+	data, err := os.ReadFile(filepath.Join(lab, "source"))
+	must(t, err)
+	f, err := os.Create(filepath.Join(dir, "file"))
+	must(t, err)
+	must(t, os.Mkdir(filepath.Join(lab, "open"), 0o755))
+	eventually(t, time.Minute, "told to go", func() bool { return exists(filepath.Join(lab, "go")) })
+	_, err = f.Write(data)
+	must(t, err)
+	must(t, os.Mkdir(filepath.Join(lab, "written"), 0o755))
+	eventually(t, time.Minute, "told to close", func() bool { return exists(filepath.Join(lab, "close")) })
+	must(t, f.Sync())
+	must(t, f.Close())
+}
+
+// hold starts holdJob and waits until its file is open.
+func (d *distant) hold(t testing.TB, size int) *job {
+	t.Helper()
+	d.noise(t, "source", size)
+	must(t, copyProgram(d.Path("inside.test")))
+	j := d.start(t, fmt.Sprintf(`exec env %s=hold %s="$M" "$L/inside.test" -test.run='^TestInside$'`, insideEnv, insideDir))
+	d.await(t, "open")
+	return j
+}
+
+// write lets a held file be written, until all of it is in memory.
+func (d *distant) write(t testing.TB) {
+	t.Helper()
+	must(t, d.Mkdir("go", 0o755))
+	d.await(t, "written")
+}
+
+// await waits for a file of the lab's to appear.
+func (d *distant) await(t testing.TB, name string) {
+	t.Helper()
+	eventually(t, 30*time.Second, name, func() bool { return exists(d.Path(name)) })
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // eventually waits until something is so.
 func eventually(t testing.TB, limit time.Duration, what string, so func() bool) {
 	t.Helper()
@@ -178,7 +227,7 @@ func (s *site) status(t testing.TB) (st struct {
 	Lost           []struct{ Path string }
 }) {
 	t.Helper()
-	stdout, stderr, code := s.run(t, s.Dir, binary, "status", "--json", s.point)
+	stdout, stderr, code := s.run(t, binary, "status", "--json", s.point)
 	if code != 0 {
 		t.Fatalf("status: exit code %d: %s", code, stderr)
 	}

@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -218,43 +220,59 @@ func goroutinesAfter(t *testing.T, times int) int {
 	return goroutines(t, m)
 }
 
-// TestCutsWhileReopening cuts so often that files are being opened again when
-// the next cut comes.
+// TestCutLongAfterWriting cuts when the last data left long ago and is still on
+// its way: what arrived of it meanwhile is ours, however new it looks.
+func TestCutLongAfterWriting(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	m := d.mount(t)
+	writer := d.hold(t, 12<<20)
+	d.link.SetRate(1500 << 10)
+	d.write(t)
+	time.Sleep(5 * time.Second)
+	d.link.Cut()
+	d.link.SetRate(0)
+	must(t, d.Mkdir("close", 0o755))
+	writer.succeeds(t)
+	unmount(t, m)
+	d.sh(t, d.Dir, `cmp source "$R/file"`)
+}
+
+// TestCutsWhileReopening has many files open, so that some are being opened again
+// when the next cut comes.
 func TestCutsWhileReopening(t *testing.T) {
 	d := newDistant(t, currentUser(t))
 	m := d.mount(t)
 	d.link.SetDelay(5 * time.Millisecond)
-	const files = 20
-	var all sync.WaitGroup
-	stop := d.link.CutEvery(250 * time.Millisecond)
-	for i := range files {
-		all.Go(func() {
-			f, err := os.Create(filepath.Join(d.point, fmt.Sprint("file", i)))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for range 30 {
-				if _, err := f.WriteString("0123456789"); err != nil {
+	const files, syncs, text = 50, 30, "0123456789"
+	d.cutting(func() {
+		var all sync.WaitGroup
+		for i := range files {
+			all.Go(func() {
+				if err := writeAndSync(filepath.Join(d.point, fmt.Sprint("file", i)), text, syncs); err != nil {
 					t.Error(err)
 				}
-				if err := f.Sync(); err != nil {
-					t.Error(err)
-				}
-			}
-			if err := f.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	stop()
+			})
+		}
+		all.Wait()
+	})
 	unmount(t, m)
 	for i := range files {
-		info, err := os.Stat(d.onServer(fmt.Sprint("file", i)))
-		must(t, err)
-		if info.Size() != 300 {
-			t.Errorf("file%d has %d bytes, want 300", i, info.Size())
-		}
+		wantContent(t, d.onServer(fmt.Sprint("file", i)), strings.Repeat(text, syncs))
 	}
+}
+
+// writeAndSync appends a text so many times, each time with an fsync.
+func writeAndSync(path, text string, times int) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for range times {
+		_, err := f.WriteString(text)
+		if err = errors.Join(err, f.Sync()); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return f.Close()
 }

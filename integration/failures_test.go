@@ -32,7 +32,7 @@ func (s *site) failsAs(t *testing.T, code int, says string, in []string, args ..
 	t.Helper()
 	for _, mode := range [][]string{{"mount", "--foreground"}, {"mount"}} {
 		line := append(append(append([]string{}, in...), binary), append(mode, args...)...)
-		_, stderr, got := s.run(t, s.Dir, line[0], line[1:]...)
+		_, stderr, got := s.run(t, line[0], line[1:]...)
 		if got != code {
 			t.Errorf("%v: exit code %d, want %d:\n%s", mode, got, code, stderr)
 		}
@@ -214,7 +214,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 		"mount", "--foreground", "--log-level", "debug", "--port", fmt.Sprint(s.sshd.Port), "--known-hosts", s.sshd.KnownHosts,
 		"--ssh-config", "none", "--password-file", s.Path("password"), s.address(), s.point,
 	}
-	stdout, stderr, _ := s.run(t, s.Dir, binary, args...)
+	stdout, stderr, _ := s.run(t, binary, args...)
 	if strings.Contains(stdout+stderr+s.sshd.Log(), "hunter2") {
 		t.Error("the password was shown")
 	}

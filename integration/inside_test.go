@@ -45,7 +45,7 @@ func (s *site) inside(t *testing.T, name, dir string) {
 	t.Helper()
 	program := s.Path("inside.test")
 	must(t, copyProgram(program))
-	stdout, stderr, code := s.run(t, s.Dir, "env", insideEnv+"="+name, insideDir+"="+dir,
+	stdout, stderr, code := s.run(t, "env", insideEnv+"="+name, insideDir+"="+dir,
 		program, "-test.run=^TestInside$", "-test.v="+fmt.Sprint(testing.Verbose()))
 	if code != 0 {
 		t.Errorf("%s in the mount:\n%s%s", name, tail(stdout), tail(stderr))

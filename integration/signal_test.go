@@ -8,41 +8,26 @@ import (
 	"github.com/remotemount/remotemount/integration/lab"
 )
 
-// ticking is loaded into programs that know nothing of it: SIGALRM comes every
-// millisecond and is handled. SA_RESTART spares them the interruptions that a
-// local filesystem does not cause either; EINTR that a filesystem answers is not
-// restarted by anyone. A timer outlives exec, and a handler does not.
+// ticking is loaded into programs that know nothing of it: SIGURG comes every
+// millisecond and is handled, as in a Go program. SA_RESTART spares them the
+// interruptions that a local filesystem does not cause either; EINTR that a
+// filesystem answers is not restarted by anyone. Handlers do not outlive exec, so
+// the signal has to be one that does no harm then.
 const ticking = `
-#define _GNU_SOURCE
-#include <dlfcn.h>
 #include <signal.h>
-#include <sys/time.h>
-#include <unistd.h>
+#include <time.h>
 
 static void tick(int sig) { (void)sig; }
 
-static void every(long usec) {
-	struct itimerval v = {{0, usec}, {0, usec}};
-	setitimer(ITIMER_REAL, &v, 0);
-}
-
 __attribute__((constructor)) static void begin(void) {
 	struct sigaction a = {.sa_handler = tick, .sa_flags = SA_RESTART};
-	sigaction(SIGALRM, &a, 0);
-	every(1000);
+	struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGURG};
+	struct itimerspec v = {{0, 1000000}, {0, 1000000}};
+	timer_t t;
+	sigaction(SIGURG, &a, 0);
+	if (timer_create(CLOCK_MONOTONIC, &e, &t) == 0)
+		timer_settime(t, 0, &v, 0);
 }
-
-#define EXEC(name, params, args) \
-	int name params { \
-		every(0); \
-		int r = ((int (*) params)dlsym(RTLD_NEXT, #name)) args; \
-		every(1000); \
-		return r; \
-	}
-EXEC(execve, (const char *p, char *const a[], char *const e[]), (p, a, e))
-EXEC(execv, (const char *p, char *const a[]), (p, a))
-EXEC(execvp, (const char *p, char *const a[]), (p, a))
-EXEC(execvpe, (const char *p, char *const a[], char *const e[]), (p, a, e))
 `
 
 // restless does what files are for, with a timer and without SA_RESTART, and ends
@@ -105,7 +90,7 @@ func TestTimerSignals(t *testing.T) {
 		must(t, d.WriteFile("ticking.c", []byte(ticking), 0o644))
 		must(t, d.WriteFile("restless.c", []byte(restless), 0o644))
 		d.sh(t, d.Dir, gitConfig+`
-			gcc -shared -fPIC -o ticking.so ticking.c -ldl
+			gcc -shared -fPIC -o ticking.so ticking.c
 			gcc -o restless restless.c`)
 		d.noise(t, "source", 8<<20)
 		d.link.SetDelay(time.Millisecond)

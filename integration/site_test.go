@@ -191,15 +191,17 @@ func unmount(t testing.TB, m *lab.Mount) {
 	must(t, m.Unmount())
 }
 
-// run runs a program as the site's user, and gives what it said on its standard
-// output and how it ended.
-func (s *site) run(t testing.TB, dir, name string, args ...string) (stdout, stderr string, code int) {
+// run runs a program as the site's user in the lab, and gives what it said and
+// how it ended. It must not be run in the mount: between fork and exec the child
+// would change its folder while the runtime of this process is held up, and with
+// it the link that the answer has to come through.
+func (s *site) run(t testing.TB, name string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
 	defer cancel()
 	var out, errs strings.Builder
 	cmd := s.Command(ctx, name, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	killGroup(cmd)
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -226,8 +228,8 @@ func killGroup(cmd *exec.Cmd) {
 // server's side, $M the mountpoint, $L the lab.
 func (s *site) sh(t testing.TB, dir, script string) string {
 	t.Helper()
-	script = fmt.Sprintf("R='%s' M='%s' L='%s'\n%s", s.remote, s.point, s.Dir, script)
-	stdout, stderr, code := s.run(t, dir, "sh", "-eu", "-c", script)
+	script = fmt.Sprintf("R='%s' M='%s' L='%s'; cd '%s'\n%s", s.remote, s.point, s.Dir, dir, script)
+	stdout, stderr, code := s.run(t, "sh", "-eu", "-c", script)
 	if code != 0 {
 		t.Fatalf("exit code %d from:\n%s\n%s%s", code, script, tail(stdout), tail(stderr))
 	}

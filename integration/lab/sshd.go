@@ -195,23 +195,24 @@ func (s *SSHD) Processes() ([]int, error) { return Descendants(s.cmd.Process.Pid
 func (s *SSHD) PID() int { return s.cmd.Process.Pid }
 
 // Kill ends the server and all its connections at once, and waits for that.
-// Killing what is dead does nothing.
+// Killing what is dead does nothing. The server is stopped first, so that it has
+// no child that we do not know of; and children go before it is waited for, since
+// they keep its standard error open.
 func (s *SSHD) Kill() error {
-	children, err := s.Processes()
-	if err != nil {
-		return err
-	}
 	select {
 	case <-s.exited:
+		return nil
 	default:
-		err = s.cmd.Process.Signal(syscall.SIGKILL)
-		<-s.exited
 	}
+	err := s.cmd.Process.Signal(syscall.SIGSTOP)
+	children, listErr := s.Processes()
+	err = errors.Join(err, listErr, s.cmd.Process.Signal(syscall.SIGKILL))
 	for _, pid := range children {
-		if killErr := syscall.Kill(pid, syscall.SIGKILL); killErr != nil && killErr != syscall.ESRCH {
+		if killErr := syscall.Kill(pid, syscall.SIGKILL); killErr != syscall.ESRCH {
 			err = errors.Join(err, killErr)
 		}
 	}
+	<-s.exited
 	return err
 }
 

@@ -10,6 +10,10 @@
 // It is a proxy, and not the kernel's netem, so that tests need no privileges
 // and disturb nobody else. What it cannot do is lose or reorder packets: TCP on
 // both sides of it would only ever see that as a change of latency and rate.
+//
+// A process that holds a Link must not start a child in a mount behind it
+// (exec.Cmd's Dir): until the child has changed its folder, the Go runtime may
+// have to wait for it, with the Link, and nothing moves.
 package link
 
 import (
