@@ -153,6 +153,7 @@ func (r *running) wait() error {
 		r.fs.Wait()
 		close(unmounted)
 	}()
+	var dropped error
 	select {
 	case <-unmounted:
 		_ = r.stop(false)
@@ -162,16 +163,29 @@ func (r *running) wait() error {
 		select {
 		case <-r.done:
 		case <-r.host.signals:
-			r.host.log.Warn("ending at once; written data may be lost", "bytes", r.link.pool.Status().Unacknowledged)
-			r.force()
+			dropped = r.dropWritten()
 		}
 	case <-r.done: // by `unmount`
 	}
 	<-r.done
-	if r.outcome != nil { // in the background nobody else hears of it
-		r.host.log.Error("the mount has ended", "mountpoint", r.m.mountpoint, "err", r.outcome)
+	err := errors.Join(r.outcome, dropped)
+	if err != nil { // in the background nobody else hears of it
+		r.host.log.Error("the mount has ended", "mountpoint", r.m.mountpoint, "err", err)
 	}
-	return r.outcome
+	return err
+}
+
+// dropWritten ends the mount without its data, at a second signal. The pool goes
+// first: calls that wait for it would hold up the rest.
+func (r *running) dropWritten() error {
+	left := r.link.pool.Status().Unacknowledged
+	r.host.log.Warn("ending at once", "unacknowledged bytes", left)
+	r.link.pool.Abort()
+	r.force()
+	if left == 0 {
+		return nil
+	}
+	return fmt.Errorf("ended at once: %d bytes that were written had not reached the server and are lost", left)
 }
 
 // stop ends everything, in order: no more calls, data out, connections closed.
