@@ -50,12 +50,16 @@ func TestCopyUnderCuts(t *testing.T) {
 	unmount(t, m)
 }
 
-func init() { jobs["changes"] = changesJob } // see inside_test.go
+// Of the rounds of changes.
+const (
+	rounds    = 1000
+	fewRounds = 150
+)
 
-// rounds is how many rounds of changes there are.
-const rounds = 1000
-
-func changesJob(t *testing.T, dir string) { changes(t, dir, rounds) }
+func init() { // see inside_test.go
+	jobs["changes"] = func(t *testing.T, dir string) { changes(t, dir, rounds) }
+	jobs["few changes"] = func(t *testing.T, dir string) { changes(t, dir, fewRounds) }
+}
 
 // changes makes, renames, links and removes, and leaves a tree that tells whether
 // each was done once. A mkdir or an exclusive create that had been done twice, or
@@ -120,15 +124,15 @@ func TestServerRestarts(t *testing.T) {
 	eachUser(t, func(t *testing.T, u lab.User) {
 		d := newDistant(t, u)
 		m := d.mount(t)
-		d.noise(t, "source", copySize/4)
+		d.noise(t, "source", copySize/8)
 		d.sh(t, d.Dir, `cp source "$R/back"`)
 		must(t, copyProgram(d.Path("inside.test")))
-		d.link.SetRate(copyRate / 4)
+		d.link.SetRate(copyRate / 3)
 		d.link.SetDelay(time.Millisecond)
 		all := []*job{
 			d.start(t, `dd if=source of="$M/in" bs=1M conv=fsync status=none`),
 			d.start(t, `cp "$M/back" back`),
-			d.start(t, fmt.Sprintf(`exec env %s=changes %s="$M" "$L/inside.test" -test.run='^TestInside$'`, insideEnv, insideDir)),
+			d.start(t, fmt.Sprintf(`exec env %s="few changes" %s="$M" "$L/inside.test" -test.run='^TestInside$'`, insideEnv, insideDir)),
 		}
 		for range 2 {
 			time.Sleep(500 * time.Millisecond)
@@ -147,7 +151,7 @@ func TestServerRestarts(t *testing.T) {
 		d.link.SetRate(0)
 		unmount(t, m)
 		must(t, d.Mkdir("here", 0o755))
-		d.inside(t, "changes", d.Path("here"))
+		d.inside(t, "few changes", d.Path("here"))
 		d.sh(t, d.Dir, `
 			cmp source "$R/in"
 			cmp source back

@@ -15,9 +15,10 @@ const (
 	files   = 200
 )
 
-// crowd is a script in which many processes read and compare all files, each in
-// an order of its own.
-var crowd = fmt.Sprintf(`
+// crowd is a script in which so many processes read all files, each in an order
+// of its own.
+func crowd(readers int) string {
+	return fmt.Sprintf(`
 	cd "$M/files"
 	pids=
 	for i in $(seq %d); do
@@ -27,6 +28,7 @@ var crowd = fmt.Sprintf(`
 	for pid in $pids; do wait $pid; done
 	test "$(sort -u "$L"/read-*)" = "$(cat "$R"/files/* | wc -c)"
 	rm "$L"/read-*`, readers)
+}
 
 func (s *site) fillFiles(t testing.TB) {
 	t.Helper()
@@ -44,8 +46,8 @@ func TestConnectionCap(t *testing.T) {
 	d := newDistant(t, ordinary(t))
 	d.mount(t, "--max-connections", fmt.Sprint(limit))
 	d.fillFiles(t)
-	d.link.SetDelay(5 * time.Millisecond)
-	d.sh(t, d.Dir, crowd)
+	d.link.SetDelay(2 * time.Millisecond)
+	d.sh(t, d.Dir, crowd(readers))
 	st := d.link.Stats()
 	t.Logf("%d processes, %d files, at most %d connections of %d", readers, files, st.MaxOpen, limit)
 	if st.MaxOpen > limit {
@@ -78,7 +80,7 @@ func TestConnectionCapUnderCuts(t *testing.T) {
 			}
 		}
 	}()
-	d.cutting(func() { d.sh(t, d.Dir, crowd) })
+	d.cutting(func() { d.sh(t, d.Dir, crowd(4)) })
 	close(quit)
 	<-counted
 	if n := most.Load(); n > limit || n < 1 {
@@ -109,10 +111,10 @@ func TestFrugalServer(t *testing.T) {
 			d := newDistant(t, ordinary(t), options...)
 			m := d.mount(t)
 			d.fillFiles(t)
-			d.noise(t, "source", 32<<20)
+			d.noise(t, "source", 8<<20)
 			d.link.SetDelay(2 * time.Millisecond)
 			writer := d.start(t, `cp source "$M/in"; cmp source "$M/in"`)
-			d.sh(t, d.Dir, crowd)
+			d.sh(t, d.Dir, crowd(4))
 			d.link.Cut()
 			d.sh(t, d.point, `mkdir dir; echo text >dir/file; rm -r dir`)
 			writer.succeeds(t)
