@@ -315,12 +315,14 @@ func notifyReady() error {
 	return err
 }
 
-// limitMemory lets garbage collection rest: a fifth of the time of a bulk copy
-// goes to it otherwise. The limit is what makes that safe.
+// limitMemory bounds the heap, and lets it grow slowly: x/crypto/ssh copies each
+// packet into fresh memory, and a heap that is collected often gives it memory
+// that the caches still hold. Measured on a read of 1 GiB: 5.3 s of CPU with
+// GOGC=400, 3.5 s with 100, 3.3 s with 50.
 func limitMemory(cacheMemory int64) {
 	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(first(cacheMemory, defaultCacheMemory) + 128<<20)
+		debug.SetGCPercent(60)
+		debug.SetMemoryLimit(first(cacheMemory, defaultCacheMemory) + 256<<20)
 	}
 	// Secrets typed by the user are in memory: no core dump of them.
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) // lowering is always allowed
