@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -58,9 +59,19 @@ func (c *call) finish(err error) fuse.Status {
 		close(c.end)
 	}
 	c.mu.Unlock()
-	status := statusOf(err)
+	status := c.statusOf(err)
 	c.fs.counters.count(c.op, status, time.Since(c.began))
 	c.fs.counters.inFlight.Add(-1)
+	return status
+}
+
+// statusOf is for a caller who was not killed when the mount is taken away:
+// many programs try again after EINTR, and would do so in the folder below.
+func (c *call) statusOf(err error) fuse.Status {
+	status := statusOf(err)
+	if status == fuse.EINTR && (closed(c.fs.gone) || c.fs.dead()) {
+		return fuse.Status(syscall.ENOTCONN)
+	}
 	return status
 }
 
