@@ -69,7 +69,7 @@ func TestMountKilled(t *testing.T) {
 		// The dead mount was in the mount table as well: the table does not tell
 		// when the new one works.
 		eventually(t, 30*time.Second, "the new mount works", func() bool {
-			_, _, code := d.run(t, d.Dir, "cat", d.point+"/file")
+			_, _, code := d.run(t, "cat", d.point+"/file")
 			return code == 0
 		})
 		d.sh(t, d.Dir, `test "$(cat "$M/file")" = text`)
@@ -139,7 +139,7 @@ func TestForcedUnmount(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 		began := time.Now()
-		_, stderr, code := d.run(t, d.Dir, binary, "unmount", "--force", d.point)
+		_, stderr, code := d.run(t, binary, "unmount", "--force", d.point)
 		took := time.Since(began)
 		if code != 0 {
 			t.Errorf("unmount --force: exit code %d: %s", code, stderr)
@@ -165,9 +165,13 @@ func TestForcedUnmount(t *testing.T) {
 func TestForcedUnmountOfStopped(t *testing.T) {
 	d := newDistant(t, ordinary(t))
 	m := d.mountToEnd(t)
+	eventually(t, 30*time.Second, "the mount answers", func() bool { // it is mounted a little earlier
+		_, _, code := d.run(t, binary, "status", d.point)
+		return code == 0
+	})
 	must(t, m.Signal(syscall.SIGSTOP))
 	began := time.Now()
-	_, stderr, code := d.run(t, d.Dir, binary, "unmount", "--force", d.point)
+	_, stderr, code := d.run(t, binary, "unmount", "--force", d.point)
 	if took := time.Since(began); code != 0 || took > forceLimit {
 		t.Errorf("unmount --force: exit code %d after %v: %s", code, took, stderr)
 	}
