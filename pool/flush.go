@@ -309,12 +309,11 @@ func (f *file) lose(err error) {
 	if errors.Is(err, errAway) || errors.Is(err, errDisabled) || errors.Is(err, errClosed) {
 		err = syscall.EIO
 	}
+	f.p.reportLost(f, err)
 	f.mu.Lock()
-	lost := f.out.drop(f, err)
-	path := f.path
+	f.out.drop(f, err)
 	f.mu.Unlock()
 	f.settled()
-	f.p.reportLost(path, lost, err)
 }
 
 // settled notes that there is nothing left to flush.

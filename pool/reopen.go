@@ -106,19 +106,22 @@ func (f *file) giveUp(err error) error {
 	if err == error(syscall.ENOENT) {
 		err = syscall.ESTALE
 	}
+	f.p.reportLost(f, err)
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.stale == nil {
 		f.stale = err
 	}
-	lost := f.out.drop(f, err)
-	path := f.path
-	f.mu.Unlock()
-	f.p.reportLost(path, lost, err)
+	f.out.drop(f, err)
 	return err
 }
 
-// reportLost logs data that did not reach the server, and keeps it for status.
-func (p *Pool) reportLost(path string, bytes int64, err error) {
+// reportLost logs that data of a file will not reach the server, and keeps it
+// for status. It comes before whoever waits for that data is told.
+func (p *Pool) reportLost(f *file, err error) {
+	f.mu.Lock()
+	path, bytes := f.path, f.out.unsentBytes()
+	f.mu.Unlock()
 	if bytes == 0 {
 		return
 	}

@@ -95,29 +95,40 @@ func (o *outgoing) wake() {
 	}
 }
 
-// drop forgets all data, because of err, and tells how much it was.
-func (o *outgoing) drop(f *file, err error) int64 {
-	lost := int64(0)
+// unsentBytes is how much is not under way.
+func (o *outgoing) unsentBytes() int64 {
+	n := int64(0)
+	if o.current != nil {
+		n = int64(len(o.current.buf))
+	}
+	for c := o.first; c != nil; c = c.next {
+		if c.h == nil {
+			n += int64(len(c.buf))
+		}
+	}
+	return n
+}
+
+// drop forgets what is not under way, because of err. The rest completes by
+// itself.
+func (o *outgoing) drop(f *file, err error) {
+	if o.unsentBytes() > 0 && o.err == nil {
+		o.err = err
+	}
 	if c := o.current; c != nil {
 		o.current = nil
-		lost += int64(len(c.buf))
 		f.free(c)
 	}
 	for c := o.first; c != nil; {
 		next := c.next
-		if c.h == nil { // what is under way completes by itself
-			lost += int64(len(c.buf))
+		if c.h == nil {
 			o.remove(c)
 			f.free(c)
 		}
 		c = next
 	}
 	o.times = Change{}
-	if lost > 0 && o.err == nil {
-		o.err = err
-	}
 	o.wake()
-	return lost
 }
 
 // newChunk is what a Pool makes chunks with.
