@@ -29,7 +29,7 @@ UNIT    = $(shell $(GO) list ./... | grep -v /integration$$)
 test:
 	@integration/setup.sh test
 	$(GOTEST) $(TESTFLAGS) $(UNIT)
-	$(GOTEST) $(TESTFLAGS) ./integration
+	$(GOTEST) -timeout 40m $(TESTFLAGS) ./integration
 
 race:
 	@$(MAKE) --no-print-directory test TESTFLAGS="-race $(TESTFLAGS)"
