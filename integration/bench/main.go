@@ -38,6 +38,7 @@ type options struct {
 	data     string
 	markdown string
 	svg      string
+	note     string
 	append   bool
 	report   bool
 }
@@ -76,6 +77,7 @@ func parse(args []string) (*options, error) {
 	set.StringVar(&opt.data, "data", "build/bench.jsonl", "`file` the measurements are kept in")
 	set.StringVar(&opt.markdown, "markdown", "docs/BENCHMARKS.md", "`file` for the report; none when empty")
 	set.StringVar(&opt.svg, "svg", "docs/bench.svg", "`file` for the chart; none when empty")
+	set.StringVar(&opt.note, "note", "", "`text` for the report, such as what else the machine was doing")
 	set.BoolVar(&opt.append, "append", false, "keep the measurements that are there, and add to them")
 	set.BoolVar(&opt.report, "report", false, "only write the report, from the measurements that are there")
 	if err := set.Parse(args); err != nil {

@@ -97,6 +97,9 @@ func writeReport(opt *options, data []sample) error {
 		}
 	}
 	b.WriteString(method)
+	if opt.note != "" {
+		fmt.Fprintf(&b, "\n%s\n", opt.note)
+	}
 	if opt.svg != "" {
 		b.WriteString("\n![Speed compared with sshfs](bench.svg)\n")
 	}
