@@ -86,7 +86,7 @@ func (r *reading) run(ctx context.Context, f *file, p []byte, off int64) (int, e
 		if err := r.issue(ctx, w); err != nil {
 			return 0, err
 		}
-		f.spread()
+		f.spread(spreadAt)
 		select {
 		case <-r.ready:
 		case <-ctx.Done():

@@ -137,13 +137,13 @@ func (p *Pool) reportLost(f *file, err error) {
 // maxLost is how many losses status remembers.
 const maxLost = 100
 
-// spread opens one more handle on another session when much data is under way:
-// the channel window bounds a session to 2 MiB per round trip.
-func (f *file) spread() {
+// spread opens one more handle on another session when at bytes are under way
+// for each: the channel window bounds a session to 2 MiB per round trip.
+func (f *file) spread(at int64) {
 	f.mu.Lock()
 	have := f.live()
 	want := !f.spreading && !f.gone && !f.closed && f.stale == nil && len(have) > 0 && len(have) < maxStripes &&
-		f.flying >= int64(len(have))*spreadAt
+		f.flying >= int64(len(have))*at
 	if want && f.flag&FlagWrite != 0 && !have[0].s.ordered {
 		want = false
 	}
@@ -168,7 +168,7 @@ func (f *file) spread() {
 
 const (
 	maxStripes = 12      // handles of one file
-	spreadAt   = 1 << 20 // bytes under way for each handle before there is another
+	spreadAt   = 1 << 20 // bytes of reads under way for each handle before there is another
 )
 
 func (f *file) spreadOn(s *session) {
