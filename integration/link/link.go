@@ -27,15 +27,15 @@ import (
 // A Link passes connections on to a target. The zero Link is not usable. Its
 // methods may be called at any time from any goroutine.
 type Link struct {
-	target string
-	addr   *net.TCPAddr
-	up     lane // client to server
-	down   lane // server to client
-	wg     sync.WaitGroup
+	addr *net.TCPAddr
+	up   lane // client to server
+	down lane // server to client
+	wg   sync.WaitGroup
 
 	buffers sync.Pool // of *[bufferSize]byte
 
 	mu       sync.Mutex
+	target   string             // guarded by mu
 	changed  *sync.Cond         // a condition of the link changed, or it closed; with mu
 	listener *net.TCPListener   // nil while refusing; guarded by mu
 	pairs    map[*pair]struct{} // guarded by mu
@@ -172,6 +172,12 @@ func (l *Link) Accept() error {
 	return nil
 }
 
+// Redirect sends new connections to another target, as when somebody takes over
+// the server's address.
+func (l *Link) Redirect(target string) {
+	l.change(func() { l.target = target })
+}
+
 // Stats says what was carried so far.
 func (l *Link) Stats() Stats {
 	l.mu.Lock()
@@ -228,6 +234,13 @@ func (l *Link) accept(listener *net.TCPListener) {
 			p.run()
 		})
 	}
+}
+
+// to is where connections go now.
+func (l *Link) to() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.target
 }
 
 func (l *Link) add(p *pair) bool {

@@ -46,7 +46,7 @@ func (p *pair) run() {
 	if !ok || !p.sleep(time.Now().Add(2*delay)) {
 		return
 	}
-	conn, err := net.DialTimeout("tcp", p.link.target, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", p.link.to(), 10*time.Second)
 	if err != nil {
 		return
 	}
