@@ -66,12 +66,12 @@ type ClientConfig struct {
 
 // Settings is what came out for the parts a caller needs to know.
 type Settings struct {
-	User                string
-	Host                string // the name or address that is dialled
-	Port                int
-	HostKeyName         string // the host as known_hosts spells it
-	ServerAliveInterval time.Duration
-	ConnectTimeout      time.Duration
+	User           string
+	Host           string // the name or address that is dialled
+	Port           int
+	HostKeyName    string        // the host as known_hosts spells it
+	AliveTimeout   time.Duration // ssh_config's ServerAliveInterval times ServerAliveCountMax; 0: not said
+	ConnectTimeout time.Duration
 }
 
 // A Client connects to one remote host and logs in. It may be used from several

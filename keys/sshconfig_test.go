@@ -32,6 +32,7 @@ Host work  other
   Port 2222
   BindAddress 127.0.0.9
   ServerAliveInterval 15
+  ServerAliveCountMax 4
   ConnectTimeout 1m30s
   HostKeyAlgorithms ssh-ed25519,no-such-algorithm
   Ciphers aes256-ctr,aes128-ctr
@@ -60,7 +61,7 @@ func TestSSHConfig(t *testing.T) {
 	}
 	want := Settings{
 		User: "some body", Host: "work.example.com", Port: 2222, HostKeyName: "[work.example.com]:2222",
-		ServerAliveInterval: 15 * time.Second, ConnectTimeout: 90 * time.Second,
+		AliveTimeout: time.Minute, ConnectTimeout: 90 * time.Second,
 	}
 	if c.Settings() != want {
 		t.Errorf("got %+v", c.Settings())
@@ -147,6 +148,7 @@ func TestSSHConfigErrors(t *testing.T) {
 		"quote":    "Host h\nUser \"x\n",
 		"port":     "Port ssh\n",
 		"interval": "ServerAliveInterval soon\n",
+		"count":    "ServerAliveCountMax few\n",
 	} {
 		if _, _, err := withConfig(t, text, host); err == nil {
 			t.Errorf("%s: no error", name)

@@ -18,7 +18,7 @@ var usedOptions = map[string]bool{
 	"stricthostkeychecking": true, "hostkeyalgorithms": true, "ciphers": true,
 	"pubkeyacceptedalgorithms": true, "pubkeyacceptedkeytypes": true,
 	"proxyjump": true, "proxycommand": true, "bindaddress": true, "addressfamily": true,
-	"serveraliveinterval": true, "connecttimeout": true,
+	"serveraliveinterval": true, "serveralivecountmax": true, "connecttimeout": true,
 }
 
 // applySSHConfig fills in what the flags left open.
@@ -50,8 +50,15 @@ func (c *Client) applyNumbers(o sshOptions) error {
 		}
 		c.cfg.Port = port
 	}
+	alive := 3 // ssh_config(5)
+	if text := o.value("serveralivecountmax"); text != "" {
+		var err error
+		if alive, err = strconv.Atoi(text); err != nil || alive < 0 {
+			return fmt.Errorf("ssh_config: ServerAliveCountMax %q is not a number", text)
+		}
+	}
 	for keyword, to := range map[string]*time.Duration{
-		"serveraliveinterval": &c.settings.ServerAliveInterval,
+		"serveraliveinterval": &c.settings.AliveTimeout,
 		"connecttimeout":      &c.settings.ConnectTimeout,
 	} {
 		if text := o.value(keyword); text != "" && text != "none" {
@@ -62,6 +69,7 @@ func (c *Client) applyNumbers(o sshOptions) error {
 			*to = d
 		}
 	}
+	c.settings.AliveTimeout *= time.Duration(alive)
 	switch strings.ToLower(o.value("addressfamily")) {
 	case "inet":
 		c.family = "tcp4"

@@ -117,7 +117,7 @@ func (d *doctor) name(ctx context.Context) {
 	if net.ParseIP(host) != nil || !d.direct() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.target.timeout())
+	ctx, cancel := context.WithTimeout(ctx, d.link.timeout())
 	defer cancel()
 	addrs, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {

@@ -48,7 +48,7 @@ func (t target) open(ctx context.Context, prompt keys.Prompter, log, keyLog *slo
 
 // assemble does all that needs no network.
 func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
-	l := &link{target: t, log: log, clock: &patience{limit: t.timeout()}}
+	l := &link{target: t, log: log, clock: &patience{}}
 	if t.batch {
 		prompt = nil
 	}
@@ -69,6 +69,7 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 		return nil, err
 	}
 	at := l.client.Settings()
+	l.clock.limit = l.timeout()
 	l.pool, err = pool.New(pool.Config{
 		Dial:           l.client.Dial,
 		SSH:            l.client.SSHConfig,
@@ -77,7 +78,7 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 		Dir:            t.dir,
 		MaxConnections: t.conn.MaxConnections,
 		SlotDir:        slots,
-		Timeout:        t.timeout(),
+		Timeout:        l.timeout(),
 		Retry:          time.Duration(t.conn.Retry),
 		WriteMemory:    t.memory,
 		Log:            log,
@@ -88,8 +89,10 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 	return l, nil
 }
 
-func (t target) timeout() time.Duration {
-	return first(time.Duration(t.conn.Timeout), 30*time.Second)
+// timeout is how long a silent connection is waited for: what the user says here,
+// or in ssh_config.
+func (l *link) timeout() time.Duration {
+	return first(time.Duration(l.target.conn.Timeout), l.client.Settings().AliveTimeout, 30*time.Second)
 }
 
 // attention is how long a person may take for all the questions of a login.
@@ -107,7 +110,7 @@ func (l *link) connect(ctx context.Context) error {
 		return nil
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) && !keys.IsHostKeyFailure(err) {
-		err = fmt.Errorf("no answer within %v: %w", l.target.timeout(), cause)
+		err = fmt.Errorf("no answer within %v: %w", l.timeout(), cause)
 	}
 	return l.explainConnect(err)
 }
