@@ -123,3 +123,20 @@ func TestUnmountRemovesHiddenFiles(t *testing.T) {
 	m.must(command{Op: "unmount"})
 	same(t, "on the server", onDisk(t, m.dir))
 }
+
+// TestClosedWhileHidden pins that a file whose last handle goes while it is given
+// its hidden name is removed all the same.
+func TestClosedWhileHidden(t *testing.T) {
+	m := mount(t, setup{AttrTimeout: cached})
+	f, err := os.Create(m.path("f"))
+	check(t, err)
+	m.must(command{Op: "hold", Path: "rename"})
+	removed := make(chan error, 1)
+	go func() { removed <- os.Remove(m.path("f")) }()
+	eventually(t, "the renaming", func() bool { return m.ask(command{Op: "calls"}).Calls["rename"] > 0 })
+	check(t, f.Close())
+	eventually(t, "the closing", func() bool { return m.ask(command{Op: "calls"}).Stats.OpenFiles == 0 })
+	m.must(command{Op: "let", Path: "rename"})
+	check(t, <-removed)
+	same(t, "on the server", onDisk(t, m.dir))
+}

@@ -109,11 +109,26 @@ func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	if err != nil {
 		return err
 	}
-	f.tree.mu.Lock()
-	defer f.tree.mu.Unlock()
-	f.tree.move(c.nodes[0], from, to)
-	c.nodes[0].inode().hidden = true
-	return nil
+	if f.tree.hidden(c.nodes[0], from, to) {
+		return nil
+	}
+	if err = f.remote.Remove(ctx, pool.Join(c.dirs[0], to.name)); err == nil {
+		f.tree.mu.Lock()
+		defer f.tree.mu.Unlock()
+		f.tree.unname(c.nodes[0], to)
+	}
+	return err
+}
+
+// hidden notes that n was given a hidden name, for its last handle to remove. It
+// reports whether there still is a handle.
+func (t *tree) hidden(n *node, from, to spot) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.move(n, from, to)
+	i := n.inode()
+	i.hidden = len(i.handles) > 0
+	return i.hidden
 }
 
 // isHidden reports whether name in dir is a removed file of ours.

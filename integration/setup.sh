@@ -31,7 +31,7 @@ check_all() {
 		puttygen:putty-tools openssl:openssl groff:groff; do
 		need "${p%:*}" "${p#*:}"
 	done
-	[ "$1" = bench ] && need sshfs sshfs
+	[ "$1" = bench ] && need sshfs sshfs && need lftp lftp
 	return 0
 }
 

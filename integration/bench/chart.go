@@ -54,7 +54,7 @@ func bars(cells map[key]cell, s series, w *work) []bar {
 		return nil
 	}
 	var all []bar
-	for _, t := range tools {
+	for _, t := range mountTools {
 		c, ok := cells[key{s.user, s.rtt, w.name, t.name}]
 		if ok && c.Error == "" && t.name != "sshfs" && c.Seconds > 0 {
 			all = append(all, bar{t, base.Seconds / c.Seconds})
@@ -67,7 +67,7 @@ func drawSeries(b *bytes.Buffer, cells map[key]cell, s series, y int) int {
 	fmt.Fprintf(b, `<text x="10" y="%d" font-size="15" font-weight="bold">%s, %s: times as fast as sshfs</text>`+"\n",
 		y+16, html.EscapeString(latency(s.rtt)), s.user)
 	x := 10
-	for _, t := range tools {
+	for _, t := range mountTools {
 		if colour := colours[t.name]; colour != "" {
 			fmt.Fprintf(b, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n",
 				x, y+25, colour, x+14, y+34, html.EscapeString(t.title))
@@ -76,7 +76,7 @@ func drawSeries(b *bytes.Buffer, cells map[key]cell, s series, y int) int {
 	}
 	top := y + rowHead
 	y = top
-	for _, w := range works {
+	for _, w := range mountWorks {
 		all := bars(cells, s, w)
 		if len(all) == 0 {
 			continue

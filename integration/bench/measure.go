@@ -142,6 +142,11 @@ func (s *site) measure(t *tool, w *work, z sizes, result *sample) error {
 		}
 	}
 	if t.mount == nil {
+		if w.again {
+			if err := s.sh(t.plain[w.name](s)); err != nil {
+				return fmt.Errorf("the first time: %w", err)
+			}
+		}
 		return s.timed(w, z, t.plain[w.name](s), os.Getpid(), result)
 	}
 	m, err := s.StartMount(t.mount(s), s.point)

@@ -91,7 +91,7 @@ func writeReport(opt *options, data []sample) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s.\n\n", time.Now().UTC().Format("2006-01-02"))
 	fmt.Fprintf(&b, "%s\n\n", machine())
-	for _, t := range tools {
+	for _, t := range allTools {
 		if slices.ContainsFunc(data, func(s sample) bool { return s.Tool == t.name }) {
 			fmt.Fprintf(&b, "- %s: %s\n", t.title, t.version(opt))
 		}
@@ -134,19 +134,32 @@ func machine() string {
 }
 
 func writeSeries(b *bytes.Buffer, cells map[key]cell, s series) {
+	fmt.Fprintf(b, "\n## %s, %s\n", latency(s.rtt), map[string]string{"root": "as root", "ordinary": "as an ordinary user"}[s.user])
+	costs := writeTable(b, cells, s, mountWorks, mountTools)
+	writeTable(b, cells, s, syncWorks, syncTools)
+	if len(costs) > 0 {
+		fmt.Fprintf(b, "\n<details><summary>What it cost</summary>\n\n| work | tool | client's CPU | server's CPU | peak memory | turns of the link |\n|---|---|---:|---:|---:|---:|\n%s\n\n</details>\n",
+			strings.Join(costs, "\n"))
+	}
+}
+
+// writeTable writes what the tools did of the works, if they did any, and gives the
+// lines of what it cost.
+func writeTable(b *bytes.Buffer, cells map[key]cell, s series, works []*work, tools []*tool) (costs []string) {
 	var present []*tool
 	for _, t := range tools {
 		if slices.ContainsFunc(works, func(w *work) bool { _, ok := cells[key{s.user, s.rtt, w.name, t.name}]; return ok }) {
 			present = append(present, t)
 		}
 	}
-	fmt.Fprintf(b, "\n## %s, %s\n\n", latency(s.rtt), map[string]string{"root": "as root", "ordinary": "as an ordinary user"}[s.user])
+	if len(present) == 0 {
+		return nil
+	}
 	heading, rule := "| work |", "|---|"
 	for _, t := range present {
 		heading, rule = heading+" "+t.title+" |", rule+"---:|"
 	}
-	fmt.Fprintf(b, "%s\n%s\n", heading, rule)
-	var costs []string
+	fmt.Fprintf(b, "\n%s\n%s\n", heading, rule)
 	for _, w := range works {
 		line, any := "| "+w.title+" |", false
 		for _, t := range present {
@@ -161,8 +174,7 @@ func writeSeries(b *bytes.Buffer, cells map[key]cell, s series) {
 			fmt.Fprintln(b, line)
 		}
 	}
-	fmt.Fprintf(b, "\n<details><summary>What it cost</summary>\n\n| work | tool | client's CPU | server's CPU | peak memory | turns of the link |\n|---|---|---:|---:|---:|---:|\n%s\n\n</details>\n",
-		strings.Join(costs, "\n"))
+	return costs
 }
 
 func latency(rtt time.Duration) string {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,7 +21,7 @@ type tool struct {
 	which func(o *options) string // the program
 }
 
-var tools = []*tool{
+var mountTools = []*tool{
 	{
 		name: "remotemount", title: "remotemount",
 		which: func(o *options) string { return o.binary },
@@ -124,16 +125,18 @@ func (t *tool) ready(o *options) error {
 
 func (t *tool) does(w *work) bool { return t.mount != nil || t.plain[w.name] != nil }
 
+var allTools = slices.Concat(mountTools, syncTools)
+
 func toolNames() []string {
 	var names []string
-	for _, t := range tools {
+	for _, t := range allTools {
 		names = append(names, t.name)
 	}
 	return names
 }
 
 func toolNamed(name string) *tool {
-	for _, t := range tools {
+	for _, t := range allTools {
 		if t.name == name {
 			return t
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type work struct {
 	script func(z sizes) string
 	// done is a shell condition on the server's side that ends the work.
 	done func(z sizes) string
+	// again has a tool that mounts nothing do the work once before, not measured.
+	again bool
 	// amount is how much was done, in the unit.
 	amount func(z sizes) float64
 }
@@ -63,7 +66,7 @@ const (
 		(cd "$R/repo" && find . -path ./.git -prune -o -exec touch -d '2020-01-01' {} + && git update-index -q --refresh)`
 )
 
-var works = []*work{
+var mountWorks = []*work{
 	{
 		name: "read", title: "sequential read", unit: "MB", amount: megabytes,
 		prepare: bigFile("big"),
@@ -148,16 +151,18 @@ var works = []*work{
 
 func (z sizes) quarter() sizes { z.mb = max(z.mb/4, 1); return z }
 
+var allWorks = slices.Concat(mountWorks, syncWorks)
+
 func workNames() []string {
 	var names []string
-	for _, w := range works {
+	for _, w := range allWorks {
 		names = append(names, w.name)
 	}
 	return names
 }
 
 func workNamed(name string) *work {
-	for _, w := range works {
+	for _, w := range allWorks {
 		if w.name == name {
 			return w
 		}
