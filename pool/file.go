@@ -11,8 +11,9 @@ import (
 
 // A handle is a file open on one session.
 type handle struct {
-	s  *session
-	id sftp3.Handle
+	s       *session
+	id      sftp3.Handle
+	writing int64 // guarded by file.mu; bytes of writes under way
 }
 
 func newHandle(s *session, id sftp3.Handle) *handle {

@@ -58,6 +58,9 @@ func (f *file) flush(ctx context.Context, c Change, sync bool) (Attr, error) {
 }
 
 func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (Attr, error) {
+	if err := f.started(ctx); err != nil {
+		return Attr{}, err
+	}
 	f.sendMu.Lock()
 	f.send()
 	f.mu.Lock()
@@ -74,7 +77,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 		f.out.asked = &change.Mtime
 	}
 	look := change.needsPair() && !(wrote && change.isMtime())
-	together := f.stale == nil && f.keepsOrder() && !look
+	together := f.stale == nil && f.keepsOrder() && f.out.unsent() == nil && !look
 	var h *handle
 	if together {
 		h = f.live()[0]
@@ -177,6 +180,10 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change Change, have At
 				return err
 			}
 		}
+		if h.s.ordered && !look {
+			a, err = f.startFlight(h, change, have, sync).wait(ctx)
+			return err
+		}
 		for _, part := range change.parts() {
 			if err := h.s.client.StartFsetstat(h.id, part.toWire(have)).WaitStatus(ctx); err != nil {
 				return err
@@ -204,6 +211,24 @@ func (f *file) emptied(ctx context.Context, seq uint64) error {
 	for {
 		f.mu.Lock()
 		if f.out.first == nil || f.out.first.seq > seq {
+			f.mu.Unlock()
+			return nil
+		}
+		if err := f.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// started waits until all that was written so far is under way.
+func (f *file) started(ctx context.Context) error {
+	f.sendMu.Lock()
+	f.send()
+	seq := f.lastSeq()
+	f.sendMu.Unlock()
+	for {
+		f.mu.Lock()
+		if c := f.out.unsent(); f.out.mending || c == nil || c.seq > seq {
 			f.mu.Unlock()
 			return nil
 		}
@@ -280,9 +305,8 @@ func (f *file) resend(h *handle) {
 		f.mu.Unlock()
 		return
 	}
-	f.under(c, h)
+	f.start(c, h)
 	f.mu.Unlock()
-	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
 }
 
 // explain finds the errno of a refused write and drops what was refused.

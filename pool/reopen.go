@@ -138,19 +138,20 @@ func (p *Pool) reportLost(f *file, err error) {
 const maxLost = 100
 
 // spread opens one more handle on another session when at bytes are under way
-// for each: the channel window bounds a session to 2 MiB per round trip.
+// for each that carries data: the channel window bounds a session to 2 MiB per
+// round trip.
 func (f *file) spread(at int64) {
 	f.mu.Lock()
 	have := f.live()
-	want := !f.spreading && !f.gone && !f.closed && f.stale == nil && len(have) > 0 && len(have) < maxStripes &&
-		f.flying >= int64(len(have))*at
-	if want && f.flag&FlagWrite != 0 && !have[0].s.ordered {
-		want = false
-	}
-	taken := make([]*session, 0, len(have))
+	taken, carriers := make([]*session, 0, len(have)), int64(0)
 	for _, h := range have {
 		taken = append(taken, h.s)
+		if !h.s.conn.interactive.Load() {
+			carriers++
+		}
 	}
+	want := !f.spreading && !f.gone && !f.closed && f.stale == nil && len(have) > 0 && len(have) < maxStripes &&
+		f.flying >= max(carriers, 1)*at && (f.flag&FlagWrite == 0 || have[0].s.ordered)
 	f.spreading = f.spreading || want
 	f.mu.Unlock()
 	if !want {
@@ -188,6 +189,9 @@ func (f *file) spreadOn(s *session) {
 	fits := same && !f.closed && !f.gone && f.stale == nil
 	if fits {
 		f.handles = append(f.handles, h)
+		if !f.out.mending {
+			f.pump()
+		}
 	}
 	f.mu.Unlock()
 	if !fits {

@@ -10,10 +10,11 @@ import (
 // hole that a crash can leave in a file written over several sessions.
 const writeWindow = 16 << 20
 
-// writeFlight bounds what is under way on one session of OpenSSH. Its sshd takes
-// a new, larger buffer for each packet that waits in a channel: with the whole
-// window of 2 MiB under way, a write of 1 GiB cost the server 10 s of CPU and
-// went at 90 MB/s; with this, 1.7 s and 240 MB/s. More sessions make up for it.
+// writeFlight bounds what is under way of a file on one session of OpenSSH. Its
+// sshd takes a new, larger buffer for each packet that waits in a channel: with
+// the whole window of 2 MiB under way, a write of 1 GiB cost the server 10 s of
+// CPU and went at 90 MB/s; with this, 1.7 s and 240 MB/s. More sessions make up
+// for it, and what is written meanwhile waits here.
 const writeFlight = 512 << 10
 
 // stripedFrom is the size from which a written file is worth several sessions.
@@ -187,7 +188,7 @@ func (f *file) room(ctx context.Context) error {
 			f.mu.Unlock()
 			return err
 		}
-		free := f.out.held < f.window() && (f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
+		free := f.out.held < writeWindow && (f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
 		if free {
 			f.mu.Unlock()
 			return nil
@@ -196,14 +197,6 @@ func (f *file) room(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// window is how much of the file may be unacknowledged at the moment; mu is held.
-func (f *file) window() int64 {
-	if len(f.handles) == 0 || !f.handles[0].s.ordered {
-		return writeWindow
-	}
-	return min(writeWindow, int64(len(f.handles))*writeFlight)
 }
 
 // takeErr gives an error of earlier writes, once, and the lasting one; mu is
@@ -334,24 +327,53 @@ func (f *file) send() {
 	f.out.current = nil
 	f.stopTimer()
 	f.out.push(c)
-	h := f.lightest()
-	if f.out.mending || h == nil || f.stale != nil {
-		f.mend()
-		f.mu.Unlock()
-		return
-	}
-	f.under(c, h)
+	f.pump()
 	f.mu.Unlock()
-	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
 }
 
-// under notes that a chunk is under way on a handle; mu is held.
-func (f *file) under(c *chunk, h *handle) {
+// pump sends what waits, in the order of writing, as far as there is room under
+// way; mu is held.
+func (f *file) pump() {
+	for c := f.out.unsent(); c != nil; c = f.out.unsent() {
+		if f.out.mending || f.stale != nil || len(f.live()) == 0 {
+			f.mend()
+			return
+		}
+		h := f.roomiest()
+		if h == nil {
+			return
+		}
+		f.start(c, h)
+	}
+}
+
+// roomiest is the handle on which another chunk goes, or nil when all are full.
+// The interactive connection is not used beside others; mu is held.
+func (f *file) roomiest() *handle {
+	var best *handle
+	beside := false
+	for _, h := range f.live() {
+		beside = beside || !h.s.conn.interactive.Load()
+		if (!h.s.ordered || h.writing < writeFlight) && (best == nil || h.load() < best.load()) {
+			best = h
+		}
+	}
+	if best != nil && beside && best.s.conn.interactive.Load() {
+		return nil
+	}
+	return best
+}
+
+// start puts a chunk under way on a handle; mu is held.
+func (f *file) start(c *chunk, h *handle) {
+	n := int64(len(c.buf))
 	c.h = h
 	f.out.lastSent = time.Now()
 	f.out.most = max(f.out.most, c.end())
-	f.flying += int64(len(c.buf))
-	h.s.pending.Add(int64(len(c.buf)))
+	f.flying += n
+	h.writing += n
+	h.s.pending.Add(n)
+	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
 }
 
 // completed is what becomes of a WRITE. It runs in the session's reader and
@@ -362,6 +384,7 @@ func (c *chunk) completed(err error) {
 	defer f.mu.Unlock()
 	n := int64(len(c.buf))
 	c.h.s.pending.Add(-n)
+	c.h.writing -= n
 	f.flying -= n
 	c.h = nil
 	if err == nil {
@@ -369,6 +392,9 @@ func (c *chunk) completed(err error) {
 		f.out.least = max(f.out.least, c.end())
 		f.out.remove(c)
 		f.free(c)
+		if !f.out.mending {
+			f.pump()
+		}
 		f.out.wake()
 		return
 	}
