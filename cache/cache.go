@@ -85,7 +85,7 @@ func New(remote pool.Remote, cfg Config) *Cache {
 	cfg = cfg.withDefaults()
 	life, end := context.WithCancel(context.Background())
 	c := &Cache{remote: remote, cfg: cfg, files: newOpened(), life: life, end: end}
-	c.mem = newMemory(cfg.Memory)
+	c.mem = newMemory(cfg.Memory, &c.files.mu)
 	c.tree = newTree(cfg.AttrTimeout, cfg.MaxEntries, cfg.Now, c.files)
 	c.tree.inode = cfg.Inode
 	c.tree.entered = func(path string) { c.enter(path, true) }

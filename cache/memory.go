@@ -1,6 +1,10 @@
 package cache
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // packet is how much OpenSSH gives in one answer (255 KiB). Reading ahead goes by
 // multiples of it, so that no piece ends in a small remainder; it is a multiple of
@@ -20,17 +24,32 @@ type buffer struct {
 }
 
 // memory is the budget for file data, with what can be dropped in the order in
-// which it was last used. Guarded by opened.mu, except the pools.
+// which it was last used. Buffers that were given back are used again, the last one
+// first, as the processor's caches may still have it; a sync.Pool would lose them
+// to the garbage collector, which x/crypto/ssh keeps busy. Guarded by mu, which is
+// opened.mu.
 type memory struct {
+	mu    sync.Locker
 	limit int64
 	used  int64
 	idle  extent // head of a ring: idle.next is the first to go
 
-	spare [len(sizes)]sync.Pool // of *buffer
+	spare    [len(sizes)]spare
+	kept     int64 // bytes of spare
+	trimming bool  // a timer will call trim
 }
 
-func newMemory(limit int64) *memory {
-	m := &memory{limit: limit}
+// spare are the buffers of a size that nobody uses.
+type spare struct {
+	all   []*buffer
+	least int // the fewest there were since the last trim
+}
+
+// trimEvery is how often the buffers go that were not needed for so long.
+const trimEvery = 2 * time.Second
+
+func newMemory(limit int64, mu sync.Locker) *memory {
+	m := &memory{limit: limit, mu: mu}
 	m.idle.next, m.idle.prev = &m.idle, &m.idle
 	return m
 }
@@ -43,7 +62,12 @@ func (m *memory) take(n int) *buffer {
 		class++
 	}
 	m.used += int64(sizes[class])
-	if b, ok := m.spare[class].Get().(*buffer); ok {
+	s := &m.spare[class]
+	if last := len(s.all) - 1; last >= 0 {
+		b := s.all[last]
+		s.all[last], s.all = nil, s.all[:last]
+		s.least = min(s.least, last)
+		m.kept -= int64(sizes[class])
 		return b
 	}
 	return &buffer{b: make([]byte, sizes[class]), class: class}
@@ -52,8 +76,35 @@ func (m *memory) take(n int) *buffer {
 // give takes a buffer back; reuse says that nobody writes to it any more.
 func (m *memory) give(b *buffer, reuse bool) {
 	m.used -= int64(len(b.b))
-	if reuse {
-		m.spare[b.class].Put(b)
+	if !reuse || m.used+m.kept+int64(len(b.b)) > m.limit {
+		return
+	}
+	s := &m.spare[b.class]
+	s.all = append(s.all, b)
+	m.kept += int64(len(b.b))
+	m.trimLater()
+}
+
+func (m *memory) trimLater() {
+	if !m.trimming {
+		m.trimming = true
+		time.AfterFunc(trimEvery, m.trim)
+	}
+}
+
+// trim lets the garbage collector have the buffers that were not needed lately.
+func (m *memory) trim() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for class := range m.spare {
+		s := &m.spare[class]
+		m.kept -= int64(s.least) * int64(sizes[class])
+		s.all = slices.Delete(s.all, 0, s.least)
+		s.least = len(s.all)
+	}
+	m.trimming = false
+	if m.kept > 0 {
+		m.trimLater()
 	}
 }
 
