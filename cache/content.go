@@ -155,6 +155,19 @@ func (o *opened) spoil(path string, below bool) {
 	}
 }
 
+// spoilOutside drops what was read ahead in other folders than dir: a program that
+// went on there took another way than was guessed, and what waits on the wrong one
+// would be in its way until it is too old.
+func (o *opened) spoilOutside(dir string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p, t := range o.contents {
+		if d, _ := split(p); d != dir {
+			t.forget()
+		}
+	}
+}
+
 // ahead is the number of files read ahead, or being read.
 func (o *opened) ahead() int {
 	o.mu.Lock()

@@ -30,7 +30,11 @@ func (c *Cache) opens(path string, paid bool) {
 	if !ok || len(f.order) == 0 {
 		return
 	}
-	switch m := t.visit(g, dir, f, name); {
+	m := t.visit(g, dir, f, name)
+	if m == onward && !paid && c.files.ahead() > g.credit*3/4 {
+		c.files.spoilOutside(dir)
+	}
+	switch {
 	case m == onward || paid:
 		g.step()
 		t.reading = path

@@ -105,7 +105,7 @@ func TestSmallFilesAreReadAhead(t *testing.T) {
 					if most := time.Duration(shape.most) * roundTrip; took > most {
 						t.Errorf("it took %v, want at most %v", took, most)
 					}
-					if n := b.dir.Calls()["open"]; n > 1030 {
+					if n := b.dir.Calls()["open"]; n > 1200 { // two wrong guesses of the next folder
 						t.Errorf("%d opens for 1000", n)
 					}
 					t.Logf("%v, %+v", took, b.Stats())
@@ -139,7 +139,7 @@ func TestSeveralThreadsAreInOrder(t *testing.T) {
 		if took, most := time.Since(start), 60*roundTrip; took > most {
 			t.Errorf("500 files took %v, want at most %v", took, most)
 		}
-		if n := b.dir.Calls()["open"]; n > 580 {
+		if n := b.dir.Calls()["open"]; n > 650 {
 			t.Errorf("%d opens", n)
 		}
 	})

@@ -98,10 +98,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 		f, _, err := b.Open(t.Context(), "big", pool.FlagRead, 0)
 		check(t, err)
 		readAll(t, f, 4<<20)
-		go (&reader{bench: b}).walkUntilClosed()
+		var walker sync.WaitGroup
+		walker.Go((&reader{bench: b}).walkUntilClosed)
 		time.Sleep(5 * time.Millisecond)
 		check(t, b.Close())
 		_ = f.Close(t.Context())
+		walker.Wait() // it closes what it has open
 		if held := b.Stats().Bytes; held != 0 {
 			t.Errorf("%d bytes held after Close", held)
 		}

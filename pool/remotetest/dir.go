@@ -1,12 +1,15 @@
 package remotetest
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -174,21 +177,27 @@ func (d *Dir) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) 
 	}
 	folder := os.NewFile(uintptr(fd), path)
 	defer func() { _ = folder.Close() }()
-	for {
-		names, err := folder.Readdirnames(dirBatch)
-		if len(names) == 0 {
-			if err != nil && !errors.Is(err, io.EOF) {
-				return failure("readdir", path, err)
-			}
-			return nil
-		}
-		if err := emit(entries(fd, names)); err != nil {
+	names, err := folder.Readdirnames(-1)
+	if err != nil {
+		return failure("readdir", path, err)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(place(a), place(b)) })
+	for batch := range slices.Chunk(names, dirBatch) {
+		if err := emit(entries(fd, batch)); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return failure("readdir", path, err)
 		}
 	}
+	return nil
+}
+
+// place orders a listing, as most filesystems do, by a hash of the names: in no
+// order that means anything, but in the same one wherever the tests run.
+func place(name string) uint64 {
+	h := sha256.Sum256([]byte(name))
+	return binary.BigEndian.Uint64(h[:])
 }
 
 // entries describes names of the folder fd. One that has gone meanwhile is left
