@@ -10,9 +10,9 @@ const maxBulk = 4
 // its channel window.
 const fullSession = 3 << 19
 
-// bulkSession gives a session for large data that is not among taken, or nil;
-// it then has asked for more where there may be more.
-func (p *Pool) bulkSession(taken []*session) *session {
+// bulkSession gives a session for large data that is not among taken, or nil; it
+// then has asked for so many more, where there may be more.
+func (p *Pool) bulkSession(taken []*session, more int) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var best, interactive *session
@@ -42,23 +42,21 @@ func (p *Pool) bulkSession(taken []*session) *session {
 		p.growSessions(p.conns[0], p.perConn)
 		return interactive
 	}
-	p.growBulk(bulk, full)
+	p.growBulk(more, bulk, full)
 	return nil
 }
 
-// growBulk asks for one more session on a bulk connection, else for one more
-// connection; mu is held.
-func (p *Pool) growBulk(bulk int, full bool) {
+// growBulk asks for so many more sessions on bulk connections, and for one more
+// connection if these cannot have them; mu is held.
+func (p *Pool) growBulk(more, bulk int, full bool) {
 	for _, c := range p.conns[min(1, len(p.conns)):] {
-		if len(c.sessions) < p.perConn && !c.suspect {
+		for free := p.perConn - len(c.sessions) - c.opening; free > 0 && more > 0 && !c.suspect; free-- {
 			p.growSessions(c, p.perConn)
-			if !full {
-				return
-			}
+			more--
 		}
 	}
-	if bulk < 2 || full && bulk < maxBulk {
-		p.growConns(len(p.conns) + 1)
+	if more > 0 && bulk < 2 || full && bulk < maxBulk {
+		p.growConns(len(p.conns) + p.dialing + 1)
 	}
 }
 

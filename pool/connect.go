@@ -32,7 +32,7 @@ func (p *Pool) dial(ctx context.Context) error {
 		release()
 		return err
 	}
-	c := &conn{pool: p, conn: t, release: release, opening: true}
+	c := &conn{pool: p, conn: t, release: release, opening: 1}
 	if err := p.adopt(ctx, c); err != nil {
 		t.Abort()
 		c.end()
@@ -52,7 +52,7 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.opening = false
+	c.opening--
 	if p.state == StateClosed {
 		return errClosed
 	}
@@ -207,13 +207,13 @@ func (p *Pool) Enable() {
 // is believed.
 const relearn = 15 * time.Second
 
-// growConns asks for n connections in all; mu is held. One dial at a time
-// besides the reconnecting one.
+// growConns asks for n connections in all; mu is held. Two dials at a time at the
+// most, and none beside that which reconnects.
 func (p *Pool) growConns(n int) {
 	if p.cap < p.cfg.MaxConnections && time.Since(p.capAt) > relearn {
 		p.cap = p.cfg.MaxConnections
 	}
-	if p.dialing > 0 || p.redial || len(p.conns) >= min(n, p.cap) || p.state != StateConnected {
+	if p.dialing >= 2 || p.redial || len(p.conns)+p.dialing >= min(n, p.cap) || p.state != StateConnected {
 		return
 	}
 	p.dialing++
@@ -236,21 +236,21 @@ func (p *Pool) growConns(n int) {
 
 // growSessions asks for n sessions on a connection; mu is held.
 func (p *Pool) growSessions(c *conn, n int) {
-	if c.opening || len(c.sessions) >= min(n, p.perConn) || p.state != StateConnected {
+	if len(c.sessions)+c.opening >= min(n, p.perConn) || p.state != StateConnected {
 		return
 	}
-	c.opening = true
+	c.opening++
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 		defer cancel()
 		s, err := p.openSession(ctx, c)
 		p.mu.Lock()
-		c.opening = false
+		c.opening--
 		switch {
 		case err == nil && s.alive():
 			c.sessions = append(c.sessions, s)
 		case err != nil && len(c.sessions) > 0 && p.life.Err() == nil:
-			p.perConn = len(c.sessions)
+			p.perConn = max(1, len(c.sessions)+c.opening) // the others may yet come
 			p.log.Info("no further session on a connection", "sessions", p.perConn, "err", err)
 		}
 		empty := len(c.sessions) == 0

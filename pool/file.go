@@ -43,16 +43,16 @@ type file struct {
 	sendMu  sync.Mutex
 
 	mu        sync.Mutex
-	path      string    // guarded by mu; follows renames
-	gone      bool      // guarded by mu; the path is no longer ours to open
-	closed    bool      // guarded by mu
-	handles   []*handle // guarded by mu
-	spreading bool      // guarded by mu; a further handle is being opened
-	flying    int64     // guarded by mu; bytes of reads and writes under way
-	stale     error     // guarded by mu; what every further call gets
-	seen      Attr      // guarded by mu; last told by the server
-	wrote     bool      // guarded by mu; made or written since the last flush
-	out       outgoing  // guarded by mu
+	path      string     // guarded by mu; follows renames
+	gone      bool       // guarded by mu; the path is no longer ours to open
+	closed    bool       // guarded by mu
+	handles   []*handle  // guarded by mu
+	spreading []*session // guarded by mu; where further handles are being opened
+	flying    int64      // guarded by mu; bytes of reads and writes under way
+	stale     error      // guarded by mu; what every further call gets
+	seen      Attr       // guarded by mu; last told by the server
+	wrote     bool       // guarded by mu; made or written since the last flush
+	out       outgoing   // guarded by mu
 }
 
 func (p *Pool) newFile(path string, flag OpenFlag, h *handle, a Attr) *file {

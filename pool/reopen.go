@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -137,34 +138,52 @@ func (p *Pool) reportLost(f *file, err error) {
 // maxLost is how many losses status remembers.
 const maxLost = 100
 
-// spread opens one more handle on another session when at bytes are under way
-// for each that carries data: the channel window bounds a session to 2 MiB per
-// round trip.
+// spread opens further handles on other sessions, until there is one for each at
+// bytes under way: the channel window bounds a session to 2 MiB per round trip.
 func (f *file) spread(at int64) {
+	for more := f.moreHandles(at); more > 0; more-- {
+		f.mu.Lock()
+		taken := slices.Clone(f.spreading)
+		for _, h := range f.handles {
+			taken = append(taken, h.s)
+		}
+		f.mu.Unlock()
+		s := f.p.bulkSession(taken, more)
+		if s == nil {
+			return
+		}
+		f.mu.Lock()
+		f.spreading = append(f.spreading, s)
+		f.mu.Unlock()
+		f.p.spawn(func() { f.spreadOn(s) }, func() { f.spreadEnds(s) })
+	}
+}
+
+// moreHandles is how many handles are wanted beyond those that carry data or are
+// being opened.
+func (f *file) moreHandles(at int64) int {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	have := f.live()
-	taken, carriers := make([]*session, 0, len(have)), int64(0)
+	if len(have) == 0 || f.gone || f.closed || f.stale != nil || f.flag&FlagWrite != 0 && !have[0].s.ordered {
+		return 0
+	}
+	carriers := len(f.spreading)
 	for _, h := range have {
-		taken = append(taken, h.s)
 		if !h.s.conn.interactive.Load() {
 			carriers++
 		}
 	}
-	want := !f.spreading && !f.gone && !f.closed && f.stale == nil && len(have) > 0 && len(have) < maxStripes &&
-		f.flying >= max(carriers, 1)*at && (f.flag&FlagWrite == 0 || have[0].s.ordered)
-	f.spreading = f.spreading || want
-	f.mu.Unlock()
-	if !want {
-		return
+	if carriers == 0 && f.flying >= at {
+		return 1
 	}
-	s := f.p.bulkSession(taken)
-	if s == nil {
-		f.mu.Lock()
-		f.spreading = false
-		f.mu.Unlock()
-		return
-	}
-	f.p.spawn(func() { f.spreadOn(s) }, nil)
+	return min(int(f.flying/at), maxStripes-1) - carriers
+}
+
+func (f *file) spreadEnds(s *session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spreading = slices.DeleteFunc(f.spreading, func(other *session) bool { return other == s })
 }
 
 const (
@@ -173,11 +192,7 @@ const (
 )
 
 func (f *file) spreadOn(s *session) {
-	defer func() {
-		f.mu.Lock()
-		f.spreading = false
-		f.mu.Unlock()
-	}()
+	defer f.spreadEnds(s)
 	ctx, cancel := context.WithTimeout(f.p.life, f.p.cfg.Timeout)
 	defer cancel()
 	h, a, err := f.p.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))

@@ -37,7 +37,7 @@ type conn struct {
 	endOnce sync.Once
 
 	sessions []*session // guarded by Pool.mu
-	opening  bool       // guarded by Pool.mu; a session is being opened
+	opening  int        // guarded by Pool.mu; sessions being opened
 	suspect  bool       // guarded by Pool.mu; to be tested before use
 	idleFrom time.Time  // guarded by Pool.mu; zero while there is work
 
@@ -114,7 +114,7 @@ func (p *Pool) dropSession(s *session) {
 			break
 		}
 	}
-	last := len(c.sessions) == 0 && !c.opening
+	last := len(c.sessions) == 0 && c.opening == 0
 	p.broadcast()
 	p.mu.Unlock()
 	s.client.Abort(fs.ErrClosed)

@@ -109,7 +109,7 @@ func (c *conn) outstanding() int {
 	for _, s := range c.sessions {
 		n += s.client.Outstanding()
 	}
-	if c.opening {
+	if c.opening > 0 {
 		n++
 	}
 	return n
