@@ -18,7 +18,7 @@ const (
 	listers = 48
 	// smallWorkers copy files of one piece: three round trips each, during which
 	// they wait.
-	smallWorkers = 128
+	smallWorkers = 256
 	// largeWorkers copy the others, each with several pieces under way.
 	largeWorkers = 16
 	// waiting is how many actions of each kind may be planned ahead.
