@@ -75,6 +75,8 @@ func (b *bench) small(t testing.TB, folders, files int) {
 	}
 }
 
+// Without reading ahead this takes 3000 round trips. A wrong guess of the order costs
+// up to a hundred.
 func TestSmallFilesAreReadAhead(t *testing.T) {
 	orders := map[string]func(dir string, entries []pool.Entry){
 		"as listed": nil,
@@ -87,7 +89,7 @@ func TestSmallFilesAreReadAhead(t *testing.T) {
 			})
 		},
 	}
-	for _, shape := range []struct{ folders, files, most int }{{1, 1000, 80}, {100, 10, 100}, {10, 100, 80}} {
+	for _, shape := range []struct{ folders, files, most int }{{1, 1000, 240}, {100, 10, 300}, {10, 100, 240}} {
 		for name, order := range orders {
 			t.Run(fmt.Sprintf("%d folders of %d %s", shape.folders, shape.files, name), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -116,6 +118,7 @@ func TestSmallFilesAreReadAhead(t *testing.T) {
 }
 
 // Several threads that share the files of a folder are in order, but for a little.
+// Without reading ahead this takes 375 round trips.
 func TestSeveralThreadsAreInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
@@ -136,10 +139,10 @@ func TestSeveralThreadsAreInOrder(t *testing.T) {
 		}
 		close(work)
 		threads.Wait()
-		if took, most := time.Since(start), 60*roundTrip; took > most {
+		if took, most := time.Since(start), 250*roundTrip; took > most {
 			t.Errorf("500 files took %v, want at most %v", took, most)
 		}
-		if n := b.dir.Calls()["open"]; n > 650 {
+		if n := b.dir.Calls()["open"]; n > 800 {
 			t.Errorf("%d opens", n)
 		}
 	})

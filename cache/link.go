@@ -79,11 +79,15 @@ func (k *link) fetched(n int, took, now instant) {
 func (i instant) seconds() float64 { return time.Duration(i).Seconds() }
 
 // block is how many bytes cost hardly more than one: what arrives in half of a
-// round trip, in a power of two.
-func (k *link) block() int64 {
+// round trip, in a power of two. A file that is worth it is read in pieces when they
+// arrive in two round trips.
+func (k *link) block(whole bool) int64 {
 	rtt := k.rtt.positive()
 	if rtt == 0 {
 		return 64 << 10 // nothing is known yet
+	}
+	if whole && int64(2*instant(rtt).seconds()*k.fastest()) >= pieceSize {
+		return pieceSize
 	}
 	rate := max(-k.rate.least(), 20<<20)
 	worth := int64(instant(rtt).seconds() / 2 * float64(rate))

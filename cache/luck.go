@@ -3,13 +3,14 @@ package cache
 // luck learns whether blocks that are larger than what a random reader asked for
 // are of use to it. Guarded by opened.mu.
 type luck struct {
-	fetched, reused int // blocks, of late
+	fetched, reused int // blocks, of late; of a file that fits into memory, ever
 	pause           int // misses for which no blocks are fetched
 	patience        int // the next pause
 }
 
 const (
 	trial      = 64   // blocks after which is judged
+	persistent = 32   // blocks after which a program will come to most of a file
 	firstPause = 256  // misses
 	mostPause  = 4096 // misses
 )
@@ -21,10 +22,14 @@ func (k *luck) hit(e *extent) {
 	}
 }
 
+// whole reports whether the file is worth being here as a whole.
+func (k *luck) whole(size, memory int64) bool { return size <= memory && k.fetched > persistent }
+
 // blocks reports whether to fetch a block. A file that fits into memory is worth it
 // in any case: it will be here when a fraction of it was asked for.
 func (k *luck) blocks(size, memory int64) bool {
-	if size <= memory/2 {
+	if size <= memory {
+		k.fetched++
 		return true
 	}
 	if k.pause > 0 {

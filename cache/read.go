@@ -136,7 +136,7 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once b
 	block := int64(4 << 10)
 	once = f.c.off() || !f.luck.blocks(f.attr.Size, f.c.mem.limit)
 	if !once {
-		block = f.c.link.block()
+		block = f.c.link.block(f.luck.whole(f.attr.Size, f.c.mem.limit))
 	}
 	from = max(off-off%block, gapFrom)
 	to = end + (block-end%block)%block

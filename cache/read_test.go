@@ -144,10 +144,19 @@ func TestFirstReadIsSmall(t *testing.T) {
 	}
 }
 
-func TestRandomReadsGetBlocks(t *testing.T) {
+func TestRandomReadsGetBlocks(t *testing.T) { randomReads(t, 0, 200) }
+
+// On a fast link a file that fits into memory is soon read in larger pieces.
+func TestRandomReadsGetPieces(t *testing.T) { randomReads(t, 1<<30, persistent+40) }
+
+// randomReads makes 1000 reads of 64 blocks, on a link that carried so many bytes a
+// second before.
+func randomReads(t *testing.T, rate int64, most int) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		data := noise(16 << 20)
 		b := newBench(t, fiveSeconds, slow)
+		b.link.rate.see(-rate, b.tree.clock())
 		b.disk(t, "f", string(data))
 		f := b.open(t, "f", pool.FlagRead)
 		rnd := rand.New(rand.NewPCG(1, 2))
@@ -160,7 +169,7 @@ func TestRandomReadsGetBlocks(t *testing.T) {
 				t.Fatalf("other data at %d", off)
 			}
 		}
-		if n := b.dir.Calls()["read"]; n > 200 {
+		if n := b.dir.Calls()["read"]; n > most {
 			t.Errorf("%d fetches for 1000 reads of 64 blocks", n)
 		}
 	})
