@@ -77,14 +77,13 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 		f.out.asked = &change.Mtime
 	}
 	look := change.needsPair() && !(wrote && change.isMtime())
-	together := f.stale == nil && f.keepsOrder() && f.out.unsent() == nil && !look
 	var h *handle
-	if together {
-		h = f.live()[0]
+	if f.stale == nil && f.out.unsent() == nil && !look {
+		h = f.inOrder()
 	}
 	f.mu.Unlock()
 	var fl *flight
-	if together {
+	if h != nil {
 		fl = f.startFlight(h, change, have, sync)
 	}
 	f.sendMu.Unlock()
