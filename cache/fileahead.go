@@ -31,7 +31,7 @@ func (c *Cache) opens(path string, paid bool) {
 		return
 	}
 	m := t.visit(g, dir, f, name)
-	if m == onward && !paid && c.files.ahead() > g.credit*3/4 {
+	if m == onward && !paid && c.farAhead() {
 		c.files.spoilOutside(dir)
 	}
 	switch {
@@ -59,13 +59,17 @@ func (t *tree) expire() {
 // tree.mu.
 func (c *Cache) readOn() {
 	t := c.tree
-	if t.reading == "" || c.files.ahead() > t.reads.credit*3/4 {
-		return // a few at a time: looking for them takes longer than one is worth
+	if t.reading == "" || c.farAhead() {
+		return
 	}
 	for _, next := range t.filesAfter(t.reading, t.reads.credit) {
 		c.readAhead(next.path, next.size)
 	}
 }
+
+// farAhead reports whether most of what may be read ahead is. Files are looked for a
+// few at a time: that takes longer than one is worth. Under tree.mu.
+func (c *Cache) farAhead() bool { return c.files.ahead() > c.tree.reads.credit*3/4 }
 
 type nextFile struct {
 	path string

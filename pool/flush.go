@@ -221,10 +221,7 @@ func (f *file) emptied(ctx context.Context, seq uint64) error {
 
 // started waits until all that was written so far is under way.
 func (f *file) started(ctx context.Context) error {
-	f.sendMu.Lock()
-	f.send()
-	seq := f.lastSeq()
-	f.sendMu.Unlock()
+	seq := f.sendAll()
 	for {
 		f.mu.Lock()
 		if c := f.out.unsent(); f.out.mending || c == nil || c.seq > seq {
@@ -239,11 +236,15 @@ func (f *file) started(ctx context.Context) error {
 
 // drain brings the data to the server, without what flush does besides.
 func (f *file) drain(ctx context.Context) error {
+	return f.emptied(ctx, f.sendAll())
+}
+
+// sendAll issues what has been gathered, and tells up to which chunk that is.
+func (f *file) sendAll() uint64 {
 	f.sendMu.Lock()
+	defer f.sendMu.Unlock()
 	f.send()
-	seq := f.lastSeq()
-	f.sendMu.Unlock()
-	return f.emptied(ctx, seq)
+	return f.lastSeq()
 }
 
 // drainRange is drain when data in [off, end) is under way.

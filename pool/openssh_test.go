@@ -129,6 +129,12 @@ func openPool(t testing.TB, cfg pool.Config) (*pool.Pool, string) {
 		cfg.Timeout = 10 * time.Second
 	}
 	cfg.Transport = func(context.Context) (pool.Conn, error) { return newPipes(program), nil }
+	return connect(t, cfg), dir
+}
+
+// connect gives a Pool that is connected, and must be able to close.
+func connect(t testing.TB, cfg pool.Config) *pool.Pool {
+	t.Helper()
 	p, err := pool.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +147,7 @@ func openPool(t testing.TB, cfg pool.Config) (*pool.Pool, string) {
 	if err := p.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return p, dir
+	return p
 }
 
 func TestContractOnOpenSSH(t *testing.T) {

@@ -69,18 +69,6 @@ func TestContractOnOurServer(t *testing.T) {
 	can := remotetest.Capabilities{Hardlinks: true, StatFS: true, PosixRename: true, NoAtime: true}
 	remotetest.Run(t, func(t testing.TB) remotetest.Fixture {
 		dir := t.TempDir()
-		p, err := pool.New(gateway(t, dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := p.Close(context.Background()); err != nil {
-				t.Errorf("close: %v", err)
-			}
-		})
-		if err := p.Connect(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return remotetest.Fixture{Remote: p, Path: dir, Capabilities: can}
+		return remotetest.Fixture{Remote: connect(t, gateway(t, dir)), Path: dir, Capabilities: can}
 	})
 }
