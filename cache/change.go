@@ -54,8 +54,9 @@ func (t *tree) unwatch(w *watch) {
 	}
 }
 
-// answered ends w, and stores the attributes it asked for.
-func (t *tree) answered(w *watch, a pool.Attr, err error) {
+// answered ends w, and stores the attributes it asked for. It reports whether
+// nothing was changed meanwhile.
+func (t *tree) answered(w *watch, a pool.Attr, err error) (sure bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unwatch(w)
@@ -67,6 +68,7 @@ func (t *tree) answered(w *watch, a pool.Attr, err error) {
 	case errors.Is(err, syscall.ENOENT):
 		t.put(w.path, absent, pool.Attr{})
 	}
+	return !w.stale
 }
 
 // A change is one of ours under way.

@@ -53,6 +53,9 @@ func (f *File) writing(off, n int64) {
 	defer o.mu.Unlock()
 	f.obj.writes++
 	o.dirty[f.obj] = struct{}{}
+	if t := o.contents[f.obj.path]; t != nil && !f.obj.gone {
+		t.forget() // with this lock held: nobody may open it as it was
+	}
 	o.each(f.obj, f, func(g *File) { g.discardRange(off, n) })
 }
 

@@ -25,18 +25,20 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 		return c.openChanging(ctx, f, path, flag, perm)
 	}
 	w := c.tree.watch(path)
+	before := c.files.mark(path)
 	begun := c.tree.clock()
 	remote, attr, err := c.remote.Open(ctx, path, flag, perm)
 	c.answeredIn(begun, err)
 	if err == nil {
-		c.files.mu.Lock()
-		c.attach(f, remote, path, attr)
-		c.files.mu.Unlock()
+		c.attachSince(before, f, remote, path, attr)
 	}
-	c.tree.opened(w, f.named, attr, err)
+	sure := c.tree.opened(w, f.named, attr, err)
 	c.sweepLater()
 	if err != nil {
 		return nil, attr, err
+	}
+	if !sure {
+		f.doubt()
 	}
 	if ahead {
 		c.opens(path, false)
@@ -51,6 +53,8 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 		reach = names
 	}
 	var attr pool.Attr
+	sure := false
+	before := c.files.mark(path)
 	err := c.change(reach, []string{path}, func() error {
 		remote, a, err := c.remote.Open(ctx, path, flag, perm)
 		if err != nil {
@@ -60,14 +64,13 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 			a.Nlink = 1
 		}
 		attr = a
-		c.files.mu.Lock()
-		c.attach(f, remote, path, attr)
-		c.files.mu.Unlock()
+		c.attachSince(before, f, remote, path, attr)
 		if flag&pool.FlagTruncate != 0 {
 			c.cut(path)
 		}
 		return nil
 	}, func() {
+		sure = true
 		if f.named {
 			c.tree.put(path, present, attr)
 		}
@@ -75,7 +78,49 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 	if err != nil {
 		return nil, attr, err
 	}
+	if !sure {
+		f.doubt()
+	}
 	return f, attr, nil
+}
+
+// A mark tells whether the file at a path was written to since it was made.
+type mark struct {
+	obj    *object
+	writes uint64
+}
+
+func (o *opened) mark(path string) mark {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.markLocked(path)
+}
+
+func (o *opened) markLocked(path string) mark {
+	if obj := o.paths[path]; obj != nil {
+		return mark{obj, obj.writes}
+	}
+	return mark{}
+}
+
+// attachSince makes f the open file that the remote gave to a question asked at
+// that mark. Its attributes do not count what was written through another File
+// meanwhile: a reader that believed them would see the file end too early.
+func (c *Cache) attachSince(before mark, f *File, remote pool.File, path string, attr pool.Attr) {
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	now := c.files.markLocked(path)
+	c.attach(f, remote, path, attr)
+	if now.writes != before.writes || before.obj != nil && now.obj != before.obj {
+		f.until = 0
+	}
+}
+
+// doubt makes f ask for its attributes before it believes them.
+func (f *File) doubt() {
+	f.c.files.mu.Lock()
+	defer f.c.files.mu.Unlock()
+	f.until = 0
 }
 
 // attach makes f the open file that the remote gave. Under opened.mu.
@@ -89,15 +134,16 @@ func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
 }
 
 // opened ends the watch of an Open, which tells of the file that path leads to:
-// that is not the path's own record when path is a symbolic link.
-func (t *tree) opened(w *watch, named bool, attr pool.Attr, err error) {
+// that is not the path's own record when path is a symbolic link. It reports
+// whether nothing was changed meanwhile.
+func (t *tree) opened(w *watch, named bool, attr pool.Attr, err error) (sure bool) {
 	if err == nil && !named {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.unwatch(w)
-		return
+		return !w.stale
 	}
-	t.answered(w, attr, err)
+	return t.answered(w, attr, err)
 }
 
 // ownName reports whether path, when it can be opened, is the file's own name, and

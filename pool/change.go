@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
 
@@ -224,8 +225,13 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 		return p.Lstat(ctx, path)
 	}
 	if f := p.files.dirty(path); f != nil {
-		return f.SetAttr(ctx, c)
+		a, err := f.SetAttr(ctx, c)
+		if !errors.Is(err, syscall.EBADF) {
+			return a, err
+		}
+		// It was closed meanwhile, and has flushed itself.
 	}
+	asked := time.Now()
 	have := Attr{}
 	if c.needsPair() {
 		var err error
@@ -241,7 +247,7 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 		}
 		return Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
 	}
-	p.files.note(path, a)
+	p.files.note(path, a, asked)
 	return a, nil
 }
 

@@ -100,6 +100,7 @@ func (f *file) copying(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.wrote, f.out.lastSent = true, time.Now()
+	f.out.seq++
 	f.out.most = max(f.out.most, end)
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -164,45 +165,83 @@ func (f *file) Stat(ctx context.Context) (Attr, error) {
 }
 
 func (f *file) stat(ctx context.Context) (Attr, error) {
-	f.mu.Lock()
-	held, dirty := f.out.held, f.out.held > 0 || f.out.times.Fields != 0
-	a := f.seen
-	a.Size = f.out.end
-	a.Mtime = time.Now().Unix()
-	a = f.out.times.apply(a)
-	f.mu.Unlock()
-	if held > statSettles {
-		return a, nil
+	a, known, err := f.p.statDirty(ctx, f.p.files.with(f))
+	if known {
+		return a, pathError("stat", f.name(), err)
 	}
-	if dirty {
-		return f.statDirty(ctx, a)
-	}
-	err := f.ask(ctx, f.p.look(), func(h *handle) (err error) {
+	asked := time.Now()
+	err = f.ask(ctx, f.p.look(), func(h *handle) (err error) {
 		a, err = h.fstat(ctx)
 		return err
 	})
 	if err == nil {
-		f.p.files.note(f.name(), a)
+		f.p.files.note(f.name(), a, asked)
 	}
 	return a, pathError("stat", f.name(), errnoOf(err))
 }
 
-// statDirty flushes to tell what the server will tell. While that is not to be
-// had, local is the answer: a look does not wait as data does.
-func (f *file) statDirty(ctx context.Context, local Attr) (Attr, error) {
+// statDirty tells what a file is that has data or times under way, from all Files
+// open on its path; known is false when it has none. It flushes to tell what the
+// server will tell, unless there is much to flush or while that is not to be had:
+// a look does not wait as data does.
+func (p *Pool) statDirty(ctx context.Context, files []*file) (a Attr, known bool, err error) {
+	local, dirty, held := underWay(files)
+	if held > statSettles {
+		return local, true, nil
+	}
+	for _, f := range dirty {
+		now, err := f.flushToTell(ctx)
+		switch {
+		case errors.Is(err, errAway):
+			return local, true, nil
+		case err == nil:
+			a, known = now, true
+		case !f.isClosed(): // a File closed meanwhile has flushed itself
+			return Attr{}, true, err
+		}
+	}
+	return a, known, nil
+}
+
+// underWay finds the files with data or times under way, how much data that is,
+// and what the server will say of the file once it has it all.
+func underWay(files []*file) (local Attr, dirty []*file, held int64) {
+	for _, f := range files {
+		f.mu.Lock()
+		if f.out.held > 0 || f.out.times.Fields != 0 {
+			size := max(local.Size, f.out.end)
+			local = f.seen
+			local.Size, local.Mtime = size, time.Now().Unix()
+			local = f.out.times.apply(local)
+			dirty, held = append(dirty, f), held+f.out.held
+		}
+		f.mu.Unlock()
+	}
+	return local, dirty, held
+}
+
+// flushToTell is a flush with the patience of a look. It gives errAway when that is
+// over.
+func (f *file) flushToTell(ctx context.Context) (Attr, error) {
 	f.p.mu.Lock()
 	connected := f.p.state == StateConnected
 	f.p.mu.Unlock()
 	if !connected {
-		return local, nil
+		return Attr{}, errAway
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.p.cfg.Timeout)
 	defer cancel()
 	a, err := f.flush(bounded, Change{}, false)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return local, nil
+		return Attr{}, errAway
 	}
-	return a, pathError("stat", f.name(), err)
+	return a, err
+}
+
+func (f *file) isClosed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
 }
 
 // statSettles is how much data under way a Stat still waits for, so that it
@@ -218,6 +257,14 @@ func (h *handle) fstat(ctx context.Context) (Attr, error) {
 func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
+	if c.Fields&SetMtime != 0 {
+		// What others wrote before would come later, and bring its own time.
+		for _, g := range f.p.files.with(f)[1:] {
+			if err := g.drain(ctx); err != nil {
+				return Attr{}, pathError("setattr", f.name(), err)
+			}
+		}
+	}
 	if c.Fields&^(SetAtime|SetMtime) == 0 && f.joinsFlush(c) {
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -61,6 +61,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 	if err := f.started(ctx); err != nil {
 		return Attr{}, err
 	}
+	asked := time.Now()
 	f.sendMu.Lock()
 	f.send()
 	f.mu.Lock()
@@ -99,7 +100,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 		fl.forget()
 	}
 	if err == nil {
-		f.flushedAs(a, wrote && !sent.IsZero() && change.Fields&SetMtime == 0)
+		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&SetMtime == 0)
 		return a, nil
 	}
 	if lostRequest(err) || ctx.Err() != nil {
@@ -110,11 +111,12 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 	return a, err
 }
 
-// flushedAs notes how the file is on the server after a flush. Its mtime tells
-// the server's clock when it is that of our last write.
-func (f *file) flushedAs(a Attr, timed bool) {
+// flushedAs notes how the file is on the server after a flush of all up to seq,
+// begun at that time. Its mtime tells the server's clock when it is that of our
+// last write.
+func (f *file) flushedAs(a Attr, seq uint64, asked time.Time, timed bool) {
 	f.mu.Lock()
-	if f.out.held == 0 {
+	if f.out.held == 0 && f.out.seq == seq {
 		f.wrote = false
 		f.seen = a
 		f.out.sized(a.Size)
@@ -124,7 +126,7 @@ func (f *file) flushedAs(a Attr, timed bool) {
 	}
 	path := f.path
 	f.mu.Unlock()
-	f.p.files.note(path, a)
+	f.p.files.note(path, a, asked)
 }
 
 // startFlight issues what follows the data, in the order in which it must be

@@ -11,8 +11,8 @@ import (
 
 // Lstat implements Remote.
 func (p *Pool) Lstat(ctx context.Context, path string) (Attr, error) {
-	if f := p.files.dirty(path); f != nil {
-		return f.Stat(ctx)
+	if a, known, err := p.statDirty(ctx, p.files.on(path)); known {
+		return a, pathError("lstat", path, err)
 	}
 	return p.lstat(ctx, path)
 }
@@ -28,8 +28,8 @@ func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
 
 // Stat implements Remote.
 func (p *Pool) Stat(ctx context.Context, path string) (a Attr, err error) {
-	if f := p.files.dirty(path); f != nil {
-		return f.Stat(ctx)
+	if a, known, err := p.statDirty(ctx, p.files.on(path)); known {
+		return a, pathError("stat", path, err)
 	}
 	err = p.ask(ctx, "stat", path, laneLook, func(s *session, _ bool) error {
 		w, err := s.client.StartStat(p.abs(path)).WaitAttrs(ctx)

@@ -83,10 +83,8 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 	}
 	if flag&FlagTruncate != 0 {
 		p.files.truncated(path, 0)
-	} else if dirty := p.files.dirty(path); dirty != nil {
-		if now, err := dirty.Stat(ctx); err == nil {
-			a = now
-		}
+	} else if now, known, err := p.statDirty(ctx, p.files.on(path)); known && err == nil {
+		a = now
 	}
 	return p.newFile(path, flag, h, a), a, nil
 }

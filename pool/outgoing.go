@@ -9,7 +9,7 @@ type outgoing struct {
 	first    *chunk        // sent or to be sent, in the order written
 	last     *chunk        //
 	held     int64         // bytes in all of these
-	seq      uint64        // of the last chunk pushed
+	seq      uint64        // of the last chunk pushed, or other change of the size begun
 	times    Change        // to be set with the next flush
 	err      error         // of an earlier write, to be returned once
 	end      int64         // size of the file with all that was written

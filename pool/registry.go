@@ -70,6 +70,7 @@ func (r *registry) resizing(f *file, size int64) {
 		g.mu.Lock()
 		g.out.least, g.out.most = min(g.out.least, size), max(g.out.most, size)
 		g.out.lastSent = time.Now()
+		g.out.seq++
 		g.mu.Unlock()
 	}
 }
@@ -141,11 +142,12 @@ func (r *registry) truncated(path string, size int64) {
 }
 
 // note tells the files open on a path what the server said after a change of
-// ours, so that they know it for their own after a cut.
-func (r *registry) note(path string, a Attr) {
+// ours to a question asked at that time, so that they know it for their own after
+// a cut. The answer may not count what was sent later.
+func (r *registry) note(path string, a Attr, asked time.Time) {
 	for _, f := range r.on(path) {
 		f.mu.Lock()
-		if f.out.held == 0 {
+		if f.out.held == 0 && !f.out.lastSent.After(asked) {
 			f.seen = a
 			f.out.sized(a.Size)
 		}

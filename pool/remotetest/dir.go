@@ -136,12 +136,14 @@ func (d *Dir) lstat(path string) (pool.Attr, nodeKey, error) {
 }
 
 func (d *Dir) describe(path string, flags int) (pool.Attr, nodeKey, error) {
+	stat := func(st *unix.Stat_t) error { return unix.Fstatat(unix.AT_FDCWD, d.local(path), st, flags) }
 	var st unix.Stat_t
-	if err := unix.Fstatat(unix.AT_FDCWD, d.local(path), &st, flags); err != nil {
+	if err := stat(&st); err != nil {
 		return pool.Attr{}, nodeKey{}, err
 	}
 	key := keyOf(&st)
-	return d.open(key).overlay(attrOf(&st)), key, nil
+	attr, err := d.open(key).look(stat)
+	return attr, key, err
 }
 
 // Lstat implements pool.Remote.

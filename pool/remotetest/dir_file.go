@@ -57,16 +57,18 @@ func (f *dirFile) opened(ctx context.Context) (pool.Attr, error) {
 		return pool.Attr{}, syscall.EISDIR
 	}
 	f.node = f.dir.acquire(keyOf(&st))
+	var attr pool.Attr
 	err := f.truncateAtOpen(ctx)
 	if err == nil {
-		err = unix.Fstat(f.fd, &st)
+		attr, err = f.node.look(f.fstat)
 	}
 	if err != nil {
 		f.dir.release(f.node)
-		return pool.Attr{}, err
 	}
-	return f.node.overlay(attrOf(&st)), nil
+	return attr, err
 }
+
+func (f *dirFile) fstat(st *unix.Stat_t) error { return unix.Fstat(f.fd, st) }
 
 func (f *dirFile) truncateAtOpen(ctx context.Context) error {
 	if f.flag&pool.FlagTruncate == 0 {
@@ -255,14 +257,11 @@ func (f *dirFile) flush(ctx context.Context) error {
 }
 
 func (f *dirFile) stat(op string, err error) (pool.Attr, error) {
-	var st unix.Stat_t
+	var attr pool.Attr
 	if err == nil {
-		err = unix.Fstat(f.fd, &st)
+		attr, err = f.node.look(f.fstat)
 	}
-	if err != nil {
-		return pool.Attr{}, failure(op, f.path, err)
-	}
-	return f.node.overlay(attrOf(&st)), nil
+	return attr, failure(op, f.path, err)
 }
 
 // Flush implements pool.File.

@@ -108,15 +108,20 @@ func (n *dirent) remember(c pool.Change) bool {
 	return true
 }
 
-// overlay is attr as it will be when the data has left.
-func (n *dirent) overlay(attr pool.Attr) pool.Attr {
-	if n == nil {
-		return attr
+// look describes the file as it will be when the data has left. None leaves while
+// stat runs.
+func (n *dirent) look(stat func(*unix.Stat_t) error) (pool.Attr, error) {
+	if n != nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.writes) == 0 {
-		return attr
+	var st unix.Stat_t
+	if err := stat(&st); err != nil {
+		return pool.Attr{}, err
+	}
+	attr := attrOf(&st)
+	if n == nil || len(n.writes) == 0 {
+		return attr, nil
 	}
 	attr.Size = max(attr.Size, n.end)
 	attr.Mtime = n.mtime
@@ -126,7 +131,7 @@ func (n *dirent) overlay(attr pool.Attr) pool.Attr {
 	if n.times.Fields&pool.SetAtime != 0 {
 		attr.Atime = n.times.Atime
 	}
-	return attr
+	return attr, nil
 }
 
 // send brings the data to the disk. What cannot be written is lost: the error is

@@ -17,6 +17,7 @@ func togetherContracts() []contract {
 		{name: "many callers in one folder", test: togetherOneFolder},
 		{name: "exclusive creation has one winner", test: togetherExclusive},
 		{name: "one File, many writers", test: togetherWriters},
+		{name: "many Files on one path", test: togetherOnePath},
 	}
 }
 
@@ -135,4 +136,55 @@ func togetherWriters(t *testing.T, f Fixture) {
 		return err
 	})
 	f.holds(t, "file", string(want))
+}
+
+// togetherOnePath has Files come, write and go on one path: who looks or reads
+// sees all that was written before, through whichever File.
+func togetherOnePath(t *testing.T, f Fixture) {
+	const piece = 512
+	mustOpen(t, f.Remote, "file", flagsNew)
+	var mu sync.Mutex
+	end := int64(0)
+	each(t, 6, func(i int) error {
+		for range 12 {
+			file, _, err := f.Remote.Open(t.Context(), "file", flagsWrite, 0)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			off := end
+			_, err = file.WriteAt(t.Context(), pattern(int(off) + piece)[off:], off)
+			end = off + piece
+			mu.Unlock()
+			if err == nil {
+				err = seesAll(t, f.Remote, file, off+piece)
+			}
+			if err != nil {
+				return err
+			}
+			if err := file.Close(t.Context()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	f.holds(t, "file", string(pattern(int(end))))
+}
+
+// seesAll fails unless the file holds what was written up to end.
+func seesAll(t *testing.T, r pool.Remote, file pool.File, end int64) error {
+	if a, err := r.Lstat(t.Context(), "file"); err != nil || a.Size < end {
+		return fmt.Errorf("Lstat: size %d, error %v; want at least %d", a.Size, err, end)
+	}
+	if a, err := file.Stat(t.Context()); err != nil || a.Size < end {
+		return fmt.Errorf("Stat: size %d, error %v; want at least %d", a.Size, err, end)
+	}
+	got := make([]byte, end)
+	if n, err := file.ReadAt(t.Context(), got, 0); n < len(got) {
+		return fmt.Errorf("ReadAt: %d of %d bytes, %w", n, end, err)
+	}
+	if string(got) != string(pattern(int(end))) {
+		return errors.New("read something else than was written")
+	}
+	return nil
 }

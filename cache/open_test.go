@@ -1,0 +1,68 @@
+package cache
+
+import (
+	"context"
+	"testing"
+
+	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remotetest"
+)
+
+// A lagging remote has its answer to an open, and is not heard before meanwhile has
+// run.
+type lagging struct {
+	*remotetest.Dir
+	meanwhile func()
+}
+
+func (l *lagging) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+	f, a, err := l.Dir.Open(ctx, path, flag, perm)
+	if do := l.meanwhile; do != nil {
+		l.meanwhile = nil
+		do()
+	}
+	return f, a, err
+}
+
+// What is written while a file is being opened is read through it, though its own
+// attributes do not count it: a short answer would cut the file in the kernel.
+func TestWrittenDuringOpen(t *testing.T) {
+	const flag = pool.FlagRead | pool.FlagWrite
+	for name, open := range map[string]pool.OpenFlag{"open": flag, "create": flag | pool.FlagCreate} {
+		for closed, when := range map[bool]string{false: "still open", true: "closed"} {
+			t.Run(name+"/writer "+when, func(t *testing.T) {
+				dir := remotetest.NewDir(t.TempDir())
+				dir.WriteBehind = true
+				remote := &lagging{Dir: dir}
+				c := New(remote, fiveSeconds)
+				defer func() { check(t, c.Close()) }()
+				f, _, err := c.Open(t.Context(), "f", flag|pool.FlagCreate|pool.FlagExclusive, 0o644)
+				check(t, err)
+				_, err = f.WriteAt(t.Context(), []byte("some"), 0)
+				check(t, err)
+				check(t, f.Close(t.Context()))
+
+				remote.meanwhile = func() {
+					w, _, err := c.Open(t.Context(), "f", flag, 0)
+					check(t, err)
+					_, err = w.WriteAt(t.Context(), []byte("thing"), 4)
+					check(t, err)
+					if closed {
+						check(t, w.Close(t.Context()))
+					} else {
+						t.Cleanup(func() { _ = w.Close(context.Background()) })
+					}
+				}
+				g, _, err := c.Open(t.Context(), "f", open, 0o644)
+				check(t, err)
+				if got := string(readAll(t, g, 9)); got != "something" {
+					t.Errorf("read %q, want %q", got, "something")
+				}
+				if a, err := g.Stat(t.Context()); err != nil || a.Size != 9 {
+					t.Errorf("size %d, %v; want 9", a.Size, err)
+				}
+				check(t, g.Close(t.Context()))
+			})
+		}
+	}
+}
