@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 
 	"github.com/remotemount/remotemount/pool"
@@ -50,9 +51,7 @@ func (f *File) lend(ctx context.Context, off int64, n int) (*loan, error) {
 		if !f.plan(l, off, n) {
 			return l, pool.PathError("read", f.c.files.place(f), syscall.EBADF)
 		}
-		for _, e := range l.start {
-			f.fetch(e)
-		}
+		f.fetch(l.start)
 		failed, err := l.wait(ctx)
 		if err != nil {
 			return l, pool.PathError("read", f.c.files.place(f), err)
@@ -146,22 +145,64 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once b
 	return from, min(to, gapTo, from+pieceSize), once
 }
 
-// fetch gets an extent in the background, for as long as the File is open.
-func (f *File) fetch(e *extent) {
-	if !f.c.spawn(func() { f.run(e) }) {
-		f.fetched(e, 0, errClosed("read", f.c.files.place(f)), 0)
+// fetch gets extents in the background, for as long as the File is open. They are
+// asked for in their order, that of a reader: on a long link the one it waits for
+// would else come last of all.
+func (f *File) fetch(start []*extent) {
+	if len(start) == 0 {
+		return
+	}
+	extents := slices.Clone(start)
+	if !f.c.spawn(func() { f.run(extents) }) {
+		f.failed(extents, errClosed("read", f.c.files.place(f)))
 	}
 }
 
-func (f *File) run(e *extent) {
+func (f *File) failed(extents []*extent, err error) {
+	for _, e := range extents {
+		f.fetched(e, 0, err, 0)
+	}
+}
+
+func (f *File) run(extents []*extent) {
 	remote, err := f.handle(f.life)
 	if err != nil {
-		f.fetched(e, 0, err, 0)
+		f.failed(extents, err)
 		return
 	}
+	ends := make([]func() (int, error), len(extents))
 	begun := f.c.tree.clock()
-	n, err := remote.ReadAt(f.life, e.buf.b[:e.size], e.off)
-	f.fetched(e, n, err, f.c.tree.clock()-begun)
+	for i, e := range extents {
+		ends[i] = startRead(f.life, remote, e.buf.b[:e.size], e.off)
+	}
+	for i, e := range extents {
+		n, err := ends[i]()
+		f.fetched(e, n, err, f.c.tree.clock()-begun)
+	}
+}
+
+// A starter is a pool.File whose reads can be begun in order.
+type starter interface {
+	StartReadAt(ctx context.Context, p []byte, off int64) (end func() (int, error))
+}
+
+func startRead(ctx context.Context, remote pool.File, p []byte, off int64) (end func() (int, error)) {
+	if s, ok := remote.(starter); ok {
+		return s.StartReadAt(ctx, p, off)
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := remote.ReadAt(ctx, p, off)
+		done <- result{n, err}
+	}()
+	return func() (int, error) {
+		r := <-done
+		return r.n, r.err
+	}
 }
 
 // fetched ends a fetch. A short extent is the end of the file, of which nothing is

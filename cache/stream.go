@@ -12,6 +12,7 @@ type stream struct {
 	head        int64 // what was asked for ahead of it ends here
 	tail        int64 // what is behind it was dropped up to here
 	run         int   // reads in order
+	reach       int64 // reads so far behind may still come
 	window      int64
 	used        instant
 
@@ -23,7 +24,7 @@ type stream struct {
 const (
 	maxStreams = 8
 	nearby     = 512 << 10 // reads so far apart may come out of order
-	behind     = 1 << 20   // what is kept behind a reader
+	behind     = 1 << 20   // what is kept behind a reader of small pieces
 	leastAhead = 2 * packet
 	mostAhead  = 64 << 20
 )
@@ -41,6 +42,7 @@ func (f *File) follow(off, end int64, now instant) *stream {
 				s.window = f.c.link.window(f.c.link.fastest()/4, packet)
 			}
 			s.start = min(s.start, off)
+			s.reach = max(s.reach, 8*(end-off))
 			s.advance(end, now)
 			return s
 		}
@@ -54,7 +56,7 @@ func (f *File) follow(off, end int64, now instant) *stream {
 		}
 		f.streams = slices.Delete(f.streams, oldest, oldest+1)
 	}
-	f.streams = append(f.streams, stream{start: off, next: end, head: end, tail: off, used: now, since: now})
+	f.streams = append(f.streams, stream{start: off, next: end, head: end, tail: off, reach: behind, used: now, since: now})
 	return &f.streams[len(f.streams)-1]
 }
 
@@ -67,7 +69,7 @@ func (s *stream) continues(off, end int64) bool {
 	case off > s.next:
 		return s.run > 0 && off-s.next <= max(nearby, s.window/4)
 	default:
-		return off >= s.next-behind && off >= s.start
+		return off >= s.next-s.reach && off >= s.start
 	}
 }
 
@@ -80,18 +82,19 @@ func (s *stream) advance(end int64, now instant) {
 }
 
 // measure takes the stream's rate when it was measured for long enough, and sets
-// the window by it.
+// the window by it. That counts what was asked for, which may come in bursts, so the
+// window grows step by step.
 func (f *File) measure(s *stream, now instant) {
 	k := &f.c.link
 	past := now - s.since
-	if past < max(instant(k.packet.positive()), instant(2*time.Millisecond)) {
+	if past < max(2*instant(k.packet.positive()), instant(2*time.Millisecond)) {
 		return
 	}
 	rate := float64(s.got) / past.seconds()
 	s.rate = max(rate, s.rate*0.8) // a reader may pause for a moment
 	s.since, s.got = now, 0
 	k.rate.see(-int64(rate), now)
-	s.window = k.window(s.rate, s.piece())
+	s.window = min(k.window(s.rate, s.piece()), 2*s.window+pieceSize)
 }
 
 // piece is how much to ask for at once: little at first and on a slow link, so that
@@ -145,21 +148,22 @@ func (f *File) ahead(s *stream, l *loan, now instant) {
 	}
 }
 
-// leave drops what the stream has read, but for a little: reads come out of order.
+// leave drops what the stream has read, but for a little: the kernel has up to
+// eight reads under way, and they come out of order.
 func (f *File) leave(s *stream) {
-	if s.next-s.tail < behind+pieceSize {
+	if s.next-s.tail < s.reach+pieceSize {
 		return
 	}
 	i, _ := f.data.find(s.tail)
 	j := i
-	for j < len(f.data) && f.data[j].end() <= s.next-behind {
+	for j < len(f.data) && f.data[j].end() <= s.next-s.reach {
 		j++
 	}
 	for _, e := range f.data[i:j] {
 		e.letGo()
 	}
 	f.data = slices.Delete(f.data, i, j)
-	s.tail = s.next - behind
+	s.tail = s.next - s.reach
 }
 
 // restart makes the streams ask anew for what was dropped.

@@ -56,7 +56,7 @@ func (p *Pool) growBulk(more, bulk int, full bool) {
 		}
 	}
 	if more > 0 && bulk < 2 || full && bulk < maxBulk {
-		p.growConns(len(p.conns) + p.dialing + 1)
+		p.growConns(len(p.conns)+p.dialing+1, p.perConn)
 	}
 }
 

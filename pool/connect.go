@@ -18,8 +18,9 @@ const (
 	lastBackoff  = 15 * time.Second
 )
 
-// dial makes one more connection with one session, and adds it. ctx bounds it.
-func (p *Pool) dial(ctx context.Context) error {
+// dial makes one more connection with one session, and adds it. Other sessions
+// that it is to have are opened at the same time. ctx bounds it.
+func (p *Pool) dial(ctx context.Context, sessions int) error {
 	release, err := p.slots.take()
 	if err != nil {
 		return err
@@ -33,6 +34,11 @@ func (p *Pool) dial(ctx context.Context) error {
 		return err
 	}
 	c := &conn{pool: p, conn: t, release: release, opening: 1}
+	p.mu.Lock()
+	for range sessions - 1 {
+		p.growSessions(c, sessions)
+	}
+	p.mu.Unlock()
 	if err := p.adopt(ctx, c); err != nil {
 		t.Abort()
 		c.end()
@@ -77,10 +83,10 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 }
 
 // dialAgain is dial without a person to wait for.
-func (p *Pool) dialAgain() error {
+func (p *Pool) dialAgain(sessions int) error {
 	ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 	defer cancel()
-	return p.dial(ctx)
+	return p.dial(ctx, sessions)
 }
 
 // dialFirst dials once, in the caller's time: a person may have to answer first. When the pool is dialling
@@ -89,7 +95,7 @@ func (p *Pool) dialFirst(ctx context.Context) error {
 	p.mu.Lock()
 	p.redial = true
 	p.mu.Unlock()
-	err := p.dial(ctx)
+	err := p.dial(ctx, 1)
 	p.mu.Lock()
 	p.redial = false
 	p.mu.Unlock()
@@ -123,7 +129,7 @@ func (p *Pool) redialLoop() {
 		if connected {
 			return
 		}
-		err := p.dialAgain()
+		err := p.dialAgain(1)
 		if err == nil {
 			p.count.reconnects.Add(1)
 			p.log.Info("connected", "remote", p.cfg.Addr)
@@ -207,9 +213,9 @@ func (p *Pool) Enable() {
 // is believed.
 const relearn = 15 * time.Second
 
-// growConns asks for n connections in all; mu is held. Two dials at a time at the
-// most, and none beside that which reconnects.
-func (p *Pool) growConns(n int) {
+// growConns asks for n connections in all, the next one with so many sessions; mu
+// is held. Two dials at a time at the most, and none beside that which reconnects.
+func (p *Pool) growConns(n, sessions int) {
 	if p.cap < p.cfg.MaxConnections && time.Since(p.capAt) > relearn {
 		p.cap = p.cfg.MaxConnections
 	}
@@ -218,7 +224,7 @@ func (p *Pool) growConns(n int) {
 	}
 	p.dialing++
 	p.tasks.Go(func() {
-		err := p.dialAgain()
+		err := p.dialAgain(sessions)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.dialing--
@@ -253,7 +259,7 @@ func (p *Pool) growSessions(c *conn, n int) {
 			p.perConn = max(1, len(c.sessions)+c.opening) // the others may yet come
 			p.log.Info("no further session on a connection", "sessions", p.perConn, "err", err)
 		}
-		empty := len(c.sessions) == 0
+		empty := len(c.sessions) == 0 && c.opening == 0
 		p.broadcast()
 		p.mu.Unlock()
 		if empty {

@@ -14,6 +14,7 @@ import (
 type handle struct {
 	s       *session
 	id      sftp3.Handle
+	reading int64 // guarded by file.mu; bytes of reads under way
 	writing int64 // guarded by file.mu; bytes of writes under way
 }
 
@@ -49,7 +50,8 @@ type file struct {
 	closed    bool       // guarded by mu
 	handles   []*handle  // guarded by mu
 	spreading []*session // guarded by mu; where further handles are being opened
-	flying    int64      // guarded by mu; bytes of reads and writes under way
+	flying    int64      // guarded by mu; bytes of reads, waiting or under way, and of writes under way
+	reads     []*part    // guarded by mu; not asked for yet
 	stale     error      // guarded by mu; what every further call gets
 	seen      Attr       // guarded by mu; last told by the server
 	wrote     bool       // guarded by mu; made or written since the last flush

@@ -3,14 +3,18 @@ package pool
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // A reading is one ReadAt: packets on one or several sessions.
 type reading struct {
 	f       *file
+	w       *waiter
 	left    atomic.Int32 // parts under way
 	ready   chan struct{}
 	parts   []*part
@@ -18,7 +22,7 @@ type reading struct {
 }
 
 // A part is a packet of a reading. Only its session's reader touches it while
-// it is under way.
+// it is under way, and who holds file.mu while it waits for that.
 type part struct {
 	r    *reading
 	h    *handle
@@ -33,17 +37,32 @@ var readings = sync.Pool{New: func() any { return &reading{ready: make(chan stru
 
 // ReadAt implements File.
 func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	r, err := f.startRead(ctx, p, off)
+	return f.endRead(ctx, r, err)
+}
+
+// StartReadAt begins a ReadAt: when it returns, the read is under way, behind those
+// begun before. end waits for it and has to be called, once, from any goroutine.
+func (f *file) StartReadAt(ctx context.Context, p []byte, off int64) (end func() (int, error)) {
+	r, err := f.startRead(ctx, p, off)
+	return func() (int, error) { return f.endRead(ctx, r, err) }
+}
+
+func (f *file) startRead(ctx context.Context, p []byte, off int64) (*reading, error) {
 	f.gate.RLock()
-	defer f.gate.RUnlock()
 	if err := f.p.beforeRead(ctx, f, off, int64(len(p))); err != nil {
-		return 0, pathError("read", f.name(), err)
-	}
-	if len(p) == 0 {
-		return 0, nil
+		return nil, err
 	}
 	r := readings.Get().(*reading)
-	n, err := r.run(ctx, f, p, off)
-	if !r.retired {
+	return r, r.begin(ctx, f, p, off)
+}
+
+func (f *file) endRead(ctx context.Context, r *reading, err error) (n int, _ error) {
+	defer f.gate.RUnlock()
+	if err == nil {
+		n, err = r.finish(ctx)
+	}
+	if r != nil && !r.retired {
 		readings.Put(r)
 	}
 	if n > 0 {
@@ -74,19 +93,18 @@ func (p *Pool) beforeRead(ctx context.Context, f *file, off, n int64) error {
 	return nil
 }
 
-func (r *reading) run(ctx context.Context, f *file, p []byte, off int64) (int, error) {
-	r.f = f
-	w := f.p.look()
-	h, err := f.handle(ctx, w)
+func (r *reading) begin(ctx context.Context, f *file, p []byte, off int64) error {
+	r.f, r.w = f, f.p.look()
+	h, err := f.handle(ctx, r.w)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	r.split(p, off, int(h.s.client.Limits().MaxRead))
+	return r.issue(ctx)
+}
+
+func (r *reading) finish(ctx context.Context) (int, error) {
 	for {
-		if err := r.issue(ctx, w); err != nil {
-			return 0, err
-		}
-		f.spread(spreadAt)
 		select {
 		case <-r.ready:
 		case <-ctx.Done():
@@ -95,6 +113,9 @@ func (r *reading) run(ctx context.Context, f *file, p []byte, off int64) (int, e
 		}
 		if n, err, settled := r.result(); settled {
 			return n, err
+		}
+		if err := r.issue(ctx); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -124,58 +145,104 @@ func (r *reading) split(p []byte, off int64, packet int) {
 var errUnasked = error(syscall.EAGAIN)
 
 // issue sends every part that was not asked for yet, or in vain.
-func (r *reading) issue(ctx context.Context, w *waiter) error {
+func (r *reading) issue(ctx context.Context) error {
 	r.left.Store(1) // ours: nothing is ready before all are sent
 	for _, pt := range r.parts {
 		if pt.err != errUnasked && !lostRequest(pt.err) {
 			continue
 		}
-		h, err := r.f.handle(ctx, w)
-		if err != nil {
-			if r.left.Add(-1) > 0 {
+		r.left.Add(1)
+		if err := r.f.queue(ctx, r.w, pt); err != nil {
+			if r.left.Add(-2) > 0 {
 				r.retired = true // the parts sent still refer to it
 			}
 			return err
 		}
-		r.left.Add(1)
-		pt.err = nil
-		pt.ask(h)
 	}
 	if r.left.Add(-1) == 0 {
 		r.ready <- struct{}{}
 	}
+	r.f.spread(spreadAt)
 	return nil
 }
 
+// readFlight bounds what is asked for through one handle: half as much again as the
+// channel window that x/crypto/ssh gives the server. What waits beyond that can go
+// to the next session that comes up.
+const readFlight = 3 << 20
+
+// queue puts a part behind those that wait to be asked for, when there is a handle
+// to ask through.
+func (f *file) queue(ctx context.Context, w *waiter, pt *part) error {
+	for {
+		f.mu.Lock()
+		if len(f.live()) > 0 && f.stale == nil && !f.closed {
+			pt.err, pt.h = nil, nil
+			f.flying += int64(len(pt.p) - pt.got)
+			f.reads = append(f.reads, pt)
+			f.feed()
+			f.mu.Unlock()
+			return nil
+		}
+		f.mu.Unlock()
+		if _, err := f.handle(ctx, w); err != nil {
+			return err
+		}
+	}
+}
+
+// feed asks for the parts that wait, as far as there is room under way; mu is held.
+func (f *file) feed() {
+	for len(f.reads) > 0 {
+		h := f.roomiest(func(h *handle) bool { return h.reading < readFlight })
+		if h == nil && len(f.live()) > 0 {
+			return
+		}
+		pt := f.reads[0]
+		f.reads = slices.Delete(f.reads, 0, 1)
+		if h != nil {
+			pt.ask(h)
+			continue
+		}
+		f.flying -= int64(len(pt.p) - pt.got)
+		pt.err = sftp3.ErrLost
+		pt.settled()
+	}
+}
+
+// ask sends the request; mu is held.
 func (pt *part) ask(h *handle) {
 	n := int64(len(pt.p) - pt.got)
 	pt.h = h
+	h.reading += n
 	h.s.pending.Add(n)
-	pt.r.f.fly(n)
 	h.s.client.StartRead(h.id, pt.p[pt.got:], pt.off+int64(pt.got), pt.done)
-}
-
-func (f *file) fly(n int64) {
-	f.mu.Lock()
-	f.flying += n
-	f.mu.Unlock()
 }
 
 // completed takes the answer to a READ. A short one is asked on.
 func (pt *part) completed(n int, err error) {
-	asked := int64(len(pt.p) - pt.got)
+	f, asked := pt.r.f, int64(len(pt.p)-pt.got)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	pt.h.s.pending.Add(-asked)
-	pt.r.f.fly(-asked)
+	pt.h.reading -= asked
+	f.flying -= int64(n)
 	pt.got += n
 	if err == nil && pt.got < len(pt.p) {
-		if n == 0 {
-			err = syscall.EIO
-		} else {
+		if n > 0 {
 			pt.ask(pt.h)
 			return
 		}
+		err = syscall.EIO
 	}
+	f.flying -= asked - int64(n)
 	pt.err = err
+	pt.settled()
+	f.feed()
+}
+
+// settled notes that nothing is under way for the part.
+func (pt *part) settled() {
 	if r := pt.r; r.left.Add(-1) == 0 {
 		r.ready <- struct{}{}
 	}
@@ -186,7 +253,9 @@ func (pt *part) completed(n int, err error) {
 func (r *reading) result() (n int, err error, settled bool) {
 	for _, pt := range r.parts {
 		if lostRequest(pt.err) {
-			r.f.p.dropSession(pt.h.s)
+			if pt.h != nil {
+				r.f.p.dropSession(pt.h.s)
+			}
 			return 0, nil, false
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // reopen opens the file again after a cut took its handles, and checks that it
@@ -174,9 +176,6 @@ func (f *file) moreHandles(at int64) int {
 			carriers++
 		}
 	}
-	if carriers == 0 && f.flying >= at {
-		return 1
-	}
 	return min(int(f.flying/at), maxStripes-1) - carriers
 }
 
@@ -195,7 +194,7 @@ func (f *file) spreadOn(s *session) {
 	defer f.spreadEnds(s)
 	ctx, cancel := context.WithTimeout(f.p.life, f.p.cfg.Timeout)
 	defer cancel()
-	h, a, err := f.p.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
+	h, a, err := f.p.openOn(ctx, s, f.name(), pflags(f.flag&^FlagTruncate), sftp3.Attrs{})
 	if err != nil {
 		return
 	}
@@ -204,6 +203,7 @@ func (f *file) spreadOn(s *session) {
 	fits := same && !f.closed && !f.gone && f.stale == nil
 	if fits {
 		f.handles = append(f.handles, h)
+		f.feed()
 		if !f.out.mending {
 			f.pump()
 		}

@@ -79,7 +79,7 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := sftp3.New(ctx, ch)
+	client, err := sftp3.New(ctx, ch, p.knownLimits())
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,19 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 		p.dropSession(s)
 	})
 	return s, nil
+}
+
+// knownLimits are those of a session there is, or was: other sessions of the same
+// server have them too.
+func (p *Pool) knownLimits() *sftp3.Known {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		if len(c.sessions) > 0 {
+			return c.sessions[0].client.Known()
+		}
+	}
+	return nil
 }
 
 // isOpenSSH reports whether a server is known to execute one session's requests
@@ -166,7 +179,7 @@ func (p *Pool) pick(l lane) *session {
 	}
 	best := p.leastLoaded(first)
 	if best == nil {
-		p.growConns(2)
+		p.growConns(2, 1)
 		p.growSessions(first, 3)
 		return first.sessions[len(first.sessions)-1]
 	}

@@ -190,7 +190,7 @@ func (f *file) pump() {
 			f.mend()
 			return
 		}
-		h := f.roomiest()
+		h := f.roomiest(func(h *handle) bool { return !h.s.ordered || h.writing < writeFlight })
 		if h == nil {
 			return
 		}
@@ -198,14 +198,14 @@ func (f *file) pump() {
 	}
 }
 
-// roomiest is the handle on which another chunk goes, or nil when all are full.
-// The interactive connection is not used beside others; mu is held.
-func (f *file) roomiest() *handle {
+// roomiest is the handle with room on which more data goes, or nil when all are
+// full. The interactive connection is not used beside others; mu is held.
+func (f *file) roomiest(room func(*handle) bool) *handle {
 	var best *handle
 	beside := false
 	for _, h := range f.live() {
 		beside = beside || !h.s.conn.interactive.Load()
-		if (!h.s.ordered || h.writing < writeFlight) && (best == nil || h.load() < best.load()) {
+		if room(h) && (best == nil || h.load() < best.load()) {
 			best = h
 		}
 	}

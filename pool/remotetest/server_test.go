@@ -31,7 +31,7 @@ func begin(t testing.TB, c *Conn) *sftp3.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := sftp3.New(t.Context(), ch)
+	client, err := sftp3.New(t.Context(), ch, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,9 +60,9 @@ type Client struct {
 
 // New begins a session on a channel, and owns the channel from then on. It
 // exchanges versions, and asks for the server's limits where it advertises
-// limits@openssh.com. When that fails or ctx ends, New returns at once and the
-// channel is closed.
-func New(ctx context.Context, ch io.ReadWriteCloser) (*Client, error) {
+// limits@openssh.com, unless known, which may be nil, is of such a server. When
+// that fails or ctx ends, New returns at once and the channel is closed.
+func New(ctx context.Context, ch io.ReadWriteCloser, known *Known) (*Client, error) {
 	c := newClient(ch)
 	c.leaving = 3
 	c.routines.Go(func() { c.endWith(c.readAll()) })
@@ -71,7 +71,7 @@ func New(ctx context.Context, ch io.ReadWriteCloser) (*Client, error) {
 		c.awaitReader()
 		c.endWith(err)
 	})
-	if err := c.greet(ctx); err != nil {
+	if err := c.greet(ctx, known); err != nil {
 		c.Abort(err)
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func newClient(ch io.ReadWriteCloser) *Client {
 	return c
 }
 
-func (c *Client) greet(ctx context.Context) error {
+func (c *Client) greet(ctx context.Context, known *Known) error {
 	select {
 	case <-c.greeted:
 	case <-c.ending:
@@ -102,6 +102,10 @@ func (c *Client) greet(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if _, ok := c.Extension(ExtLimits); !ok {
+		return nil
+	}
+	if known != nil && maps.Equal(known.extensions, c.extensions) {
+		c.limits = known.limits
 		return nil
 	}
 	advertised, err := waitFor[advertisedLimits](ctx, c.startLimits())
@@ -115,6 +119,15 @@ func (c *Client) greet(ctx context.Context) error {
 	c.limits = advertised.clamp()
 	return nil
 }
+
+// Known is what a session has learned about its server.
+type Known struct {
+	extensions map[string]string
+	limits     Limits
+}
+
+// Known is for further sessions of the same server.
+func (c *Client) Known() *Known { return &Known{c.extensions, c.limits} }
 
 // Limits are what the server takes; see Limits.
 func (c *Client) Limits() Limits { return c.limits }

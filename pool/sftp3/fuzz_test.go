@@ -80,7 +80,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(rawPacket(TypeData, 7, appendString(nil, "data")))
 	f.Fuzz(func(t *testing.T, answers []byte) {
 		ch := &scripted{first: everyExtension(), rest: answers, free: make(chan struct{})}
-		c, err := New(testContext(t), ch)
+		c, err := New(testContext(t), ch, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func FuzzVersion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		ch := &scripted{first: stream, free: make(chan struct{})}
 		close(ch.free)
-		c, err := New(testContext(t), ch)
+		c, err := New(testContext(t), ch, nil)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("session %v, error %v", c, err)
 		}

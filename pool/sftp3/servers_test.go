@@ -107,7 +107,7 @@ func startPkgSFTP(t testing.TB) *Client {
 
 func newSession(t testing.TB, ch io.ReadWriteCloser) *Client {
 	t.Helper()
-	c, err := New(testContext(t), ch)
+	c, err := New(testContext(t), ch, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func TestNewRefuses(t *testing.T) {
 				}
 				_ = there.Close()
 			}()
-			c, err := New(testContext(t), here)
+			c, err := New(testContext(t), here, nil)
 			if c != nil || !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -79,7 +79,7 @@ func TestStuckChannel(t *testing.T) {
 	s := newStuck(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	_, err := New(ctx, s)
+	_, err := New(ctx, s, nil)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("New gives %v", err)
 	}
