@@ -80,11 +80,12 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 		}
 	}
 	f.mu.Unlock()
+	least := f.least()
 	h, a, err := f.p.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
 	if err != nil {
 		return nil, err
 	}
-	same := f.isSame(a)
+	same := f.isSame(a, least)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !same || f.closed {

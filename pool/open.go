@@ -92,6 +92,7 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 // openOn opens a file on one session and describes it, in one flight where the
 // server keeps order.
 func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, attrs sftp3.Attrs) (*handle, Attr, error) {
+	sent := time.Now()
 	request := s.client.StartOpen(p.abs(path), pf, attrs)
 	var look *sftp3.Call
 	if s.ordered {
@@ -104,6 +105,7 @@ func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, a
 		}
 		return nil, Attr{}, err
 	}
+	s.conn.answered(time.Since(sent))
 	h := newHandle(s, id)
 	if look != nil {
 		w, err := look.WaitAttrs(ctx)

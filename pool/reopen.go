@@ -31,6 +31,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		if err != nil {
 			return err
 		}
+		least := f.least()
 		h, a, err := f.openAgain(ctx, s)
 		switch {
 		case lostRequest(err):
@@ -40,14 +41,14 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		case err != nil:
 			return f.giveUp(errnoOf(err))
 		default:
-			return f.resume(h, a)
+			return f.resume(h, a, least)
 		}
 	}
 }
 
 // resume goes on with a handle if the file passes the check.
-func (f *file) resume(h *handle, a Attr) error {
-	if !f.isSame(a) {
+func (f *file) resume(h *handle, a Attr, least int64) error {
+	if !f.isSame(a, least) {
 		h.close()
 		return f.giveUp(syscall.ESTALE)
 	}
@@ -57,12 +58,24 @@ func (f *file) resume(h *handle, a Attr) error {
 	return nil
 }
 
+// least is the size that the file has at least, by all Files of ours that are open
+// on it.
+func (f *file) least() int64 {
+	least := int64(0)
+	for _, g := range f.p.files.with(f) {
+		g.mu.Lock()
+		least = max(least, g.out.least)
+		g.mu.Unlock()
+	}
+	return least
+}
+
 // isSame compares a file opened again with what all Files of ours that are open
-// on it know: its size must be one that our changes can have led to, and its
-// mtime the last known, one that we asked for, or no later than our last change
-// can have been made. That may be long after it left: at the cut it had perhaps
-// megabytes before it on a slow link.
-func (f *file) isSame(a Attr) bool {
+// on it know: its size must be one that our changes can have led to, with before
+// the least when it was asked for, and its mtime the last known, one that we asked
+// for, or no later than our last change can have been made. That may be long after
+// it left: at the cut it had perhaps megabytes before it on a slow link.
+func (f *file) isSame(a Attr, before int64) bool {
 	least, most, timely := int64(0), int64(0), false
 	for _, g := range f.p.files.with(f) {
 		g.mu.Lock()
@@ -76,7 +89,7 @@ func (f *file) isSame(a Attr) bool {
 			!out.newest().IsZero() && !f.p.clock.after(a.Mtime, out.newest())
 		g.mu.Unlock()
 	}
-	return least <= a.Size && a.Size <= most && timely
+	return min(before, least) <= a.Size && a.Size <= most && timely
 }
 
 // lateFor is how long a server may go on with what it received before it notices
@@ -141,7 +154,7 @@ func (p *Pool) reportLost(f *file, err error) {
 const maxLost = 100
 
 // spread opens further handles on other sessions, until there is one for each at
-// bytes under way: the channel window bounds a session to 2 MiB per round trip.
+// bytes under way or waiting: the channel window bounds a session to 2 MiB per round trip.
 func (f *file) spread(at int64) {
 	for more := f.moreHandles(at); more > 0; more-- {
 		f.mu.Lock()
@@ -176,7 +189,7 @@ func (f *file) moreHandles(at int64) int {
 			carriers++
 		}
 	}
-	return min(int(f.flying/at), maxStripes-1) - carriers
+	return min(int(max(f.flying, f.out.held)/at), maxStripes-1) - carriers
 }
 
 func (f *file) spreadEnds(s *session) {
@@ -194,11 +207,12 @@ func (f *file) spreadOn(s *session) {
 	defer f.spreadEnds(s)
 	ctx, cancel := context.WithTimeout(f.p.life, f.p.cfg.Timeout)
 	defer cancel()
+	least := f.least()
 	h, a, err := f.p.openOn(ctx, s, f.name(), pflags(f.flag&^FlagTruncate), sftp3.Attrs{})
 	if err != nil {
 		return
 	}
-	same := f.isSame(a)
+	same := f.isSame(a, least)
 	f.mu.Lock()
 	fits := same && !f.closed && !f.gone && f.stale == nil
 	if fits {

@@ -41,7 +41,19 @@ type conn struct {
 	suspect  bool       // guarded by Pool.mu; to be tested before use
 	idleFrom time.Time  // guarded by Pool.mu; zero while there is work
 
-	interactive atomic.Bool // the first connection, kept free of large data
+	interactive atomic.Bool  // the first connection, kept free of large data
+	rtt         atomic.Int64 // least time that opening a file took, ns; 0 before
+}
+
+// answered notes how long a file took to open: hardly more than the link's round
+// trip, once in a while.
+func (c *conn) answered(took time.Duration) {
+	for {
+		least := c.rtt.Load()
+		if least > 0 && least <= int64(took) || c.rtt.CompareAndSwap(least, int64(took)) {
+			return
+		}
+	}
 }
 
 // A session is one SFTP channel.

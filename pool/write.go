@@ -10,12 +10,29 @@ import (
 // hole that a crash can leave in a file written over several sessions.
 const writeWindow = 16 << 20
 
-// writeFlight bounds what is under way of a file on one session of OpenSSH. Its
-// sshd takes a new, larger buffer for each packet that waits in a channel: with
-// the whole window of 2 MiB under way, a write of 1 GiB cost the server 10 s of
-// CPU and went at 90 MB/s; with this, 4 s and 250 MB/s. More sessions make up for
-// it, and what is written meanwhile waits here.
+// writeFlight bounds what is under way of a file on one session of OpenSSH when
+// the link is short. Its sshd takes a new, larger buffer for each packet that waits
+// in a channel: with the whole window of 2 MiB under way, a write of 1 GiB cost the
+// server 10 s of CPU and went at 90 MB/s; with this, 4 s and 250 MB/s. More
+// sessions make up for it, and what is written meanwhile waits here.
 const writeFlight = 512 << 10
+
+// longFlight is the same when the link is long: all of the channel's window, but
+// for what frames the data.
+const longFlight = 15 << 17
+
+// linkRate is what the sessions of a file together should be able to carry, in
+// bytes a second.
+const linkRate = 300 << 20
+
+// flight is what may be under way on h, of n sessions; mu is held.
+func (h *handle) flight(n int) int64 {
+	if !h.s.ordered {
+		return writeWindow
+	}
+	rtt := time.Duration(h.s.conn.rtt.Load())
+	return min(max(int64(rtt.Seconds()*linkRate)/int64(n), writeFlight), longFlight)
+}
 
 // stripedFrom is the size from which a written file is worth several sessions.
 const stripedFrom = 2 << 20
@@ -190,7 +207,7 @@ func (f *file) pump() {
 			f.mend()
 			return
 		}
-		h := f.roomiest(func(h *handle) bool { return !h.s.ordered || h.writing < writeFlight })
+		h := f.roomiest(func(h *handle) bool { return h.writing < h.flight(len(f.handles)) })
 		if h == nil {
 			return
 		}
