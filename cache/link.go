@@ -79,14 +79,16 @@ func (k *link) fetched(n int, took, now instant) {
 func (i instant) seconds() float64 { return time.Duration(i).Seconds() }
 
 // block is how many bytes cost hardly more than one: what arrives in half of a
-// round trip, in a power of two. A file that is worth it is read in pieces when they
-// arrive in two round trips.
-func (k *link) block(whole bool) int64 {
+// round trip, in a power of two. A file that has been worth being here as a whole
+// for so many blocks is read in pieces when they arrive in two round trips, and
+// else in blocks that grow: what is spent on what may not be asked for stays
+// comparable to what was spent already.
+func (k *link) block(whole int) int64 {
 	rtt := k.rtt.positive()
 	if rtt == 0 {
 		return 64 << 10 // nothing is known yet
 	}
-	if whole && int64(2*instant(rtt).seconds()*k.fastest()) >= pieceSize {
+	if whole > 0 && int64(2*instant(rtt).seconds()*k.fastest()) >= pieceSize {
 		return pieceSize
 	}
 	rate := max(-k.rate.least(), 20<<20)
@@ -94,6 +96,9 @@ func (k *link) block(whole bool) int64 {
 	block := int64(16 << 10)
 	for block < worth && block < 256<<10 {
 		block *= 2
+	}
+	for ; whole >= persistent && block < pieceSize; whole -= persistent {
+		block = min(2*block, pieceSize)
 	}
 	return block
 }

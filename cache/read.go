@@ -142,7 +142,9 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once b
 	if f.attr.Size > 0 {
 		to = min(to, max(end, f.attr.Size))
 	}
-	return from, min(to, gapTo, from+pieceSize), once
+	to = min(to, gapTo, from+pieceSize)
+	f.luck.bytes += to - from
+	return from, to, once
 }
 
 // fetch gets extents in the background, for as long as the File is open. They are
