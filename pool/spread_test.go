@@ -1,0 +1,49 @@
+package pool
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// What is acknowledged while a file is being opened on another session is not in
+// the answer to that.
+func TestSameWhileWriting(t *testing.T) {
+	f := &file{p: &Pool{}, path: "f", seen: Attr{Mode: syscall.S_IFREG | 0o644, Mtime: 5}}
+	f.out.least, f.out.most = 100, 200
+	for _, tt := range []struct {
+		what         string
+		size, before int64
+		want         bool
+	}{
+		{"as long as when it was asked for", 80, 80, true},
+		{"as long as it is now", 100, 80, true},
+		{"with all that is under way", 200, 80, true},
+		{"longer than we can have made it", 201, 80, false},
+		{"shorter than it was when it was asked for", 79, 80, false},
+		{"shorter than it is, and nothing came between", 99, 100, false},
+	} {
+		if got := f.isSame(Attr{Mode: syscall.S_IFREG, Size: tt.size, Mtime: 5}, tt.before); got != tt.want {
+			t.Errorf("%s: same %v, want %v", tt.what, got, tt.want)
+		}
+	}
+	if f.isSame(Attr{Mode: syscall.S_IFREG, Size: 100, Mtime: 6}, 80) {
+		t.Error("another mtime, and still the same")
+	}
+}
+
+// A file with one session that is full, and megabytes that wait for it, wants more,
+// however little may be under way.
+func TestSpreadCountsWhatWaits(t *testing.T) {
+	s := &session{conn: &conn{}, client: &sftp3.Client{}, ordered: true}
+	f := &file{p: &Pool{}, flag: FlagWrite, handles: []*handle{{s: s, writing: writeFlight}}, flying: writeFlight}
+	f.out.held = writeFlight
+	if more := f.moreHandles(writeFlight); more != 0 {
+		t.Errorf("%d more sessions for nothing that waits", more)
+	}
+	f.out.held = writeWindow
+	if more := f.moreHandles(writeFlight); more != maxStripes-2 {
+		t.Errorf("%d more sessions, want %d", more, maxStripes-2)
+	}
+}
