@@ -89,8 +89,8 @@ func (p *Pool) dialAgain(sessions int) error {
 	return p.dial(ctx, sessions)
 }
 
-// dialFirst dials once, in the caller's time: a person may have to answer first. When the pool is dialling
-// already, it waits for that.
+// dialFirst dials once, in the caller's time: a person may have to answer first. The
+// pool does not dial by itself meanwhile.
 func (p *Pool) dialFirst(ctx context.Context) error {
 	p.mu.Lock()
 	p.redial = true

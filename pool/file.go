@@ -140,7 +140,7 @@ func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) err
 func (f *file) isDirty() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.out.held > 0 || f.out.times.Fields != 0
+	return f.out.dirty()
 }
 
 // resized notes a size set by a truncating open of ours.
@@ -210,7 +210,7 @@ func (p *Pool) statDirty(ctx context.Context, files []*file) (a Attr, known bool
 func underWay(files []*file) (local Attr, dirty []*file, held int64) {
 	for _, f := range files {
 		f.mu.Lock()
-		if f.out.held > 0 || f.out.times.Fields != 0 {
+		if f.out.dirty() {
 			size := max(local.Size, f.out.end)
 			local = f.seen
 			local.Size, local.Mtime = size, time.Now().Unix()

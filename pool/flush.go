@@ -19,7 +19,7 @@ func (f *file) flushed(ctx context.Context, op string, sync bool) (Attr, error) 
 	f.gate.RLock()
 	defer f.gate.RUnlock()
 	f.mu.Lock()
-	a, idle := f.seen, !f.wrote && f.out.held == 0 && f.out.times.Fields == 0
+	a, idle := f.seen, !f.wrote && !f.out.dirty()
 	f.mu.Unlock()
 	var err error
 	if !idle || sync {

@@ -38,6 +38,9 @@ type chunk struct {
 
 func (c *chunk) end() int64 { return c.off + int64(len(c.buf)) }
 
+// dirty reports whether data or times have to go to the server.
+func (o *outgoing) dirty() bool { return o.held > 0 || o.times.Fields != 0 }
+
 // sized notes the size that the server has, and nothing under way can change.
 func (o *outgoing) sized(size int64) { o.end, o.least, o.most = size, size, size }
 

@@ -43,6 +43,8 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 
 // StartReadAt begins a ReadAt: when it returns, the read is under way, behind those
 // begun before. end waits for it and has to be called, once, from any goroutine.
+// Who begins several before the first has ended must see to it that nobody closes
+// the file meanwhile: Close waits for those begun, and what begins waits for Close.
 func (f *file) StartReadAt(ctx context.Context, p []byte, off int64) (end func() (int, error)) {
 	r, err := f.startRead(ctx, p, off)
 	return func() (int, error) { return f.endRead(ctx, r, err) }

@@ -92,12 +92,6 @@ func (r *registry) below(path string) []*file {
 
 // dirty gives a file with data or times under way on a path, or nil.
 func (r *registry) dirty(path string) *file {
-	r.mu.Lock()
-	none := len(r.open[path]) == 0
-	r.mu.Unlock()
-	if none {
-		return nil
-	}
 	for _, f := range r.on(path) {
 		if f.isDirty() {
 			return f

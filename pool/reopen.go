@@ -154,7 +154,8 @@ func (p *Pool) reportLost(f *file, err error) {
 const maxLost = 100
 
 // spread opens further handles on other sessions, until there is one for each at
-// bytes under way or waiting: the channel window bounds a session to 2 MiB per round trip.
+// bytes under way or waiting: the channel window bounds a session to 2 MiB per
+// round trip.
 func (f *file) spread(at int64) {
 	for more := f.moreHandles(at); more > 0; more-- {
 		f.mu.Lock()

@@ -107,8 +107,8 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 	return s, nil
 }
 
-// knownLimits are those of a session there is, or was: other sessions of the same
-// server have them too.
+// knownLimits are those of a session there is, which further ones of the same server
+// have too; nil when there is none.
 func (p *Pool) knownLimits() *sftp3.Known {
 	p.mu.Lock()
 	defer p.mu.Unlock()
