@@ -17,8 +17,11 @@ type Config struct {
 	// caching off.
 	AttrTimeout time.Duration
 
-	// Memory bounds the file data held, in bytes. 0 means 192 MiB.
+	// Memory bounds the file data held, in bytes. 0 means 256 MiB.
 	Memory int64
+
+	// Besides is how much of Memory others hold at the moment: nil, nobody does.
+	Besides func() int64
 
 	// MaxEntries bounds the names held. 0 means 200,000; one takes about 200 bytes.
 	MaxEntries int
@@ -33,13 +36,16 @@ type Config struct {
 }
 
 const (
-	defaultMemory     = 192 << 20
+	defaultMemory     = 256 << 20
 	defaultMaxEntries = 200_000
 )
 
 func (c Config) withDefaults() Config {
 	if c.Memory <= 0 {
 		c.Memory = defaultMemory
+	}
+	if c.Besides == nil {
+		c.Besides = func() int64 { return 0 }
 	}
 	if c.MaxEntries <= 0 {
 		c.MaxEntries = defaultMaxEntries
@@ -85,7 +91,7 @@ func New(remote pool.Remote, cfg Config) *Cache {
 	cfg = cfg.withDefaults()
 	life, end := context.WithCancel(context.Background())
 	c := &Cache{remote: remote, cfg: cfg, files: newOpened(), life: life, end: end}
-	c.mem = newMemory(cfg.Memory, &c.files.mu)
+	c.mem = newMemory(cfg.Memory, cfg.Besides, &c.files.mu)
 	c.tree = newTree(cfg.AttrTimeout, cfg.MaxEntries, cfg.Now, c.files)
 	c.tree.inode = cfg.Inode
 	c.tree.entered = func(path string) { c.enter(path, true) }

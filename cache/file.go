@@ -53,6 +53,7 @@ func (f *File) writing(off, n int64) {
 	defer o.mu.Unlock()
 	f.obj.writes++
 	o.dirty[f.obj] = struct{}{}
+	f.c.mem.room(int(n)) // the remote holds it until the server has it
 	if t := o.contents[f.obj.path]; t != nil && !f.obj.gone {
 		t.forget() // with this lock held: nobody may open it as it was
 	}

@@ -7,7 +7,6 @@ import "time"
 type link struct {
 	rtt    extreme // least time of a question and its answer, ns
 	packet extreme // least time of a fetch of a packet
-	piece  extreme // least time of a fetch of pieceSize
 	rate   extreme // most bytes a second, negative
 }
 
@@ -65,11 +64,8 @@ func (c *Cache) patience() time.Duration {
 // fetched notes that n bytes took so long.
 func (k *link) fetched(n int, took, now instant) {
 	k.rtt.see(int64(took), now)
-	switch n {
-	case packet:
+	if n == packet {
 		k.packet.see(int64(took), now)
-	case pieceSize:
-		k.piece.see(int64(took), now)
 	}
 	if rtt := instant(k.rtt.positive()); n >= 64<<10 && took > rtt {
 		k.rate.see(-int64(float64(n)/(took-rtt).seconds()), now)
@@ -108,11 +104,9 @@ func (k *link) fastest() float64 { return float64(-k.rate.least()) }
 
 // window is how far to read ahead of a reader that consumes rate bytes a second,
 // in pieces of so many bytes: twice what is under way at that rate. A window that is
-// too small bounds the rate, and so doubles; one that is large enough stays.
+// too small bounds the rate, and so doubles; one that is large enough stays. Larger
+// fetches than a packet tell nothing here: they wait for each other, the longer the
+// larger the window is.
 func (k *link) window(rate float64, piece int64) int64 {
-	took := k.piece.positive()
-	if took == 0 || piece == packet {
-		took = max(took, k.packet.positive())
-	}
-	return int64(2*rate*instant(took).seconds()) + 2*piece
+	return int64(2*rate*instant(k.packet.positive()).seconds()) + 2*piece
 }

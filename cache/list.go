@@ -309,12 +309,7 @@ func (l *list) wait(ctx context.Context) error {
 	moved := l.moved
 	l.mu.Unlock()
 	defer l.mu.Lock()
-	select {
-	case <-moved:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pool.Await(ctx, moved)
 }
 
 // stirs waits for the first names, or the end, and reports whether they came in

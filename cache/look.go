@@ -36,12 +36,10 @@ func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
 	if first && !c.spawn(func() { c.run(ctx, l) }) {
 		c.finish(l, pool.Attr{}, errClosed("lstat", path))
 	}
-	select {
-	case <-l.done:
-		return l.attr, l.err
-	case <-ctx.Done():
-		return pool.Attr{}, pool.PathError("lstat", path, ctx.Err())
+	if err := pool.Await(ctx, l.done); err != nil {
+		return pool.Attr{}, pool.PathError("lstat", path, err)
 	}
+	return l.attr, l.err
 }
 
 // look gives the look to wait for, and whether the caller has to run it. One that

@@ -15,7 +15,10 @@ const packet = 261120
 const pieceSize = 4 * packet
 
 // sizes are the capacities of buffers, ascending.
-var sizes = [...]int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, packet, 256 << 10, 512 << 10, pieceSize}
+var sizes = [...]int{
+	4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, packet, 256 << 10,
+	384 << 10, 512 << 10, 640 << 10, 768 << 10, 896 << 10, pieceSize,
+}
 
 // A buffer is memory for a piece of a file.
 type buffer struct {
@@ -29,10 +32,11 @@ type buffer struct {
 // to the garbage collector, which x/crypto/ssh keeps busy. Guarded by mu, which is
 // opened.mu.
 type memory struct {
-	mu    sync.Locker
-	limit int64
-	used  int64
-	idle  extent // head of a ring: idle.next is the first to go
+	mu      sync.Locker
+	limit   int64
+	besides func() int64 // of it, what others hold
+	used    int64
+	idle    extent // head of a ring: idle.next is the first to go
 
 	spare    [len(sizes)]spare
 	kept     int64 // bytes of spare
@@ -48,8 +52,8 @@ type spare struct {
 // trimEvery is how often the buffers go that were not needed for so long.
 const trimEvery = 2 * time.Second
 
-func newMemory(limit int64, mu sync.Locker) *memory {
-	m := &memory{limit: limit, mu: mu}
+func newMemory(limit int64, besides func() int64, mu sync.Locker) *memory {
+	m := &memory{limit: limit, besides: besides, mu: mu}
 	m.idle.next, m.idle.prev = &m.idle, &m.idle
 	return m
 }
@@ -76,7 +80,7 @@ func (m *memory) take(n int) *buffer {
 // give takes a buffer back; reuse says that nobody writes to it any more.
 func (m *memory) give(b *buffer, reuse bool) {
 	m.used -= int64(len(b.b))
-	if !reuse || m.used+m.kept+int64(len(b.b)) > m.limit {
+	if !reuse || !m.fits(m.kept+int64(len(b.b))) {
 		return
 	}
 	s := &m.spare[b.class]
@@ -108,10 +112,13 @@ func (m *memory) trim() {
 	}
 }
 
+// fits reports whether n more bytes do.
+func (m *memory) fits(n int64) bool { return m.used+m.besides()+n <= m.limit }
+
 // room drops what was not used for longest until n more bytes fit, and reports
 // whether they do.
 func (m *memory) room(n int) bool {
-	for m.used+int64(n) > m.limit {
+	for !m.fits(int64(n)) {
 		oldest := m.idle.next
 		if oldest == &m.idle {
 			return false

@@ -135,7 +135,11 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once b
 	block := int64(4 << 10)
 	once = f.c.off() || !f.luck.blocks(f.attr.Size, f.c.mem.limit)
 	if !once {
-		block = f.c.link.block(f.luck.whole(f.attr.Size, f.c.mem.limit))
+		whole := f.luck.whole(f.attr.Size, f.c.mem.limit)
+		if !f.c.mem.fits(pieceSize) {
+			whole = 0 // something else would have to go
+		}
+		block = f.c.link.block(whole)
 	}
 	from = max(off-off%block, gapFrom)
 	to = end + (block-end%block)%block
@@ -151,11 +155,11 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once b
 // asked for in their order, that of a reader: on a long link the one it waits for
 // would else come last of all.
 func (f *File) fetch(start []*extent) {
-	if len(start) == 0 {
+	if start = f.fetchNow(start); len(start) == 0 {
 		return
 	}
 	extents := slices.Clone(start)
-	if !f.c.spawn(func() { f.run(extents) }) {
+	if !f.c.spawn(func() { f.fetchLater(extents) }) {
 		f.failed(extents, errClosed("read", f.c.files.place(f)))
 	}
 }
@@ -166,45 +170,46 @@ func (f *File) failed(extents []*extent, err error) {
 	}
 }
 
-func (f *File) run(extents []*extent) {
+// A starter is a pool.File whose reads can be begun in order.
+type starter interface {
+	StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error))
+	TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool
+}
+
+// fetchNow begins what needs no waiting for anything, and gives the rest.
+func (f *File) fetchNow(extents []*extent) []*extent {
+	f.c.files.mu.Lock()
+	remote, ok := f.remote.(starter)
+	f.c.files.mu.Unlock()
+	for ok && len(extents) > 0 {
+		e := extents[0]
+		if ok = remote.TryStartReadAt(f.life, e.buf.b[:e.size], e.off, f.fetching(e)); ok {
+			extents = extents[1:]
+		}
+	}
+	return extents
+}
+
+func (f *File) fetchLater(extents []*extent) {
 	remote, err := f.handle(f.life)
 	if err != nil {
 		f.failed(extents, err)
 		return
 	}
-	ends := make([]func() (int, error), len(extents))
+	for _, e := range extents {
+		p, told := e.buf.b[:e.size], f.fetching(e)
+		if s, ok := remote.(starter); ok {
+			s.StartReadAt(f.life, p, e.off, told)
+		} else {
+			go func() { told(remote.ReadAt(f.life, p, e.off)) }()
+		}
+	}
+}
+
+// fetching gives what ends a fetch that begins now.
+func (f *File) fetching(e *extent) func(n int, err error) {
 	begun := f.c.tree.clock()
-	for i, e := range extents {
-		ends[i] = startRead(f.life, remote, e.buf.b[:e.size], e.off)
-	}
-	for i, e := range extents {
-		n, err := ends[i]()
-		f.fetched(e, n, err, f.c.tree.clock()-begun)
-	}
-}
-
-// A starter is a pool.File whose reads can be begun in order.
-type starter interface {
-	StartReadAt(ctx context.Context, p []byte, off int64) (end func() (int, error))
-}
-
-func startRead(ctx context.Context, remote pool.File, p []byte, off int64) (end func() (int, error)) {
-	if s, ok := remote.(starter); ok {
-		return s.StartReadAt(ctx, p, off)
-	}
-	type result struct {
-		n   int
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := remote.ReadAt(ctx, p, off)
-		done <- result{n, err}
-	}()
-	return func() (int, error) {
-		r := <-done
-		return r.n, r.err
-	}
+	return func(n int, err error) { f.fetched(e, n, err, f.c.tree.clock()-begun) }
 }
 
 // fetched ends a fetch. A short extent is the end of the file, of which nothing is
@@ -241,10 +246,8 @@ func (l *loan) wait(ctx context.Context) (failed *extent, err error) {
 		return nil, nil
 	}
 	for _, e := range l.extents {
-		select {
-		case <-e.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := pool.Await(ctx, e.done); err != nil {
+			return nil, err
 		}
 		if e.err != nil {
 			return e, nil

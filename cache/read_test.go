@@ -360,6 +360,57 @@ func TestBorrow(t *testing.T) {
 	}
 }
 
+// What a reader has read is dropped behind it also when its first reads came out of
+// order, as the kernel sends them.
+func TestOutOfOrderStartIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunk = 1 << 20
+		data := noise(32 << 20)
+		b := newBench(t, fiveSeconds, slow)
+		b.disk(t, "f", string(data))
+		f := b.open(t, "f", pool.FlagRead)
+		p := make([]byte, chunk)
+		for _, i := range []int{3, 2, 1, 0} {
+			if _, err := f.ReadAt(t.Context(), p, int64(i)*chunk); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for off := 4 * chunk; off < len(data); off += chunk {
+			if _, err := f.ReadAt(t.Context(), p, int64(off)); err != nil || !bytes.Equal(p, data[off:off+chunk]) {
+				t.Fatalf("at %d: %v, or other data", off, err)
+			}
+		}
+		if held := b.Stats().Bytes; held > 6<<20 {
+			t.Errorf("%d bytes held at the end of a reader", held)
+		}
+	})
+}
+
+// What others hold of the memory is not there for file data.
+func TestMemoryIsShared(t *testing.T) {
+	var besides atomic.Int64
+	b := newBench(t, Config{AttrTimeout: time.Minute, Memory: 8 << 20, Besides: besides.Load}, nil)
+	b.disk(t, "f", string(noise(6<<20)))
+	b.disk(t, "g", "")
+	f := b.open(t, "f", pool.FlagRead)
+	for off := range int64(6) {
+		if _, err := f.ReadAt(t.Context(), make([]byte, 4<<10), (5-off)<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := b.Stats().Bytes
+	besides.Store(8<<20 - before + 1)
+	g := b.open(t, "g", pool.FlagWrite)
+	if _, err := g.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if held := b.Stats().Bytes; held >= before {
+		t.Errorf("%d bytes held, as before others wanted them", held)
+	}
+	check(t, f.Close(t.Context()))
+	check(t, g.Close(t.Context()))
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	const limit = 4 << 20
 	b := newBench(t, Config{AttrTimeout: time.Minute, Memory: limit}, nil)

@@ -41,8 +41,8 @@ func (f *File) follow(off, end int64, now instant) *stream {
 			if s.run == 1 && s.window == 0 {
 				s.window = f.c.link.window(f.c.link.fastest()/4, packet)
 			}
-			s.start = min(s.start, off)
-			s.reach = max(s.reach, 8*(end-off))
+			s.start, s.tail = min(s.start, off), min(s.tail, off)
+			s.reach = max(s.reach, 4*(end-off))
 			s.advance(end, now)
 			return s
 		}
@@ -148,8 +148,8 @@ func (f *File) ahead(s *stream, l *loan, now instant) {
 	}
 }
 
-// leave drops what the stream has read, but for a little: the kernel has up to
-// eight reads under way, and they come out of order.
+// leave drops what the stream has read, but for a little: the kernel has several
+// reads under way, and they come out of order.
 func (f *File) leave(s *stream) {
 	if s.next-s.tail < s.reach+pieceSize {
 		return

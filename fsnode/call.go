@@ -123,6 +123,25 @@ func (c *call) Done() <-chan struct{} {
 	return c.done
 }
 
+// Await waits for done, and reports false when the context ended before. Nothing
+// watches the context until the caller is interrupted.
+func (c *call) Await(done <-chan struct{}) bool {
+	if !c.closing {
+		select {
+		case <-done:
+			return true
+		case <-c.fs.gone:
+		case <-c.cancel:
+		}
+	}
+	select {
+	case <-done:
+		return true
+	case <-c.Done():
+		return false
+	}
+}
+
 // watch closes done when the caller is being killed before end.
 func (c *call) watch(done, end chan struct{}) {
 	var exiting <-chan time.Time

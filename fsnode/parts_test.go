@@ -2,8 +2,10 @@ package fsnode
 
 import (
 	"io/fs"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -61,6 +63,41 @@ func TestKilled(t *testing.T) {
 			t.Errorf("thread %d: killed %v", thread, got)
 		}
 	}
+}
+
+// A call that waits is not given up for a signal that its caller handles, but when
+// the caller is being killed.
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		killed, done := atomic.Bool{}, make(chan struct{})
+		f := &filesystem{gone: make(chan struct{}), dead: func() bool { return false }}
+		f.proc = procfs{read: func(string) ([]byte, error) {
+			if killed.Load() {
+				return []byte("SigPnd:\t0000000000000100\n"), nil
+			}
+			return nil, nil
+		}}
+		interrupted := make(chan struct{})
+		c := f.begin(opRead, interrupted, &fuse.InHeader{Caller: fuse.Caller{Pid: 1}})
+		answer := make(chan bool, 1)
+		go func() { answer <- c.Await(done) }()
+		close(interrupted)
+		time.Sleep(time.Minute)
+		select {
+		case <-answer:
+			t.Fatal("a signal that the caller handles ended the call")
+		default:
+		}
+		killed.Store(true)
+		if <-answer || c.Err() == nil {
+			t.Error("the caller was killed, and the call goes on")
+		}
+		close(done)
+		if pool.Await(c, done) != nil {
+			t.Error("what is done is not told")
+		}
+		c.finish(nil)
+	})
 }
 
 func TestDying(t *testing.T) {

@@ -39,6 +39,7 @@ func (h *handle) close() {
 type file struct {
 	p    *Pool
 	flag OpenFlag
+	most int // bytes that one READ gives
 
 	gate    sync.RWMutex  // calls hold it for reading; Close waits for them
 	opening chan struct{} // a token: one goroutine opens handles at a time
@@ -59,7 +60,10 @@ type file struct {
 }
 
 func (p *Pool) newFile(path string, flag OpenFlag, h *handle, a Attr) *file {
-	f := &file{p: p, flag: flag, path: path, seen: a, handles: []*handle{h}, opening: make(chan struct{}, 1)}
+	f := &file{
+		p: p, flag: flag, most: h.s.client.Limits().MaxRead, path: path, seen: a,
+		handles: []*handle{h}, opening: make(chan struct{}, 1),
+	}
 	f.out.sized(a.Size)
 	f.out.changed = make(chan struct{})
 	p.files.add(f, path)

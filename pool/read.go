@@ -13,12 +13,13 @@ import (
 
 // A reading is one ReadAt: packets on one or several sessions.
 type reading struct {
-	f       *file
-	w       *waiter
-	left    atomic.Int32 // parts under way
-	ready   chan struct{}
-	parts   []*part
-	retired bool // the caller gave up; never used again
+	f     *file
+	ctx   context.Context
+	w     *waiter
+	left  atomic.Int32 // parts waiting or under way
+	parts []*part
+	told  func(n int, err error)
+	stop  func() bool // keeps the end of ctx from ending the reading, once
 }
 
 // A part is a packet of a reading. Only its session's reader touches it while
@@ -33,47 +34,81 @@ type part struct {
 	done func(int, error)
 }
 
-var readings = sync.Pool{New: func() any { return &reading{ready: make(chan struct{}, 1)} }}
+var readings = sync.Pool{New: func() any { return new(reading) }}
 
 // ReadAt implements File.
-func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	r, err := f.startRead(ctx, p, off)
-	return f.endRead(ctx, r, err)
+func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
+	ready := make(chan struct{})
+	f.StartReadAt(ctx, p, off, func(got int, why error) {
+		n, err = got, why
+		close(ready)
+	})
+	<-ready
+	return n, err
 }
 
 // StartReadAt begins a ReadAt: when it returns, the read is under way, behind those
-// begun before. end waits for it and has to be called, once, from any goroutine.
-// Who begins several before the first has ended must see to it that nobody closes
-// the file meanwhile: Close waits for those begun, and what begins waits for Close.
-func (f *file) StartReadAt(ctx context.Context, p []byte, off int64) (end func() (int, error)) {
-	r, err := f.startRead(ctx, p, off)
-	return func() (int, error) { return f.endRead(ctx, r, err) }
-}
-
-func (f *file) startRead(ctx context.Context, p []byte, off int64) (*reading, error) {
+// begun before. told is called once with its outcome, from any goroutine, and must
+// not block. Who begins several before the first has ended must see to it that
+// nobody closes the file meanwhile: Close waits for those begun, and what begins
+// waits for Close.
+func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) {
 	f.gate.RLock()
-	if err := f.p.beforeRead(ctx, f, off, int64(len(p))); err != nil {
-		return nil, err
+	r := f.newReading(ctx, p, off, told)
+	err := f.p.beforeRead(ctx, f, off, int64(len(p)))
+	if err == nil {
+		err = r.issue()
 	}
-	r := readings.Get().(*reading)
-	return r, r.begin(ctx, f, p, off)
+	if err != nil {
+		r.end(0, err)
+	}
 }
 
-func (f *file) endRead(ctx context.Context, r *reading, err error) (n int, _ error) {
-	defer f.gate.RUnlock()
-	if err == nil {
-		n, err = r.finish(ctx)
+// TryStartReadAt is StartReadAt unless that would have to wait: then it reports
+// false, and told is not called.
+func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool {
+	if f.p.writeHeld.Load() > 0 || !f.gate.TryRLock() {
+		return false
 	}
-	if r != nil && !r.retired {
+	r := f.newReading(ctx, p, off, told)
+	if r.enqueue() {
+		return true
+	}
+	if !r.stop() {
+		return true // ctx has ended, and told it
+	}
+	f.gate.RUnlock()
+	return false
+}
+
+// newReading is under way from its making: the end of ctx ends it. The gate is held.
+func (f *file) newReading(ctx context.Context, p []byte, off int64, told func(int, error)) *reading {
+	r := readings.Get().(*reading)
+	r.f, r.ctx, r.w, r.told = f, ctx, f.p.look(), told
+	r.split(p, off, f.most)
+	r.stop = context.AfterFunc(ctx, func() { r.tell(0, ctx.Err()) })
+	return r
+}
+
+// end tells the outcome, unless the end of ctx was told. Nothing is under way.
+func (r *reading) end(n int, err error) {
+	if r.stop() {
+		r.tell(n, err)
+		r.f, r.ctx, r.w, r.told, r.stop = nil, nil, nil, nil, nil
 		readings.Put(r)
 	}
+}
+
+func (r *reading) tell(n int, err error) {
+	f := r.f
 	if n > 0 {
 		f.p.count.bytesIn.Add(uint64(n))
 	}
 	if err != nil && err != io.EOF {
 		err = pathError("read", f.name(), errnoOf(err))
 	}
-	return n, err
+	f.gate.RUnlock()
+	r.told(n, err)
 }
 
 // beforeRead waits for data under way that the read has to see.
@@ -93,33 +128,6 @@ func (p *Pool) beforeRead(ctx context.Context, f *file, off, n int64) error {
 		}
 	}
 	return nil
-}
-
-func (r *reading) begin(ctx context.Context, f *file, p []byte, off int64) error {
-	r.f, r.w = f, f.p.look()
-	h, err := f.handle(ctx, r.w)
-	if err != nil {
-		return err
-	}
-	r.split(p, off, int(h.s.client.Limits().MaxRead))
-	return r.issue(ctx)
-}
-
-func (r *reading) finish(ctx context.Context) (int, error) {
-	for {
-		select {
-		case <-r.ready:
-		case <-ctx.Done():
-			r.retired = true
-			return 0, ctx.Err()
-		}
-		if n, err, settled := r.result(); settled {
-			return n, err
-		}
-		if err := r.issue(ctx); err != nil {
-			return 0, err
-		}
-	}
 }
 
 // split cuts the range into packets.
@@ -146,52 +154,53 @@ func (r *reading) split(p []byte, off int64, packet int) {
 // errUnasked marks a part that has to be asked for.
 var errUnasked = error(syscall.EAGAIN)
 
-// issue sends every part that was not asked for yet, or in vain.
-func (r *reading) issue(ctx context.Context) error {
-	r.left.Store(1) // ours: nothing is ready before all are sent
-	for _, pt := range r.parts {
-		if pt.err != errUnasked && !lostRequest(pt.err) {
-			continue
+// issue has every part asked for that was not yet, or in vain.
+func (r *reading) issue() error {
+	for {
+		if err := r.ctx.Err(); err != nil {
+			return err
 		}
-		r.left.Add(1)
-		if err := r.f.queue(ctx, r.w, pt); err != nil {
-			if r.left.Add(-2) > 0 {
-				r.retired = true // the parts sent still refer to it
-			}
+		if r.enqueue() {
+			return nil
+		}
+		if _, err := r.f.handle(r.ctx, r.w); err != nil {
 			return err
 		}
 	}
-	if r.left.Add(-1) == 0 {
-		r.ready <- struct{}{}
+}
+
+// enqueue puts these parts behind those that wait to be asked for, when there is a
+// handle to ask through.
+func (r *reading) enqueue() bool {
+	f := r.f
+	f.mu.Lock()
+	if len(f.live()) == 0 || f.stale != nil || f.closed {
+		f.mu.Unlock()
+		return false
 	}
-	r.f.spread(spreadAt)
-	return nil
+	n := int32(0)
+	for _, pt := range r.parts {
+		if pt.err == errUnasked || lostRequest(pt.err) {
+			pt.err, pt.h = nil, nil
+			f.flying += int64(len(pt.p) - pt.got)
+			f.reads = append(f.reads, pt)
+			n++
+		}
+	}
+	r.left.Store(n)
+	if n == 0 {
+		go r.arrived() // nothing was to be read
+	}
+	f.feed()
+	f.mu.Unlock()
+	f.spread(spreadAt)
+	return true
 }
 
 // readFlight bounds what is asked for through one handle: half as much again as the
 // channel window that x/crypto/ssh gives the server. What waits beyond that can go
 // to the next session that comes up.
 const readFlight = 3 << 20
-
-// queue puts a part behind those that wait to be asked for, when there is a handle
-// to ask through.
-func (f *file) queue(ctx context.Context, w *waiter, pt *part) error {
-	for {
-		f.mu.Lock()
-		if len(f.live()) > 0 && f.stale == nil && !f.closed {
-			pt.err, pt.h = nil, nil
-			f.flying += int64(len(pt.p) - pt.got)
-			f.reads = append(f.reads, pt)
-			f.feed()
-			f.mu.Unlock()
-			return nil
-		}
-		f.mu.Unlock()
-		if _, err := f.handle(ctx, w); err != nil {
-			return err
-		}
-	}
-}
 
 // feed asks for the parts that wait, as far as there is room under way; mu is held.
 func (f *file) feed() {
@@ -208,7 +217,9 @@ func (f *file) feed() {
 		}
 		f.flying -= int64(len(pt.p) - pt.got)
 		pt.err = sftp3.ErrLost
-		pt.settled()
+		if pt.settled() {
+			go pt.r.arrived()
+		}
 	}
 }
 
@@ -221,8 +232,16 @@ func (pt *part) ask(h *handle) {
 	h.s.client.StartRead(h.id, pt.p[pt.got:], pt.off+int64(pt.got), pt.done)
 }
 
-// completed takes the answer to a READ. A short one is asked on.
+// completed takes the answer to a READ.
 func (pt *part) completed(n int, err error) {
+	if pt.answered(n, err) {
+		pt.r.arrived()
+	}
+}
+
+// answered notes what was answered, asks on after a short answer, and reports
+// whether the reading waits for nothing more.
+func (pt *part) answered(n int, err error) bool {
 	f, asked := pt.r.f, int64(len(pt.p)-pt.got)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -233,39 +252,47 @@ func (pt *part) completed(n int, err error) {
 	if err == nil && pt.got < len(pt.p) {
 		if n > 0 {
 			pt.ask(pt.h)
-			return
+			return false
 		}
 		err = syscall.EIO
 	}
 	f.flying -= asked - int64(n)
 	pt.err = err
-	pt.settled()
 	f.feed()
+	return pt.settled()
 }
 
-// settled notes that nothing is under way for the part.
-func (pt *part) settled() {
-	if r := pt.r; r.left.Add(-1) == 0 {
-		r.ready <- struct{}{}
-	}
-}
+// settled notes that nothing is under way for the part, and reports whether that
+// was the last.
+func (pt *part) settled() bool { return pt.r.left.Add(-1) == 0 }
 
-// result puts the parts together. It is not settled while parts have to be
-// asked again.
-func (r *reading) result() (n int, err error, settled bool) {
+// arrived goes on when every part is settled.
+func (r *reading) arrived() {
+	n := 0
 	for _, pt := range r.parts {
 		if lostRequest(pt.err) {
-			if pt.h != nil {
-				r.f.p.dropSession(pt.h.s)
-			}
-			return 0, nil, false
+			go r.again()
+			return
 		}
 	}
 	for _, pt := range r.parts {
 		n += pt.got
 		if pt.err != nil {
-			return n, pt.err, true
+			r.end(n, pt.err)
+			return
 		}
 	}
-	return n, nil, true
+	r.end(n, nil)
+}
+
+// again asks for the parts that were lost.
+func (r *reading) again() {
+	for _, pt := range r.parts {
+		if lostRequest(pt.err) && pt.h != nil {
+			r.f.p.dropSession(pt.h.s)
+		}
+	}
+	if err := r.issue(); err != nil {
+		r.end(0, err)
+	}
 }

@@ -55,6 +55,9 @@ type counters struct {
 	requests, bytesIn, bytesOut, reconnects atomic.Uint64
 }
 
+// Unacknowledged is how many bytes were written that the server has not confirmed.
+func (p *Pool) Unacknowledged() int64 { return p.writeHeld.Load() }
+
 // Status tells how the Pool is doing.
 func (p *Pool) Status() Status {
 	p.mu.Lock()
@@ -63,7 +66,7 @@ func (p *Pool) Status() Status {
 		State: p.state, Since: p.since, LastError: p.lastErr,
 		Connections: len(p.conns), MaxConnections: p.cap,
 		OpenFiles:      p.files.len(),
-		Unacknowledged: p.writeHeld.Load(),
+		Unacknowledged: p.Unacknowledged(),
 		Requests:       p.count.requests.Load(),
 		BytesIn:        p.count.bytesIn.Load(),
 		BytesOut:       p.count.bytesOut.Load(),

@@ -1,6 +1,9 @@
 package sftp3
 
-import "io"
+import (
+	"io"
+	"runtime"
+)
 
 const (
 	// joined is how much of waiting packets goes into one write on the channel:
@@ -63,6 +66,9 @@ func (c *Client) gather(out []byte) (_ []byte, large *request) {
 	defer c.mu.Unlock()
 	for c.queue.head == nil && c.err == nil {
 		c.work.Wait()
+		c.mu.Unlock()
+		runtime.Gosched() // who is about to ask for something gets into the same packet
+		c.mu.Lock()
 	}
 	for r := c.queue.head; r != nil && c.err == nil; r = c.queue.head {
 		isLarge := len(r.payload) > small
