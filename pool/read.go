@@ -49,9 +49,7 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (n int, err erro
 
 // StartReadAt begins a ReadAt: when it returns, the read is under way, behind those
 // begun before. told is called once with its outcome, from any goroutine, and must
-// not block. Who begins several before the first has ended must see to it that
-// nobody closes the file meanwhile: Close waits for those begun, and what begins
-// waits for Close.
+// not block.
 func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) {
 	f.gate.RLock()
 	r := f.newReading(ctx, p, off, told)

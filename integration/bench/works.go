@@ -30,22 +30,22 @@ type work struct {
 
 // sizes are how much of everything, for one round-trip time.
 type sizes struct {
-	mb    int // of a large file
-	reads int // of 4 KiB
+	mb     int // of a large file
+	random int // MB of the file read at random
+	reads  int // of 4 KiB
 }
 
 // sizesFor keeps the slowest tool's measurement within minutes.
 func sizesFor(rtt time.Duration, scale float64) sizes {
-	z := sizes{mb: 1024, reads: 20000}
+	z := sizes{mb: 1024, random: 1024, reads: 20000}
 	switch {
 	case rtt > 50*time.Millisecond:
-		z = sizes{mb: 64, reads: 400}
+		z = sizes{mb: 64, random: 64, reads: 400}
 	case rtt > 0:
-		z = sizes{mb: 256, reads: 2000}
+		z = sizes{mb: 1024, random: 256, reads: 2000}
 	}
-	z.mb = max(int(math.Round(float64(z.mb)*scale)), 4)
-	z.reads = max(int(math.Round(float64(z.reads)*scale)), 8)
-	return z
+	times := func(n, least int) int { return max(int(math.Round(float64(n)*scale)), least) }
+	return sizes{mb: times(z.mb, 4), random: times(z.random, 4), reads: times(z.reads, 8)}
 }
 
 func megabytes(z sizes) float64 { return float64(z.mb) * 1.048576 }
@@ -88,7 +88,7 @@ var mountWorks = []*work{
 	{
 		name: "random", title: "random reads of 4 KiB, 8 threads", unit: "reads",
 		amount:  func(z sizes) float64 { return float64(z.reads) },
-		prepare: bigFile("big"),
+		prepare: func(z sizes) string { z.mb = z.random; return bigFile("big")(z) },
 		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random "$M/big" 8 %d`, z.reads) },
 	},
 	{
