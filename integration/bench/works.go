@@ -73,6 +73,11 @@ var mountWorks = []*work{
 		script:  text(`dd if="$M/big" of=/dev/null bs=1M status=none`),
 	},
 	{
+		name: "direct", title: "sequential read, past the page cache (O_DIRECT)", unit: "MB", amount: megabytes,
+		prepare: bigFile("big"),
+		script:  text(`dd if="$M/big" of=/dev/null bs=1M iflag=direct status=none`),
+	},
+	{
 		name: "write", title: "sequential write, with fsync", unit: "MB", amount: megabytes,
 		prepare: func(z sizes) string { return fmt.Sprintf(`head -c %dM /dev/urandom >"$L/source"`, z.mb) },
 		script:  text(`dd if="$L/source" of="$M/out" bs=1M conv=fsync status=none`),
@@ -83,7 +88,8 @@ var mountWorks = []*work{
 		prepare: func(z sizes) string {
 			return fmt.Sprintf(`for i in 1 2 3 4; do head -c %dM /dev/urandom >"$R/big$i"; done`, z.mb/4)
 		},
-		script: text(`for i in 1 2 3 4; do dd if="$M/big$i" of=/dev/null bs=1M status=none & done; wait`),
+		script: text(`p=; for i in 1 2 3 4; do dd if="$M/big$i" of=/dev/null bs=1M status=none & p="$p $!"; done
+			for i in $p; do wait "$i"; done`),
 	},
 	{
 		name: "random", title: "random reads of 4 KiB, 8 threads", unit: "reads",
