@@ -258,12 +258,10 @@ func (f *File) handle(ctx context.Context) (pool.File, error) {
 		}
 	}
 	o.mu.Unlock()
-	select {
-	case <-late.done:
-		return late.remote, late.err
-	case <-ctx.Done():
-		return nil, pool.PathError("open", f.c.files.place(f), ctx.Err())
+	if err := pool.Await(ctx, late.done); err != nil {
+		return nil, pool.PathError("open", f.c.files.place(f), err)
 	}
+	return late.remote, late.err
 }
 
 func (f *File) openLate(late *lateOpen) {

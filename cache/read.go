@@ -170,16 +170,10 @@ func (f *File) failed(extents []*extent, err error) {
 	}
 }
 
-// A starter is a pool.File whose reads can be begun in order.
-type starter interface {
-	StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error))
-	TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool
-}
-
 // fetchNow begins what needs no waiting for anything, and gives the rest.
 func (f *File) fetchNow(extents []*extent) []*extent {
 	f.c.files.mu.Lock()
-	remote, ok := f.remote.(starter)
+	remote, ok := f.remote.(pool.Starter)
 	f.c.files.mu.Unlock()
 	for ok && len(extents) > 0 {
 		e := extents[0]
@@ -198,7 +192,7 @@ func (f *File) fetchLater(extents []*extent) {
 	}
 	for _, e := range extents {
 		p, told := e.buf.b[:e.size], f.fetching(e)
-		if s, ok := remote.(starter); ok {
+		if s, ok := remote.(pool.Starter); ok {
 			s.StartReadAt(f.life, p, e.off, told)
 		} else {
 			go func() { told(remote.ReadAt(f.life, p, e.off)) }()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool"
 )
 
 const (
@@ -42,7 +44,7 @@ type call struct {
 	ended bool          // guarded by mu
 }
 
-var _ context.Context = (*call)(nil)
+var _ pool.Awaiter = (*call)(nil)
 
 // begin starts a request. go-fuse reuses cancel for another request when this
 // one has been answered, so it is not looked at after end.
@@ -123,8 +125,8 @@ func (c *call) Done() <-chan struct{} {
 	return c.done
 }
 
-// Await waits for done, and reports false when the context ended before. Nothing
-// watches the context until the caller is interrupted.
+// Await implements pool.Awaiter. Nothing watches the context until the caller is
+// interrupted.
 func (c *call) Await(done <-chan struct{}) bool {
 	if !c.closing {
 		select {

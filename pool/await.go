@@ -2,18 +2,22 @@ package pool
 
 import "context"
 
-// Await waits for done, or gives the error of ctx when that ends before. A context
-// whose Done is dear may know a cheaper way, as the method Await, which reports
-// false when the context ended before.
+// An Awaiter is a context whose Done is dear, and which knows a cheaper way to wait.
+type Awaiter interface {
+	context.Context
+
+	// Await waits for done, and reports false when the context ended before.
+	Await(done <-chan struct{}) bool
+}
+
+// Await waits for done, or gives the error of ctx when that ends before.
 func Await(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
 		return nil
 	default:
 	}
-	if a, ok := ctx.(interface {
-		Await(done <-chan struct{}) bool
-	}); ok {
+	if a, ok := ctx.(Awaiter); ok {
 		if a.Await(done) {
 			return nil
 		}

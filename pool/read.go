@@ -47,9 +47,24 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (n int, err erro
 	return n, err
 }
 
-// StartReadAt begins a ReadAt: when it returns, the read is under way, behind those
-// begun before. told is called once with its outcome, from any goroutine, and must
-// not block.
+// A Starter is a File whose reads can be begun without waiting for their end, as a
+// Pool's can.
+type Starter interface {
+	File
+
+	// StartReadAt begins a ReadAt: when it returns, the read is under way, behind
+	// those begun before. told is called once with its outcome, from any goroutine,
+	// and must not block.
+	StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error))
+
+	// TryStartReadAt is StartReadAt unless that would have to wait: then it reports
+	// false, and told is not called.
+	TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool
+}
+
+var _ Starter = (*file)(nil)
+
+// StartReadAt implements Starter.
 func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) {
 	f.gate.RLock()
 	r := f.newReading(ctx, p, off, told)
@@ -62,8 +77,7 @@ func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, told func(n
 	}
 }
 
-// TryStartReadAt is StartReadAt unless that would have to wait: then it reports
-// false, and told is not called.
+// TryStartReadAt implements Starter.
 func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool {
 	if f.p.writeHeld.Load() > 0 || !f.gate.TryRLock() {
 		return false

@@ -14,13 +14,6 @@ import (
 	"github.com/remotemount/remotemount/pool/remotetest"
 )
 
-// A starter is a File whose reads can be begun without waiting for their end.
-type starter interface {
-	pool.File
-	StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error))
-	TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool
-}
-
 // outcomes are what reads were told.
 type outcomes chan outcome
 
@@ -39,12 +32,12 @@ func TestStartedReads(t *testing.T) {
 		}
 		s := remotetest.NewServer(t, dir)
 		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
-		open := func(flag pool.OpenFlag) starter {
+		open := func(flag pool.OpenFlag) pool.Starter {
 			f, _, err := p.Open(t.Context(), "f", flag, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return f.(starter)
+			return f.(pool.Starter)
 		}
 		f, all := open(pool.FlagRead), make(outcomes, 1)
 		buf := make([]byte, 7)
@@ -101,7 +94,7 @@ func TestStartedReads(t *testing.T) {
 		if got := <-all; got.n != 7 || got.err != nil || string(buf) != "CONTENT" {
 			t.Errorf("behind a write: %d bytes, %v, %q", got.n, got.err, buf)
 		}
-		for _, f := range []starter{w, f} {
+		for _, f := range []pool.Starter{w, f} {
 			if err := f.Close(t.Context()); err != nil {
 				t.Error(err)
 			}

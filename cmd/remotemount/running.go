@@ -55,7 +55,7 @@ type running struct {
 // serve mounts, says so, and returns when the mount has ended.
 func (m *mounting) serve(h host) error {
 	limitMemory(m.CacheMemory)
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), leastProcs))
+	raiseProcs()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stopWatching := cancelWhile(cancel, h)
@@ -318,10 +318,14 @@ func notifyReady() error {
 	return err
 }
 
-// leastProcs: a read of /dev/fuse that waits keeps one of the runtime's processors
+// raiseProcs: a read of /dev/fuse that waits keeps one of the runtime's processors
 // for tens of microseconds, until it is taken away. With two of them, on two cores,
 // random reads are a sixth slower than with four; with eight large files cost more.
-const leastProcs = 4
+func raiseProcs() {
+	if getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
+	}
+}
 
 // limitMemory bounds the heap, and lets it grow slowly: x/crypto/ssh copies each
 // packet into fresh memory. A read of 1 GiB costs the same 1.7 s of CPU with GOGC
