@@ -57,7 +57,14 @@ func (f *File) writing(off, n int64) {
 	if t := o.contents[f.obj.path]; t != nil && !f.obj.gone {
 		t.forget() // with this lock held: nobody may open it as it was
 	}
-	o.each(f.obj, f, func(g *File) { g.discardRange(off, n) })
+	o.each(f.obj, f, func(g *File) {
+		if from := min(off, g.attr.Size); off+n > g.attr.Size {
+			// It grows: what is being fetched from its end on may be told short.
+			g.discardRange(from, off+n-from)
+			return
+		}
+		g.discardRange(off, n)
+	})
 }
 
 // wrote notes that done of n bytes at off were written. When that failed, nobody

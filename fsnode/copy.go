@@ -15,7 +15,8 @@ import (
 const copyMax = 256 << 20
 
 // CopyFileRange implements fuse.RawFileSystem. EOPNOTSUPP makes the kernel copy
-// through its own buffers instead.
+// through its own buffers instead, and so does EXDEV, for this one call: within one
+// file, or where a file that was replaced cannot be opened on the other's session.
 func (f *filesystem) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
 	c := f.begin(opCopy, cancel, &in.InHeader)
 	n, err := f.copy(c, in)

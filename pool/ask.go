@@ -39,14 +39,23 @@ func (p *Pool) repeat(ctx context.Context, l lane, f try) error {
 		if tries >= maxTries && time.Since(w.start) > p.cfg.Timeout {
 			return errAway
 		}
-		if tries > 1 {
-			// Twice in a row: do not go round as fast as the server can fail.
-			if err := sleep(ctx, jitter(min(firstBackoff<<tries, time.Second))); err != nil {
-				return err
-			}
+		if err := sleep(ctx, min(pause(tries), time.Second)); err != nil {
+			return err
 		}
 	}
 }
+
+// pause is how long to wait after so many losses in a row: not at all after the
+// first, and then not to go round as fast as the server can fail.
+func pause(tries int) time.Duration {
+	if tries < 2 {
+		return 0
+	}
+	return jitter(min(firstBackoff<<min(tries-2, 10), longestPause))
+}
+
+// longestPause is between two tries of what the server keeps losing.
+const longestPause = 15 * time.Second
 
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -191,7 +191,9 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 		return err
 	}
 	m := &move{p: p, from: oldPath, to: newPath, noReplace: noReplace}
+	over := p.files.moves(oldPath, newPath)
 	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error { return m.run(ctx, s, uncertain) })
+	over(err == nil)
 	if err != nil {
 		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {
 			return pathError("rename", oldPath, err)
@@ -201,7 +203,6 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 		}
 		return pathError("rename", oldPath, why{p, ctx}.move(err, oldPath, newPath))
 	}
-	p.files.renamed(oldPath, newPath)
 	return nil
 }
 
@@ -211,9 +212,9 @@ func (p *Pool) settleForeign(ctx context.Context, path string) error {
 	if p.Info().Ordered {
 		return nil
 	}
-	for _, f := range p.files.below(path) {
-		if _, err := f.Flush(ctx); err != nil {
-			return err
+	for _, o := range p.files.below(path) {
+		if err := p.lookBound(ctx, o.drain); err != nil {
+			return pathError("rename", path, err)
 		}
 	}
 	return nil
@@ -224,12 +225,27 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 	if c.Fields == 0 {
 		return p.Lstat(ctx, path)
 	}
-	if f := p.files.dirty(path); f != nil {
-		a, err := f.SetAttr(ctx, c)
-		if !errors.Is(err, syscall.EBADF) {
-			return a, err
+	o := p.files.at(path)
+	if o != nil && o.isDirty() {
+		if f := o.writer(); f != nil {
+			a, err := f.SetAttr(ctx, c)
+			if !errors.Is(err, syscall.EBADF) {
+				return a, err
+			}
+			// It was closed meanwhile, and has flushed itself.
 		}
-		// It was closed meanwhile, and has flushed itself.
+	}
+	var b *barrier
+	if o != nil && c.Fields&SetSize != 0 {
+		err := p.lookBound(ctx, func(ctx context.Context) (err error) {
+			b, err = o.barrier(ctx, c.Size, endless)
+			return err
+		})
+		if err != nil {
+			return Attr{}, pathError("setattr", path, errnoOf(err))
+		}
+		defer b.release()
+		o.resizing(c.Size)
 	}
 	asked := time.Now()
 	have := Attr{}
@@ -247,7 +263,14 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 		}
 		return Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
 	}
-	p.files.note(path, a, asked)
+	if b != nil {
+		o.cut(c.Size)
+	}
+	if o != nil {
+		o.mu.Lock()
+		o.note(a, asked)
+		o.mu.Unlock()
+	}
 	return a, nil
 }
 

@@ -14,8 +14,8 @@ const copyPiece = 64 << 20
 func (p *Pool) Copy(ctx context.Context, dst File, dstOff int64, src File, srcOff int64, n int64) (int64, error) {
 	d, dok := dst.(*file)
 	s, sok := src.(*file)
-	if !dok || !sok {
-		return 0, PathError("copy", "", syscall.EXDEV)
+	if !dok || !sok || d.object == s.object {
+		return 0, PathError("copy", "", syscall.EXDEV) // copy-data refuses a file as its own target
 	}
 	for _, f := range []*file{d, s} {
 		f.gate.RLock()
@@ -26,10 +26,7 @@ func (p *Pool) Copy(ctx context.Context, dst File, dstOff int64, src File, srcOf
 }
 
 func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, srcOff int64, n int64) (int64, error) {
-	if err := p.settle(ctx, s.name()); err != nil {
-		return 0, err
-	}
-	if err := p.settle(ctx, d.name()); err != nil {
+	if err := p.lookBound(ctx, s.drain); err != nil {
 		return 0, err
 	}
 	a, err := s.stat(ctx)
@@ -40,7 +37,6 @@ func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, sr
 	done := int64(0)
 	for done < n {
 		size := min(n-done, copyPiece)
-		d.copying(dstOff + done + size)
 		if err := p.copyPiece(ctx, d, dstOff+done, s, srcOff+done, size); err != nil {
 			if done > 0 {
 				break
@@ -48,13 +44,22 @@ func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, sr
 			return 0, err
 		}
 		done += size
-		d.copied(dstOff + done)
 	}
 	return done, nil
 }
 
 func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, srcOff, n int64) error {
-	err := d.ask(ctx, p.look(), func(to *handle) error {
+	var b *barrier
+	err := p.lookBound(ctx, func(ctx context.Context) (err error) {
+		b, err = d.barrier(ctx, dstOff, dstOff+n)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer b.release()
+	d.copying(dstOff + n)
+	err = d.ask(ctx, p.look(), func(to *handle) error {
 		if _, ok := to.s.client.Extension("copy-data"); !ok {
 			return syscall.EOPNOTSUPP
 		}
@@ -67,6 +72,7 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 	if err != nil {
 		return why{p, ctx}.change(err, d.name(), n)
 	}
+	d.copied(dstOff + n)
 	return nil
 }
 
@@ -80,8 +86,14 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 		}
 	}
 	f.mu.Unlock()
+	f.mu.Lock()
+	path, gone := f.path, f.gone
+	f.mu.Unlock()
+	if gone {
+		return nil, syscall.EXDEV // whoever copies can do it otherwise
+	}
 	least := f.least()
-	h, a, err := f.p.openPlain(ctx, s, f.name(), pflags(f.flag&^FlagTruncate))
+	h, a, err := f.p.openPlain(ctx, s, path, pflags(f.flag&^FlagTruncate))
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +102,7 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 	defer f.mu.Unlock()
 	if !same || f.closed {
 		h.close()
-		return nil, syscall.ESTALE
+		return nil, syscall.EXDEV
 	}
 	f.handles = append(f.handles, h)
 	return h, nil
@@ -100,7 +112,7 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 func (f *file) copying(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrote, f.out.lastSent = true, time.Now()
+	f.wrote, f.written, f.out.lastSent = true, true, time.Now()
 	f.out.seq++
 	f.out.most = max(f.out.most, end)
 }

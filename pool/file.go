@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -14,8 +13,8 @@ import (
 type handle struct {
 	s       *session
 	id      sftp3.Handle
-	reading int64 // guarded by file.mu; bytes of reads under way
-	writing int64 // guarded by file.mu; bytes of writes under way
+	reading int64 // guarded by object.mu; bytes of reads under way
+	writing int64 // guarded by object.mu; bytes of writes under way
 }
 
 func newHandle(s *session, id sftp3.Handle) *handle {
@@ -29,44 +28,40 @@ func (h *handle) close() {
 	h.s.client.StartClose(h.id).Forget()
 }
 
-// A file is an open File: one handle at first, several when much data goes
-// through it, none after a cut until it is used again.
+// A file is an open File on an object: one handle at first, several when much data
+// goes through it, none after a cut until it is used again. What it has written it
+// sends through handles of its own, which is what it was let open.
 //
 // A call that races with Close ends before it, or gives EBADF.
-//
-// sendMu orders requests that must leave in the order of the calls; it is taken
-// after gate and before mu. A completion takes only mu.
 type file struct {
-	p    *Pool
+	*object
 	flag OpenFlag
 	most int // bytes that one READ gives
 
 	gate    sync.RWMutex  // calls hold it for reading; Close waits for them
 	opening chan struct{} // a token: one goroutine opens handles at a time
-	sendMu  sync.Mutex
 
-	mu        sync.Mutex
-	path      string     // guarded by mu; follows renames
-	gone      bool       // guarded by mu; the path is no longer ours to open
-	closed    bool       // guarded by mu
-	handles   []*handle  // guarded by mu
-	spreading []*session // guarded by mu; where further handles are being opened
-	flying    int64      // guarded by mu; bytes of reads, waiting or under way, and of writes under way
-	reads     []*part    // guarded by mu; not asked for yet
-	stale     error      // guarded by mu; what every further call gets
-	seen      Attr       // guarded by mu; last told by the server
-	wrote     bool       // guarded by mu; made or written since the last flush
-	out       outgoing   // guarded by mu
+	closed    bool       // guarded by mu, like all below
+	handles   []*handle  //
+	spreading []*session // where further handles are being opened
+	flying    int64      // bytes of reads, waiting or under way, and of writes under way
+	held      int64      // bytes written and not acknowledged
+	reads     []*part    // not asked for yet
+	mending   bool       // a goroutine gets a handle for what waits to be sent
+	losses    losses     //
+	written   bool       // something was changed through it: the server's CLOSE matters
+	err       error      // of earlier changes, to be told once
+	stale     error      // what every further call gets
 }
 
-func (p *Pool) newFile(path string, flag OpenFlag, h *handle, a Attr) *file {
+// newFile is a File for what has just been opened on h by that path; the opening
+// was asked for at that time.
+func (p *Pool) newFile(ctx context.Context, path string, flag OpenFlag, h *handle, a Attr, asked time.Time) *file {
 	f := &file{
-		p: p, flag: flag, most: h.s.client.Limits().MaxRead, path: path, seen: a,
-		handles: []*handle{h}, opening: make(chan struct{}, 1),
+		flag: flag, most: h.s.client.Limits().MaxRead, handles: []*handle{h}, opening: make(chan struct{}, 1),
+		written: flag&FlagTruncate != 0,
 	}
-	f.out.sized(a.Size)
-	f.out.changed = make(chan struct{})
-	p.files.add(f, path)
+	p.files.join(ctx, f, p, path, h, a, asked)
 	return f
 }
 
@@ -126,9 +121,10 @@ func (f *file) handle(ctx context.Context, w *waiter) (*handle, error) {
 	}
 }
 
-// ask makes a call on the open file until it is answered.
+// ask makes a call on the open file until it is answered. What breaks the
+// connection each time is given up, as in repeat.
 func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) error {
-	for {
+	for tries := 1; ; tries++ {
 		h, err := f.handle(ctx, w)
 		if err != nil {
 			return err
@@ -137,29 +133,13 @@ func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) err
 			return err
 		}
 		f.p.dropSession(h.s)
+		if tries >= maxTries && time.Since(w.start) > f.p.cfg.Timeout {
+			return errAway
+		}
+		if err := sleep(ctx, pause(tries)); err != nil {
+			return err
+		}
 	}
-}
-
-// isDirty reports whether data or times are under way.
-func (f *file) isDirty() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.out.dirty()
-}
-
-// resized notes a size set by a truncating open of ours.
-func (f *file) resized(size int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen.Size = size
-	f.out.sized(size)
-	f.out.lastSent = time.Now()
-}
-
-func (f *file) name() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.path
 }
 
 // Stat implements File. With much data under way it does not wait for it: the
@@ -171,7 +151,7 @@ func (f *file) Stat(ctx context.Context) (Attr, error) {
 }
 
 func (f *file) stat(ctx context.Context) (Attr, error) {
-	a, known, err := f.p.statDirty(ctx, f.p.files.with(f))
+	a, known, err := f.statDirty(ctx)
 	if known {
 		return a, pathError("stat", f.name(), err)
 	}
@@ -181,78 +161,12 @@ func (f *file) stat(ctx context.Context) (Attr, error) {
 		return err
 	})
 	if err == nil {
-		f.p.files.note(f.name(), a, asked)
+		f.mu.Lock()
+		f.note(a, asked)
+		f.mu.Unlock()
 	}
 	return a, pathError("stat", f.name(), errnoOf(err))
 }
-
-// statDirty tells what a file is that has data or times under way, from all Files
-// open on its path; known is false when it has none. It flushes to tell what the
-// server will tell, unless there is much to flush or while that is not to be had:
-// a look does not wait as data does.
-func (p *Pool) statDirty(ctx context.Context, files []*file) (a Attr, known bool, err error) {
-	local, dirty, held := underWay(files)
-	if held > statSettles {
-		return local, true, nil
-	}
-	for _, f := range dirty {
-		now, err := f.flushToTell(ctx)
-		switch {
-		case errors.Is(err, errAway):
-			return local, true, nil
-		case err == nil:
-			a, known = now, true
-		case !f.isClosed(): // a File closed meanwhile has flushed itself
-			return Attr{}, true, err
-		}
-	}
-	return a, known, nil
-}
-
-// underWay finds the files with data or times under way, how much data that is,
-// and what the server will say of the file once it has it all.
-func underWay(files []*file) (local Attr, dirty []*file, held int64) {
-	for _, f := range files {
-		f.mu.Lock()
-		if f.out.dirty() {
-			size := max(local.Size, f.out.end)
-			local = f.seen
-			local.Size, local.Mtime = size, time.Now().Unix()
-			local = f.out.times.apply(local)
-			dirty, held = append(dirty, f), held+f.out.held
-		}
-		f.mu.Unlock()
-	}
-	return local, dirty, held
-}
-
-// flushToTell is a flush with the patience of a look. It gives errAway when that is
-// over.
-func (f *file) flushToTell(ctx context.Context) (Attr, error) {
-	f.p.mu.Lock()
-	connected := f.p.state == StateConnected
-	f.p.mu.Unlock()
-	if !connected {
-		return Attr{}, errAway
-	}
-	bounded, cancel := context.WithTimeout(ctx, f.p.cfg.Timeout)
-	defer cancel()
-	a, err := f.flush(bounded, Change{}, false)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return Attr{}, errAway
-	}
-	return a, err
-}
-
-func (f *file) isClosed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.closed
-}
-
-// statSettles is how much data under way a Stat still waits for, so that it
-// tells the server's own mtime.
-const statSettles = 256 << 10
 
 func (h *handle) fstat(ctx context.Context) (Attr, error) {
 	w, err := h.s.client.StartFstat(h.id).WaitAttrs(ctx)
@@ -260,31 +174,24 @@ func (h *handle) fstat(ctx context.Context) (Attr, error) {
 }
 
 // SetAttr implements File.
-func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
+func (f *file) SetAttr(ctx context.Context, c Change) (a Attr, err error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
-	if c.Fields&SetMtime != 0 {
-		// What others wrote before would come later, and bring its own time.
-		for _, g := range f.p.files.with(f)[1:] {
-			if err := g.drain(ctx); err != nil {
-				return Attr{}, pathError("setattr", f.name(), err)
-			}
+	if c.Fields&^(SetAtime|SetMtime) == 0 {
+		if a, joins := f.joinFlush(c); joins {
+			return a, nil
 		}
-	}
-	if c.Fields&^(SetAtime|SetMtime) == 0 && f.joinsFlush(c) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		a := f.seen
-		a.Size = f.out.end
-		return f.out.times.apply(a), nil
 	}
 	if c.Fields&SetSize != 0 {
-		if err := f.p.settle(ctx, f.name()); err != nil {
-			return Attr{}, pathError("setattr", f.name(), err)
-		}
-		f.p.files.resizing(f, c.Size)
+		f.resizing(c.Size)
 	}
-	a, err := f.flush(ctx, c, false)
+	err = f.p.lookBound(ctx, func(ctx context.Context) error {
+		a, err = f.flush(ctx, f.p.look(), c, false)
+		return err
+	})
+	f.mu.Lock()
+	f.written = true
+	f.mu.Unlock()
 	if err != nil {
 		size := int64(-1)
 		if c.Fields&SetSize != 0 {
@@ -295,16 +202,30 @@ func (f *file) SetAttr(ctx context.Context, c Change) (Attr, error) {
 	return a, pathError("setattr", f.name(), err)
 }
 
-// joinsFlush lets times join the next flush when there will be one.
-func (f *file) joinsFlush(c Change) bool {
+// joinFlush lets times join the next flush when there will be one.
+func (f *file) joinFlush(c Change) (Attr, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.wrote || f.closed || f.stale != nil || f.flag&FlagWrite == 0 {
-		return false
+		return Attr{}, false
 	}
 	f.out.times = f.out.times.merge(c)
-	f.armTimer()
-	return true
+	f.out.settle = f.later(f.out.settle, timesFor, f.object.setTimes)
+	a := f.seen
+	a.Size = f.out.end
+	return f.out.times.apply(a), true
+}
+
+// setTimes has times set for which no flush has come.
+func (o *object) setTimes() {
+	f := o.writer()
+	if f == nil || !o.isDirty() {
+		return
+	}
+	o.p.spawn(func() {
+		// An error is kept for whoever has set them.
+		_, _ = f.flush(o.p.life, o.p.keep(), Change{}, false)
+	}, nil)
 }
 
 // Close implements File.
@@ -312,16 +233,78 @@ func (f *file) Close(ctx context.Context) error {
 	_, err := f.Flush(ctx)
 	f.gate.Lock()
 	defer f.gate.Unlock()
+	f.reportLost(err) // what a caller did not wait for
 	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return err
+	}
 	handles := f.live()
 	f.handles = nil
 	f.closed = true
-	path := f.path
-	f.stopTimer()
+	f.drop(f)
+	closes := f.written && f.stale == nil
 	f.mu.Unlock()
-	f.p.files.remove(f, path)
-	for _, h := range handles {
-		h.close()
+	f.p.files.leave(f)
+	if !closes || err != nil {
+		for _, h := range handles {
+			h.close()
+		}
+		return err
+	}
+	return f.closeWritten(ctx, handles)
+}
+
+// closeWritten closes handles through which data went, and waits for the answers:
+// there are servers that store it only then.
+func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
+	calls := make([]*sftp3.Call, len(handles))
+	for i, h := range handles {
+		calls[i] = h.s.client.StartClose(h.id)
+	}
+	var failed error
+	for i, call := range calls {
+		err := call.WaitStatus(ctx)
+		handles[i].s.handles.Add(-1)
+		if lostRequest(err) {
+			err = f.closedUnanswered(ctx)
+		}
+		if err != nil && failed == nil {
+			failed = err
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	if ctx.Err() == nil {
+		failed = why{f.p, ctx}.change(failed, f.name(), 0)
+		f.p.noteLost(LostData{Path: f.name(), Bytes: f.size(), Time: time.Now(), Err: failed})
+	}
+	return pathError("close", f.name(), failed)
+}
+
+// closedUnanswered looks whether a file is on the server as it was written when the
+// answer to CLOSE was lost.
+func (f *file) closedUnanswered(ctx context.Context) error {
+	f.mu.Lock()
+	path, gone, want := f.path, f.gone, f.seen
+	f.mu.Unlock()
+	if gone {
+		return nil // nobody can look, nor come by it
+	}
+	a, err := f.p.lstat(ctx, path)
+	if err == nil && (a.IsSymlink() || a.Size == want.Size) {
+		return nil
+	}
+	if err == nil {
+		err = syscall.EIO
 	}
 	return err
+}
+
+// size is that of the file with all that was written.
+func (o *object) size() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.end
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,16 +19,12 @@ func (f *file) Sync(ctx context.Context) (Attr, error) { return f.flushed(ctx, "
 func (f *file) flushed(ctx context.Context, op string, sync bool) (Attr, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
+	a, err := f.flush(ctx, f.p.keep(), Change{}, sync)
 	f.mu.Lock()
-	a, idle := f.seen, !f.wrote && !f.out.dirty()
-	f.mu.Unlock()
-	var err error
-	if !idle || sync {
-		a, err = f.flush(ctx, Change{}, sync)
-	}
-	f.mu.Lock()
-	if earlier := f.takeErr(); earlier != nil {
-		err = earlier
+	if sync || f.flag&FlagWrite != 0 {
+		if earlier := f.takeErr(); earlier != nil {
+			err = earlier
+		}
 	}
 	f.mu.Unlock()
 	return a, pathError(op, f.name(), err)
@@ -40,36 +37,53 @@ type flight struct {
 	fstat *sftp3.Call
 }
 
-// flush brings all data to the server, then makes a change together with the
-// times that were put off, and describes the file.
-func (f *file) flush(ctx context.Context, c Change, sync bool) (Attr, error) {
-	w := f.p.keep()
+// flush brings all data of the object to the server, whichever File wrote it, then
+// makes a change together with the times that were put off, and describes the file.
+// One flush flies at a time; who comes meanwhile waits for it.
+func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr, error) {
+	if err := f.takeTurn(ctx); err != nil {
+		return Attr{}, err
+	}
+	defer f.giveTurn()
+	f.mu.Lock()
+	a, idle := f.seen, !f.wrote && !f.out.dirty() && c.Fields == 0 && !sync
+	f.mu.Unlock()
+	if idle {
+		return a, nil
+	}
+	upTo := uint64(endless)
+	if c.Fields&SetSize != 0 {
+		b := f.block(c.Size, endless)
+		defer b.end()
+		upTo = b.c.seq - 1
+	}
 	for {
-		a, err := f.flushOnce(ctx, w, c, sync)
+		a, err := f.flushOnce(ctx, w, c, sync, upTo)
 		switch {
 		case lostRequest(err):
 			continue
-		case errors.Is(err, errAway) && ctx.Err() == nil:
+		case errors.Is(err, errAway) && ctx.Err() == nil && w.patient:
 			err = syscall.EIO // the retry time is over
 			f.settled()
+		case err == nil && c.Fields&SetSize != 0:
+			f.cut(c.Size)
 		}
 		return a, errnoOf(err)
 	}
 }
 
-func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (Attr, error) {
-	if err := f.started(ctx); err != nil {
+// flushOnce flushes what was written up to a chunk.
+func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, upTo uint64) (Attr, error) {
+	if err := f.started(ctx, upTo); err != nil {
 		return Attr{}, err
 	}
 	asked := time.Now()
-	f.sendMu.Lock()
-	f.send()
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
-		f.sendMu.Unlock()
 		return Attr{}, syscall.EBADF
 	}
+	f.send()
 	times := f.out.times
 	f.out.times = Change{}
 	change := times.merge(c)
@@ -78,20 +92,19 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 		f.out.asked = &change.Mtime
 	}
 	look := change.needsPair() && !(wrote && change.isMtime())
-	var h *handle
-	if f.stale == nil && f.out.unsent() == nil && !look {
-		h = f.inOrder()
+	var fl *flight
+	if f.stale == nil && !look {
+		if h := f.inOrder(min(seq, upTo)); h != nil {
+			fl = f.startFlight(h, change, have, sync)
+		}
 	}
 	f.mu.Unlock()
-	var fl *flight
-	if h != nil {
-		fl = f.startFlight(h, change, have, sync)
-	}
-	f.sendMu.Unlock()
 
-	err := f.emptied(ctx, seq)
+	err := f.emptied(ctx, min(seq, upTo))
 	var a Attr
 	switch {
+	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
+		err = f.failed() // the data was given up: no more is waited for
 	case fl == nil && err == nil:
 		a, err = f.flushApart(ctx, w, change, have, look, sync)
 	case fl != nil && err == nil:
@@ -103,30 +116,64 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool) (A
 		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&SetMtime == 0)
 		return a, nil
 	}
-	if lostRequest(err) || ctx.Err() != nil {
-		f.mu.Lock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case lostRequest(err) || ctx.Err() != nil:
 		f.out.times = times.merge(f.out.times)
-		f.mu.Unlock()
+	case times.Fields != 0 && c.Fields == 0:
+		f.fail(errnoOf(err)) // whoever set them is told, also when somebody else flushes
 	}
 	return a, err
+}
+
+// failed is what the next flush will tell.
+func (f *file) failed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 // flushedAs notes how the file is on the server after a flush of all up to seq,
 // begun at that time. Its mtime tells the server's clock when it is that of our
 // last write.
-func (f *file) flushedAs(a Attr, seq uint64, asked time.Time, timed bool) {
-	f.mu.Lock()
-	if f.out.held == 0 && f.out.seq == seq {
-		f.wrote = false
-		f.seen = a
-		f.out.sized(a.Size)
+func (o *object) flushedAs(a Attr, seq uint64, asked time.Time, timed bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.out.held == 0 && o.out.seq == seq {
+		o.wrote = false
+		o.seen = a
+		o.out.sized(a.Size)
 		if timed {
-			f.p.clock.learn(a.Mtime, f.out.lastSent, time.Now())
+			o.p.clock.learn(a.Mtime, o.out.lastSent, time.Now())
 		}
 	}
-	path := f.path
-	f.mu.Unlock()
-	f.p.files.note(path, a, asked)
+	o.note(a, asked)
+}
+
+// inOrder is the handle all of whose requests are executed in order behind the data
+// up to seq: all of that is under way, and on the session of that handle. Else it is
+// nil; mu is held.
+func (f *file) inOrder(seq uint64) *handle {
+	var s *session
+	for c := f.out.first; c != nil && c.seq <= seq; c = c.next {
+		if c.h == nil || !c.h.s.ordered || s != nil && c.h.s != s {
+			return nil
+		}
+		s = c.h.s
+	}
+	if s == nil {
+		if h := f.lightest(); h != nil && h.s.ordered {
+			return h
+		}
+		return nil
+	}
+	for _, h := range f.live() {
+		if h.s == s {
+			return h
+		}
+	}
+	return nil
 }
 
 // startFlight issues what follows the data, in the order in which it must be
@@ -201,159 +248,137 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change Change, have At
 	return a, err
 }
 
-func (f *file) lastSeq() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.out.seq
-}
-
 // emptied waits until all chunks up to seq are acknowledged or given up.
-func (f *file) emptied(ctx context.Context, seq uint64) error {
+func (o *object) emptied(ctx context.Context, seq uint64) error {
 	for {
-		f.mu.Lock()
-		if f.out.first == nil || f.out.first.seq > seq {
-			f.mu.Unlock()
+		o.mu.Lock()
+		if o.out.first == nil || o.out.first.seq > seq {
+			o.mu.Unlock()
 			return nil
 		}
-		if err := f.wait(ctx); err != nil {
+		if err := o.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// started waits until all that was written so far is under way.
-func (f *file) started(ctx context.Context) error {
-	seq := f.sendAll()
+// started waits until all that was written so far, or up to a chunk, is under way.
+func (o *object) started(ctx context.Context, upTo uint64) error {
+	o.mu.Lock()
+	o.send()
+	upTo = min(upTo, o.out.seq)
+	o.mu.Unlock()
 	for {
-		f.mu.Lock()
-		if c := f.out.unsent(); f.out.mending || c == nil || c.seq > seq {
-			f.mu.Unlock()
+		o.mu.Lock()
+		c := o.out.unsent(upTo)
+		if c == nil || c.f.mending || c.failed != nil {
+			o.mu.Unlock()
 			return nil
 		}
-		if err := f.wait(ctx); err != nil {
+		if err := o.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 // drain brings the data to the server, without what flush does besides.
-func (f *file) drain(ctx context.Context) error {
-	return f.emptied(ctx, f.sendAll())
-}
-
-// sendAll issues what has been gathered, and tells up to which chunk that is.
-func (f *file) sendAll() uint64 {
-	f.sendMu.Lock()
-	defer f.sendMu.Unlock()
-	f.send()
-	return f.lastSeq()
-}
-
-// drainRange is drain when data in [off, end) is under way.
-func (f *file) drainRange(ctx context.Context, off, end int64) error {
-	f.mu.Lock()
-	c := f.out.current
-	touches := f.out.overlaps(off, end) || c != nil && c.off < end && off < c.end()
-	f.mu.Unlock()
-	if !touches {
+func (o *object) drain(ctx context.Context) error {
+	if o == nil {
 		return nil
 	}
-	return f.drain(ctx)
+	o.mu.Lock()
+	o.send()
+	seq := o.out.seq
+	o.mu.Unlock()
+	return o.emptied(ctx, seq)
 }
 
-// mendLoop sends again what a cut left unanswered, in the order of writing, and
-// explains what the server refused. While it runs, new chunks only queue up
-// behind, so that order holds.
+// losses are those of what a File sent since the server last acknowledged some of
+// it.
+type losses struct {
+	tries  int     // how often all handles were lost in a row
+	killed int     // how often of these the connection went on
+	conn   *conn   // that of the last
+	w      *waiter // bounds all of it
+}
+
+// mendLoop gets a File with unsent data a handle again, or gives the data up.
 func (f *file) mendLoop() {
-	w := f.p.keep()
-	for {
-		f.mu.Lock()
-		c := f.out.unsent()
-		if c == nil {
-			f.out.mending = false
-			f.out.wake()
-			f.mu.Unlock()
-			return
-		}
-		failed := c.failed
-		f.mu.Unlock()
-		if failed != nil {
-			f.explain(failed)
-			continue
-		}
-		h, err := f.handle(f.p.life, w)
-		if err != nil {
-			f.lose(err)
-			continue
-		}
-		f.resend(h)
+	f.mu.Lock()
+	l := &f.losses
+	if l.w == nil {
+		l.w = f.p.keep()
 	}
+	w, tries, lostOn := l.w, l.tries, l.conn
+	f.mu.Unlock()
+	err := sleep(f.p.life, pause(tries))
+	if err == nil && tries > 1 {
+		err = f.suspect(w, lostOn)
+	}
+	if err == nil {
+		_, err = f.handle(f.p.life, w)
+	}
+	if err != nil {
+		f.lose(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mending = false
+	f.pump()
+	f.out.wake()
 }
 
-// unsent is the first chunk that is not under way.
-func (o *outgoing) unsent() *chunk {
-	for c := o.first; c != nil; c = c.next {
-		if c.h == nil {
-			return c
-		}
+// suspect gives data up that was lost again and again: for longer than data is
+// kept, or each time with its session while the connection went on, so that it is
+// the data that the server cannot stand.
+func (f *file) suspect(w *waiter, lostOn *conn) error {
+	lives := f.p.has(lostOn)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.losses.killed++; !lives {
+		f.losses.killed = 0
+	}
+	if f.losses.killed >= maxTries-1 || time.Since(w.start) > w.limit {
+		return syscall.EIO
 	}
 	return nil
 }
 
-func (f *file) resend(h *handle) {
-	f.mu.Lock()
-	c := f.out.unsent()
-	if c == nil || c.failed != nil {
-		f.mu.Unlock()
-		return
-	}
-	f.start(c, h)
-	f.mu.Unlock()
-}
-
-// explain finds the errno of a refused write and drops what was refused.
-func (f *file) explain(failed error) {
-	err := why{f.p, f.p.life}.change(failed, f.name(), largestBuffer)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for c := f.out.first; c != nil; {
-		next := c.next
-		if c.failed != nil {
-			f.out.remove(c)
-			f.free(c)
-		}
-		c = next
-	}
-	if f.out.err == nil {
-		f.out.err = err
-	}
-	f.out.wake()
+// has reports whether a connection is in use.
+func (p *Pool) has(c *conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.conns, c)
 }
 
 // lose gives up data that could not be brought to the server in time.
 func (f *file) lose(err error) {
-	if errors.Is(err, errAway) || errors.Is(err, errDisabled) || errors.Is(err, errClosed) {
+	if errors.Is(err, errAway) || errors.Is(err, errDisabled) || errors.Is(err, errClosed) || errors.Is(err, context.Canceled) {
 		err = syscall.EIO
 	}
-	f.p.reportLost(f, err)
+	f.reportLost(err)
 	f.mu.Lock()
-	f.out.drop(f, err)
-	f.mu.Unlock()
-	f.settled()
+	defer f.mu.Unlock()
+	f.losses = losses{}
+	if f.drop(f) > 0 || f.out.times.Fields != 0 {
+		f.fail(err)
+	}
+	f.out.times = Change{}
+	f.wrote = f.wrote && f.out.held > 0
 }
 
 // settled notes that there is nothing left to flush.
-func (f *file) settled() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.wrote = f.wrote && f.out.held > 0
+func (o *object) settled() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wrote = o.wrote && o.out.held > 0
 }
 
 // flushAll flushes every open file, until ctx ends.
 func (p *Pool) flushAll(ctx context.Context) error {
 	var errs []error
-	for _, f := range p.files.below(".") {
-		if f.isDirty() {
+	for _, o := range p.files.everything() {
+		if f := o.writer(); f != nil && o.isDirty() {
 			if _, err := f.Flush(ctx); err != nil {
 				errs = append(errs, err)
 			}

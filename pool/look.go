@@ -11,7 +11,7 @@ import (
 
 // Lstat implements Remote.
 func (p *Pool) Lstat(ctx context.Context, path string) (Attr, error) {
-	if a, known, err := p.statDirty(ctx, p.files.on(path)); known {
+	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("lstat", path, err)
 	}
 	return p.lstat(ctx, path)
@@ -28,7 +28,7 @@ func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
 
 // Stat implements Remote.
 func (p *Pool) Stat(ctx context.Context, path string) (a Attr, err error) {
-	if a, known, err := p.statDirty(ctx, p.files.on(path)); known {
+	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("stat", path, err)
 	}
 	err = p.ask(ctx, "stat", path, laneLook, func(s *session, _ bool) error {

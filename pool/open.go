@@ -20,13 +20,31 @@ func (p *Pool) Open(ctx context.Context, path string, flag OpenFlag, perm uint32
 
 // open decides between creating and opening. A file that may or may not be
 // there is created exclusively first: only so it is known whether the mode is
-// ours to set, and a lookup has usually just said that there is none.
-func (p *Pool) open(ctx context.Context, path string, flag OpenFlag, perm uint32) (*file, Attr, error) {
-	if flag&FlagTruncate != 0 {
-		if err := p.settle(ctx, path); err != nil {
-			return nil, Attr{}, err
-		}
+// ours to set, and a lookup has usually just said that there is none. One that is
+// open and is cut by that is kept from being written to meanwhile.
+func (p *Pool) open(ctx context.Context, path string, flag OpenFlag, perm uint32) (f *file, a Attr, err error) {
+	o := p.files.at(path)
+	if flag&FlagTruncate == 0 || o == nil {
+		return p.openOrCreate(ctx, path, flag, perm)
 	}
+	var b *barrier
+	err = p.lookBound(ctx, func(ctx context.Context) error {
+		b, err = o.barrier(ctx, 0, endless)
+		return err
+	})
+	if err != nil {
+		return nil, Attr{}, errnoOf(err)
+	}
+	defer b.release()
+	o.resizing(0)
+	f, a, err = p.openOrCreate(ctx, path, flag, perm)
+	if err == nil {
+		o.cut(0)
+	}
+	return f, a, err
+}
+
+func (p *Pool) openOrCreate(ctx context.Context, path string, flag OpenFlag, perm uint32) (*file, Attr, error) {
 	if flag&FlagCreate == 0 {
 		return p.openExisting(ctx, path, flag, pflags(flag))
 	}
@@ -57,20 +75,12 @@ func pflags(flag OpenFlag) uint32 {
 	return pf
 }
 
-// settle brings the data under way on a path to the server.
-func (p *Pool) settle(ctx context.Context, path string) error {
-	for _, f := range p.files.on(path) {
-		if err := f.drain(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf uint32) (*file, Attr, error) {
 	var h *handle
 	var a Attr
+	var asked time.Time
 	err := p.repeat(ctx, laneFile, func(s *session, _ bool) (err error) {
+		asked = time.Now()
 		h, a, err = p.openOn(ctx, s, path, pf, sftp3.Attrs{})
 		return err
 	})
@@ -81,12 +91,13 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 		h.close()
 		return nil, Attr{}, syscall.EISDIR
 	}
-	if flag&FlagTruncate != 0 {
-		p.files.truncated(path, 0)
-	} else if now, known, err := p.statDirty(ctx, p.files.on(path)); known && err == nil {
-		a = now
+	f := p.newFile(ctx, path, flag, h, a, asked)
+	if flag&FlagTruncate == 0 {
+		if now, known, err := f.statDirty(ctx); known && err == nil {
+			a = now
+		}
 	}
-	return p.newFile(path, flag, h, a), a, nil
+	return f, a, nil
 }
 
 // openOn opens a file on one session and describes it, in one flight where the
@@ -161,8 +172,10 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		return nil, Attr{}, p.whyNotCreate(ctx, err, path)
 	}
 	p.learn(a, sent)
-	f := p.newFile(path, flag, h, a)
-	f.wrote = true
+	f := p.newFile(ctx, path, flag, h, a, sent)
+	f.mu.Lock()
+	f.wrote, f.written = true, true
+	f.mu.Unlock()
 	if want := perm&0o7777 | a.Mode&syscall.S_ISGID; a.Perm() != want {
 		a, err = f.SetAttr(ctx, Change{Fields: SetMode, Mode: want})
 		if err != nil {

@@ -2,32 +2,53 @@ package pool
 
 import "time"
 
-// outgoing is the data of a file that the server has not acknowledged. All of
-// it is guarded by file.mu.
+// outgoing is the data of an object that the server has not acknowledged, as one
+// list in the order in which it was written. All of it is guarded by object.mu.
+//
+// A chunk is sent when no earlier unanswered one overlaps it, or when that one is
+// on the same session of a server that keeps order. That is the only rule of order:
+// it holds for what is sent for the first time and for what is sent again. A barrier
+// is an entry of that list without data.
 type outgoing struct {
-	current  *chunk        // being gathered, not sent
+	current  *chunk        // being gathered, not in the list
 	first    *chunk        // sent or to be sent, in the order written
 	last     *chunk        //
 	held     int64         // bytes in all of these
+	count    int           // chunks in all of these
 	seq      uint64        // of the last chunk pushed, or other change of the size begun
 	times    Change        // to be set with the next flush
-	err      error         // of an earlier write, to be returned once
 	end      int64         // size of the file with all that was written
 	least    int64         // bounds of the size that the server may have by now
 	most     int64         //
 	lastSent time.Time     // when a change of data last left; zero when none ever did
 	lateTill time.Time     // until when data of a lost connection may yet be written
+	late     []late        // where that may be
 	asked    *int64        // the mtime last asked for
-	mending  bool          // a goroutine sends again what a cut left unanswered
 	waiting  int           // goroutines that wait for changed
 	changed  chan struct{} // closed and replaced when something was acknowledged
-	timer    *time.Timer   // sends what has been gathered
+	gather   *time.Timer   // sends what has been gathered
+	lift     *time.Timer   // sends what waited for late data
+	settle   *time.Timer   // sets the times
+	explains bool          // a goroutine finds out why the server refused data
 }
 
-// A chunk is a piece of written data, at most one packet.
+// A late is a stretch of a chunk that was unanswered when its connection was lost:
+// the server may still write it, for a while.
+type late struct {
+	off, end int64
+	seq      uint64
+	till     time.Time
+}
+
+// mostChunks bounds how many pieces of a file are kept: each takes 4 KiB at least,
+// however short it is.
+const mostChunks = 1024
+
+// A chunk is a piece of written data, at most one packet, or a barrier.
 type chunk struct {
-	f          *file
+	f          *file // nil for a barrier
 	off        int64
+	till       int64 // where a barrier ends
 	buf        []byte
 	h          *handle // under way there; nil when it has to be sent
 	failed     error   // what the server said of it
@@ -36,23 +57,21 @@ type chunk struct {
 	done       func(error) // completed, bound once
 }
 
-func (c *chunk) end() int64 { return c.off + int64(len(c.buf)) }
+func (c *chunk) end() int64 {
+	if c.f == nil {
+		return c.till
+	}
+	return c.off + int64(len(c.buf))
+}
+
+// meets reports whether a chunk lies over [off, end).
+func (c *chunk) meets(off, end int64) bool { return c.off < end && off < c.end() }
 
 // dirty reports whether data or times have to go to the server.
 func (o *outgoing) dirty() bool { return o.held > 0 || o.times.Fields != 0 }
 
 // sized notes the size that the server has, and nothing under way can change.
 func (o *outgoing) sized(size int64) { o.end, o.least, o.most = size, size, size }
-
-// overlaps reports whether data not acknowledged lies in [off, end).
-func (o *outgoing) overlaps(off, end int64) bool {
-	for c := o.first; c != nil; c = c.next {
-		if c.off < end && off < c.end() {
-			return true
-		}
-	}
-	return false
-}
 
 func (o *outgoing) push(c *chunk) {
 	o.seq++
@@ -87,40 +106,36 @@ func (o *outgoing) wake() {
 	}
 }
 
-// unsentBytes is how much is not under way.
-func (o *outgoing) unsentBytes() int64 {
-	n := int64(0)
-	if o.current != nil {
-		n = int64(len(o.current.buf))
-	}
-	for c := o.first; c != nil; c = c.next {
-		if c.h == nil {
-			n += int64(len(c.buf))
+// unsent is the first chunk up to seq that is not under way.
+func (o *outgoing) unsent(seq uint64) *chunk {
+	for c := o.first; c != nil && c.seq <= seq; c = c.next {
+		if c.h == nil && c.f != nil {
+			return c
 		}
 	}
-	return n
+	return nil
 }
 
-// drop forgets what is not under way, because of err. The rest completes by
-// itself.
-func (o *outgoing) drop(f *file, err error) {
-	if o.unsentBytes() > 0 && o.err == nil {
-		o.err = err
-	}
-	if c := o.current; c != nil {
-		o.current = nil
-		f.free(c)
-	}
-	for c := o.first; c != nil; {
-		next := c.next
-		if c.h == nil {
-			o.remove(c)
-			f.free(c)
+// unanswered reports whether data is under way, or waits to be.
+func (o *outgoing) unanswered() bool { return o.first != nil }
+
+// isLate reports whether a lost connection may still write something else over the
+// chunk.
+func (o *outgoing) isLate(c *chunk) bool {
+	for _, l := range o.late {
+		if l.seq != c.seq && c.meets(l.off, l.end) {
+			return true
 		}
-		c = next
 	}
-	o.times = Change{}
-	o.wake()
+	return false
+}
+
+// newest is until when a change of ours may have been made; zero when none was.
+func (o *outgoing) newest() time.Time {
+	if o.lateTill.After(o.lastSent) {
+		return o.lateTill
+	}
+	return o.lastSent
 }
 
 // newChunk is what a Pool makes chunks with.
@@ -128,16 +143,6 @@ func newChunk() any {
 	c := new(chunk)
 	c.done = c.completed
 	return c
-}
-
-// free gives a chunk back; mu is held.
-func (f *file) free(c *chunk) {
-	n := int64(len(c.buf))
-	f.out.held -= n
-	f.p.writeHeld.Add(-n)
-	giveBuffer(c.buf)
-	c.f, c.buf, c.h, c.failed = nil, nil, nil, nil
-	f.p.chunks.Put(c)
 }
 
 // takes reports whether data at off goes into the chunk: behind its end or over
@@ -156,4 +161,38 @@ func (c *chunk) add(p []byte, off int64, packet int) (n, grown int) {
 	}
 	copy(c.buf[at:], p[:n])
 	return n, grown
+}
+
+// free gives a chunk back; mu is held.
+func (o *object) free(c *chunk) {
+	n := int64(len(c.buf))
+	o.out.held -= n
+	o.out.count--
+	c.f.held -= n
+	o.p.writeHeld.Add(-n)
+	giveBuffer(c.buf)
+	c.f, c.buf, c.h, c.failed = nil, nil, nil, nil
+	o.p.chunks.Put(c)
+}
+
+// drop forgets what a File has written and is not under way, and gives how many
+// bytes that was; the rest completes by itself. mu is held.
+func (o *object) drop(f *file) (bytes int64) {
+	if c := o.out.current; c != nil && c.f == f {
+		o.out.current = nil
+		bytes += int64(len(c.buf))
+		o.free(c)
+	}
+	for c := o.out.first; c != nil; {
+		next := c.next
+		if c.f == f && c.h == nil {
+			bytes += int64(len(c.buf))
+			o.out.remove(c)
+			o.free(c)
+		}
+		c = next
+	}
+	o.pump()
+	o.out.wake()
+	return bytes
 }

@@ -157,7 +157,7 @@ func TestServerClock(t *testing.T) {
 }
 
 func TestChunksGatherInPlace(t *testing.T) {
-	c := &chunk{off: 100, buf: takeBuffer(4)}
+	c := &chunk{f: new(file), off: 100, buf: takeBuffer(4)}
 	const packet = 16
 	for _, tt := range []struct {
 		off      int64
@@ -189,11 +189,12 @@ func TestChunksGatherInPlace(t *testing.T) {
 
 func TestOutgoingKeepsOrder(t *testing.T) {
 	var o outgoing
-	a, b, c := &chunk{off: 0, buf: make([]byte, 10)}, &chunk{off: 20, buf: make([]byte, 10)}, &chunk{off: 5, buf: make([]byte, 10)}
+	var f file
+	a, b, c := &chunk{f: &f, off: 0, buf: make([]byte, 10)}, &chunk{f: &f, off: 20, buf: make([]byte, 10)}, &chunk{f: &f, off: 5, buf: make([]byte, 10)}
 	o.push(a)
 	o.push(b)
 	o.push(c)
-	if !o.overlaps(14, 15) || o.overlaps(15, 20) {
+	if !c.meets(14, 15) || c.meets(15, 20) || c.meets(0, 5) {
 		t.Error("the ranges under way are wrong")
 	}
 	o.remove(b)

@@ -16,8 +16,7 @@ import (
 
 // A Pool is a Remote over a capped set of connections to one server.
 //
-// Lock order: Pool.mu, then file.mu; registry.mu is a leaf. None is held during
-// a network call.
+// Lock order: Pool.mu, registry.mu, object.mu. None is held during a network call.
 type Pool struct {
 	cfg   Config
 	log   *slog.Logger
@@ -69,7 +68,7 @@ func New(cfg Config) (*Pool, error) {
 	}
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.chunks.New = newChunk
-	p.files.open = make(map[string]map[*file]struct{})
+	p.files.open, p.files.all = make(map[string]*object), make(map[*object]struct{})
 	p.tasks.Go(p.watch)
 	return p, nil
 }
@@ -172,6 +171,9 @@ func (p *Pool) end(close func(*conn)) {
 		c.end()
 	}
 	p.tasks.Wait()
+	for _, o := range p.files.everything() {
+		o.abandon()
+	}
 }
 
 // setState enters a state; mu is held.

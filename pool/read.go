@@ -1,25 +1,66 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
-// A reading is one ReadAt: packets on one or several sessions.
+// A reading is one ReadAt: packets on one or several sessions. What was written
+// and is not acknowledged at any moment between its beginning and its answer is laid
+// over what the server gives.
 type reading struct {
 	f     *file
 	ctx   context.Context
 	w     *waiter
 	left  atomic.Int32 // parts waiting or under way
+	tries int          // how often parts were lost
 	parts []*part
 	told  func(n int, err error)
 	stop  func() bool // keeps the end of ctx from ending the reading, once
+
+	p     []byte
+	off   int64
+	over  []patch // guarded by object.mu; in the order of writing
+	least int64   // guarded by object.mu; where the file ends with what was written
+}
+
+// A patch is data written, as far as a reading has to see it.
+type patch struct {
+	off  int64
+	data []byte
+}
+
+// cover notes data that was written; mu is held.
+func (r *reading) cover(p []byte, off int64) {
+	end := off + int64(len(p))
+	r.least = max(r.least, end)
+	from, to := max(off, r.off), min(end, r.off+int64(len(r.p)))
+	if from < to {
+		r.over = append(r.over, patch{from, bytes.Clone(p[from-off : to-off])})
+	}
+}
+
+// isCovered reports whether all that is asked for was written and is not
+// acknowledged, so that the server need not be asked; mu is held.
+func (r *reading) isCovered() bool {
+	at, end := r.off, r.off+int64(len(r.p))
+	for more := true; more && at < end; {
+		more = false
+		for _, c := range r.over {
+			if c.off <= at && at < c.off+int64(len(c.data)) {
+				at, more = c.off+int64(len(c.data)), true
+			}
+		}
+	}
+	return at >= end && len(r.over) > 0
 }
 
 // A part is a packet of a reading. Only its session's reader touches it while
@@ -68,18 +109,14 @@ var _ Starter = (*file)(nil)
 func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) {
 	f.gate.RLock()
 	r := f.newReading(ctx, p, off, told)
-	err := f.p.beforeRead(ctx, f, off, int64(len(p)))
-	if err == nil {
-		err = r.issue()
-	}
-	if err != nil {
+	if err := r.issue(); err != nil {
 		r.end(0, err)
 	}
 }
 
 // TryStartReadAt implements Starter.
 func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool {
-	if f.p.writeHeld.Load() > 0 || !f.gate.TryRLock() {
+	if !f.gate.TryRLock() {
 		return false
 	}
 	r := f.newReading(ctx, p, off, told)
@@ -89,6 +126,7 @@ func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told fun
 	if !r.stop() {
 		return true // ctx has ended, and told it
 	}
+	r.leave()
 	f.gate.RUnlock()
 	return false
 }
@@ -96,17 +134,48 @@ func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told fun
 // newReading is under way from its making: the end of ctx ends it. The gate is held.
 func (f *file) newReading(ctx context.Context, p []byte, off int64, told func(int, error)) *reading {
 	r := readings.Get().(*reading)
-	r.f, r.ctx, r.w, r.told = f, ctx, f.p.look(), told
+	r.f, r.ctx, r.w, r.told, r.tries = f, ctx, f.p.look(), told, 0
 	r.split(p, off, f.most)
+	r.join()
 	r.stop = context.AfterFunc(ctx, func() { r.tell(0, ctx.Err()) })
 	return r
 }
 
+// join has the object tell what is written from now on, beside what is under way.
+func (r *reading) join() {
+	o := r.f.object
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r.over, r.least = r.over[:0], 0
+	for c := o.out.first; c != nil; c = c.next {
+		if c.f != nil {
+			r.cover(c.buf, c.off)
+		}
+	}
+	if c := o.out.current; c != nil {
+		r.cover(c.buf, c.off)
+	}
+	o.reading = append(o.reading, r)
+}
+
+// leave ends what join began.
+func (r *reading) leave() {
+	o := r.f.object
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if i := slices.Index(o.reading, r); i >= 0 {
+		o.reading[i] = o.reading[len(o.reading)-1]
+		o.reading = o.reading[:len(o.reading)-1]
+	}
+}
+
 // end tells the outcome, unless the end of ctx was told. Nothing is under way.
 func (r *reading) end(n int, err error) {
+	r.leave()
 	if r.stop() {
 		r.tell(n, err)
-		r.f, r.ctx, r.w, r.told, r.stop = nil, nil, nil, nil, nil
+		clear(r.over)
+		r.f, r.ctx, r.w, r.told, r.stop, r.p = nil, nil, nil, nil, nil, nil
 		readings.Put(r)
 	}
 }
@@ -123,28 +192,10 @@ func (r *reading) tell(n int, err error) {
 	r.told(n, err)
 }
 
-// beforeRead waits for data under way that the read has to see.
-func (p *Pool) beforeRead(ctx context.Context, f *file, off, n int64) error {
-	if p.writeHeld.Load() == 0 {
-		return nil
-	}
-	if err := f.drainRange(ctx, off, off+n); err != nil {
-		return err
-	}
-	for _, other := range p.files.on(f.name()) {
-		if other == f {
-			continue
-		}
-		if err := other.drainRange(ctx, off, off+n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // split cuts the range into packets.
 func (r *reading) split(p []byte, off int64, packet int) {
 	n := 0
+	r.p, r.off = p, off
 	for len(p) > 0 {
 		size := min(len(p), packet)
 		if n == len(r.parts) {
@@ -186,6 +237,14 @@ func (r *reading) issue() error {
 func (r *reading) enqueue() bool {
 	f := r.f
 	f.mu.Lock()
+	if r.isCovered() && f.stale == nil && !f.closed {
+		for _, pt := range r.parts {
+			pt.got, pt.err = len(pt.p), nil
+		}
+		f.mu.Unlock()
+		go r.arrived() // it is all here
+		return true
+	}
 	if len(f.live()) == 0 || f.stale != nil || f.closed {
 		f.mu.Unlock()
 		return false
@@ -280,21 +339,41 @@ func (pt *part) settled() bool { return pt.r.left.Add(-1) == 0 }
 
 // arrived goes on when every part is settled.
 func (r *reading) arrived() {
-	n := 0
 	for _, pt := range r.parts {
 		if lostRequest(pt.err) {
 			go r.again()
 			return
 		}
 	}
+	r.end(r.result())
+}
+
+// result puts together what the server gave and what was written meanwhile. The file
+// is never shorter than that makes it, and what the server does not have yet of the
+// stretch in front of it is zeros.
+func (r *reading) result() (n int, err error) {
+	o := r.f.object
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, pt := range r.parts {
+		if pt.err == io.EOF && pt.off+int64(pt.got) < r.least {
+			more := int(min(int64(len(pt.p)-pt.got), r.least-pt.off-int64(pt.got)))
+			clear(pt.p[pt.got : pt.got+more])
+			if pt.got += more; pt.got == len(pt.p) {
+				pt.err = nil
+			}
+		}
 		n += pt.got
-		if pt.err != nil {
-			r.end(n, pt.err)
-			return
+		if err = pt.err; err != nil {
+			break
 		}
 	}
-	r.end(n, nil)
+	for _, c := range r.over {
+		if at := int(c.off - r.off); at < n {
+			copy(r.p[at:n], c.data)
+		}
+	}
+	return n, err
 }
 
 // again asks for the parts that were lost.
@@ -304,7 +383,15 @@ func (r *reading) again() {
 			r.f.p.dropSession(pt.h.s)
 		}
 	}
-	if err := r.issue(); err != nil {
+	r.tries++
+	err := sleep(r.ctx, pause(r.tries))
+	if r.tries >= maxTries && time.Since(r.w.start) > r.f.p.cfg.Timeout {
+		err = errAway
+	}
+	if err == nil {
+		err = r.issue()
+	}
+	if err != nil {
 		r.end(0, err)
 	}
 }

@@ -86,8 +86,10 @@ func TestStartedReads(t *testing.T) {
 		if _, err := w.WriteAt(t.Context(), []byte("CONTENT"), 0); err != nil {
 			t.Fatal(err)
 		}
-		if f.TryStartReadAt(t.Context(), buf, 0, all.told) {
-			t.Error("a read was begun beside data that it has to see")
+		if !f.TryStartReadAt(t.Context(), buf, 0, all.told) {
+			t.Error("a read of what was just written was not begun")
+		} else if got := <-all; got.n != 7 || got.err != nil || string(buf) != "CONTENT" {
+			t.Errorf("what was just written: %d bytes, %v, %q", got.n, got.err, buf)
 		}
 		s.Stall(false)
 		f.StartReadAt(t.Context(), buf, 0, all.told)

@@ -1,163 +1,175 @@
 package pool
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// registry knows the open files by path, so that looks count data under way
-// and renamed files can be opened again after a cut.
+// registry knows the objects by path, so that looks count data under way and
+// renamed files can be opened again after a cut.
 type registry struct {
-	mu   sync.Mutex
-	open map[string]map[*file]struct{} // guarded by mu
+	mu    sync.Mutex
+	open  map[string]*object   // guarded by mu; by the path that leads to it
+	all   map[*object]struct{} // guarded by mu; also those to which no path leads
+	count int                  // guarded by mu; Files
 }
 
-func (r *registry) add(f *file, path string) {
+// at is the object at a path, or nil.
+func (r *registry) at(path string) *object {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.open[path] == nil {
-		r.open[path] = make(map[*file]struct{})
-	}
-	r.open[path][f] = struct{}{}
+	return r.open[path]
 }
 
-func (r *registry) remove(f *file, path string) {
+// join puts a File, which has just been opened on h by that path, on the object
+// there.
+func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a Attr, asked time.Time) {
+	if o := r.at(path); o != nil && !o.leads(ctx, h, a) {
+		r.mu.Lock()
+		r.detach(path, o)
+		r.mu.Unlock()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.open[path], f)
-	if len(r.open[path]) == 0 {
-		delete(r.open, path)
+	o := r.open[path]
+	if o == nil {
+		o = p.newObject(path, a)
+		r.open[path], r.all[o] = o, struct{}{}
 	}
+	r.count++
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.object = o
+	o.files[f] = struct{}{}
+	o.note(a, asked)
+}
+
+// leave takes a File off its object, and the object away with its last File.
+func (r *registry) leave(f *file) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count--
+	o := f.object
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.files, f)
+	if len(o.files) > 0 {
+		return
+	}
+	delete(r.all, o)
+	if r.open[o.path] == o {
+		delete(r.open, o.path)
+	}
+}
+
+// everything lists all objects.
+func (r *registry) everything() []*object {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.all))
 }
 
 func (r *registry) len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := 0
-	for _, files := range r.open {
-		n += len(files)
-	}
-	return n
+	return r.count
 }
 
-// on lists the files open on a path.
-func (r *registry) on(path string) []*file {
+// below lists the objects at a path or in the folder of that path.
+func (r *registry) below(path string) []*object {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	files := make([]*file, 0, len(r.open[path]))
-	for f := range r.open[path] {
-		files = append(files, f)
-	}
-	return files
+	return r.belowLocked(path)
 }
 
-// with lists a file and the others open on its path.
-func (r *registry) with(f *file) []*file {
-	files := []*file{f}
-	for _, other := range r.on(f.name()) {
-		if other != f {
-			files = append(files, other)
-		}
-	}
-	return files
-}
-
-// resizing notes that a truncation is under way, of which an answer may not
-// tell.
-func (r *registry) resizing(f *file, size int64) {
-	for _, g := range r.with(f) {
-		g.mu.Lock()
-		g.out.least, g.out.most = min(g.out.least, size), max(g.out.most, size)
-		g.out.lastSent = time.Now()
-		g.out.seq++
-		g.mu.Unlock()
-	}
-}
-
-// below lists the files open on a path or in the folder of that path.
-func (r *registry) below(path string) []*file {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var files []*file
-	for at, open := range r.open {
+func (r *registry) belowLocked(path string) []*object {
+	var objects []*object
+	for at, o := range r.open {
 		if at == path || path == "." || strings.HasPrefix(at, path+"/") {
-			for f := range open {
-				files = append(files, f)
+			objects = append(objects, o)
+		}
+	}
+	return objects
+}
+
+// moves marks what a rename is about to move, or to replace, and gives what ends
+// that when its outcome is known: whoever has to open such a file again meanwhile
+// waits, since it may be at either place.
+func (r *registry) moves(from, to string) (over func(done bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := &moving{over: make(chan struct{})}
+	moved := append(r.belowLocked(from), r.belowLocked(to)...)
+	for _, o := range moved {
+		o.mu.Lock()
+		o.move = m
+		o.mu.Unlock()
+	}
+	return func(done bool) {
+		if done {
+			r.renamed(from, to)
+		}
+		for _, o := range moved {
+			o.mu.Lock()
+			if o.move == m {
+				o.move = nil
 			}
+			o.mu.Unlock()
 		}
+		close(m.over)
 	}
-	return files
 }
 
-// dirty gives a file with data or times under way on a path, or nil.
-func (r *registry) dirty(path string) *file {
-	for _, f := range r.on(path) {
-		if f.isDirty() {
-			return f
-		}
-	}
-	return nil
-}
-
-// renamed lets the files below the old path follow, and cuts off those that
-// were open on what has been replaced.
+// renamed lets the objects below the old path follow, and cuts off those that were
+// open on what has been replaced.
 func (r *registry) renamed(from, to string) {
-	r.removed(to)
-	for _, f := range r.below(from) {
-		f.mu.Lock()
-		old := f.path
-		f.path = to + strings.TrimPrefix(old, from)
-		now := f.path
-		closed := f.closed
-		f.mu.Unlock()
-		r.remove(f, old)
-		if !closed {
-			r.add(f, now)
-		}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if from == to {
+		return
+	}
+	if o := r.open[to]; o != nil {
+		r.detach(to, o)
+	}
+	for _, o := range r.belowLocked(from) {
+		o.mu.Lock()
+		delete(r.open, o.path)
+		o.path = to + strings.TrimPrefix(o.path, from)
+		r.open[o.path] = o
+		o.mu.Unlock()
 	}
 }
 
-// removed notes that the files open on a path cannot be opened again by it.
+// removed notes that what is open on a path cannot be opened again by it.
 func (r *registry) removed(path string) {
-	for _, f := range r.on(path) {
-		f.mu.Lock()
-		f.gone = true
-		f.mu.Unlock()
-		r.remove(f, path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.open[path]; o != nil {
+		r.detach(path, o)
 	}
 }
 
-// truncated tells open files their new size.
-func (r *registry) truncated(path string, size int64) {
-	for _, f := range r.on(path) {
-		f.resized(size)
+// detach is removed for one object; mu is held.
+func (r *registry) detach(path string, o *object) {
+	if r.open[path] == o {
+		delete(r.open, path)
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gone = true
 }
 
-// note tells the files open on a path what the server said after a change of
-// ours to a question asked at that time, so that they know it for their own after
-// a cut. The answer may not count what was sent later.
-func (r *registry) note(path string, a Attr, asked time.Time) {
-	for _, f := range r.on(path) {
-		f.mu.Lock()
-		if f.out.held == 0 && !f.out.lastSent.After(asked) {
-			f.seen = a
-			f.out.sized(a.Size)
-		}
-		f.mu.Unlock()
-	}
-}
-
-// written reports whether a file open on a path has been written by us.
+// written reports whether the file open at a path has been written by us.
 func (r *registry) written(path string) bool {
-	for _, f := range r.on(path) {
-		f.mu.Lock()
-		sent := !f.out.lastSent.IsZero()
-		f.mu.Unlock()
-		if sent {
-			return true
-		}
+	o := r.at(path)
+	if o == nil {
+		return false
 	}
-	return false
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.out.lastSent.IsZero()
 }

@@ -121,8 +121,10 @@ type Remote interface {
 
 	// Copy copies up to n bytes between two Files of this Remote on the server
 	// (copy-data) and returns the count done, which is short at the end of src.
-	// Data written to either before counts. EOPNOTSUPP where the server cannot.
-	// The piece under way at a cut is copied again.
+	// Data written to either before counts. EOPNOTSUPP where the server cannot,
+	// EXDEV where it cannot for these two (both are one file, or one was replaced
+	// since it was opened): whoever asks then copies otherwise. The piece under way
+	// at a cut is copied again.
 	Copy(ctx context.Context, dst File, dstOff int64, src File, srcOff int64, n int64) (int64, error)
 
 	// Info tells what is known of the server.
@@ -140,8 +142,9 @@ type Remote interface {
 type File interface {
 	// ReadAt reads len(p) bytes at off, and fewer only at the end of the file,
 	// then with io.EOF, or together with an error. It sees everything written
-	// before through any File of this Remote. Large reads may be spread over
-	// several sessions. Asked again, on the reopened handle.
+	// before through any File of this Remote, acknowledged or not, and the zeros in
+	// front of that. Large reads may be spread over several sessions. Asked again, on
+	// the reopened handle.
 	//
 	// A ReadAt that returns because ctx ended leaves p to the File: late data
 	// may still arrive in it, so p must not be used again.
@@ -149,9 +152,11 @@ type File interface {
 
 	// WriteAt takes the data into memory and returns; p may be used again. It
 	// waits while the bound on unacknowledged data is reached, up to the retry
-	// time. Contiguous writes are gathered into full packets. The data is kept
-	// until the server has acknowledged it, and sent again after a cut. An error
-	// of an earlier write is returned here or by Flush, once to each File.
+	// time. Contiguous writes are gathered into full packets while earlier ones are
+	// unanswered. The data is kept until the server has acknowledged it, and sent
+	// again after a cut. Whichever File of a path it was written through, the order
+	// of overlapping writes is that of the calls. An error of an earlier write is
+	// returned here or by Flush, once to each File that was open then.
 	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 
 	// Flush returns when all data written so far is acknowledged and the times
@@ -173,8 +178,10 @@ type File interface {
 	// attributes returned.
 	SetAttr(ctx context.Context, c Change) (Attr, error)
 
-	// Close flushes, and gives the handle back without waiting for the answer to
-	// that. A File is unusable afterwards, also after an error.
+	// Close flushes, and gives the handle back. When something was changed through
+	// the File it waits for the answer to that, since some servers store data only
+	// then: a refusal is an error. A lost answer is looked after. A File is unusable
+	// afterwards, also after an error.
 	Close(ctx context.Context) error
 }
 

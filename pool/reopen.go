@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -12,21 +13,20 @@ import (
 // reopen opens the file again after a cut took its handles, and checks that it
 // is still the file it was. One goroutine at a time does it.
 func (f *file) reopen(ctx context.Context, w *waiter) error {
-	select {
-	case f.opening <- struct{}{}:
-		defer func() { <-f.opening }()
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-f.p.life.Done():
-		return errClosed
+	if err := f.await(ctx, w, f.opening); err != nil {
+		return err
 	}
-	f.mu.Lock()
-	done := len(f.live()) > 0 || f.stale != nil || f.closed
-	f.mu.Unlock()
-	if done {
-		return nil
-	}
-	for {
+	defer func() { <-f.opening }()
+	for tries := 1; ; tries++ {
+		if err := f.settles(ctx, w); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		done := len(f.live()) > 0 || f.stale != nil || f.closed
+		f.mu.Unlock()
+		if done {
+			return nil
+		}
 		s, err := f.p.session(ctx, laneFile, w)
 		if err != nil {
 			return err
@@ -36,14 +36,69 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		switch {
 		case lostRequest(err):
 			f.p.dropSession(s)
+			if err := sleep(ctx, pause(tries)); err != nil {
+				return err
+			}
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil && f.isMoving():
+			continue // a rename has been begun meanwhile: it may be there
 		case err != nil:
 			return f.giveUp(errnoOf(err))
 		default:
 			return f.resume(h, a, least)
 		}
 	}
+}
+
+// await takes a token, unless the waiter's time or the caller's is over.
+func (f *file) await(ctx context.Context, w *waiter, token chan struct{}) error {
+	select {
+	case token <- struct{}{}:
+		return nil
+	default:
+	}
+	f.p.mu.Lock()
+	state := f.p.state
+	f.p.mu.Unlock()
+	if err := w.refuse(state); err != nil {
+		return err
+	}
+	select {
+	case token <- struct{}{}:
+		return nil
+	case <-w.expired():
+		return errAway
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-f.p.life.Done():
+		return errClosed
+	}
+}
+
+// settles waits for a rename that is under way: where the file is, its answer says.
+func (o *object) settles(ctx context.Context, w *waiter) error {
+	for {
+		o.mu.Lock()
+		m := o.move
+		o.mu.Unlock()
+		if m == nil {
+			return nil
+		}
+		select {
+		case <-m.over:
+		case <-w.expired():
+			return errAway
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (o *object) isMoving() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.move != nil
 }
 
 // resume goes on with a handle if the file passes the check.
@@ -54,56 +109,42 @@ func (f *file) resume(h *handle, a Attr, least int64) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		h.close()
+		return syscall.EBADF
+	}
 	f.handles = append(f.handles, h)
 	return nil
 }
 
-// least is the size that the file has at least, by all Files of ours that are open
-// on it.
-func (f *file) least() int64 {
-	least := int64(0)
-	for _, g := range f.p.files.with(f) {
-		g.mu.Lock()
-		least = max(least, g.out.least)
-		g.mu.Unlock()
-	}
-	return least
+// least is the size that the file has at least.
+func (o *object) least() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.least
 }
 
-// isSame compares a file opened again with what all Files of ours that are open
-// on it know: its size must be one that our changes can have led to, with before
-// the least when it was asked for, and its mtime the last known, one that we asked
-// for, or no later than our last change can have been made. That may be long after
-// it left: at the cut it had perhaps megabytes before it on a slow link.
-func (f *file) isSame(a Attr, before int64) bool {
-	least, most, timely := int64(0), int64(0), false
-	for _, g := range f.p.files.with(f) {
-		g.mu.Lock()
-		if g.seen.Type() != a.Type() {
-			g.mu.Unlock()
-			return false
-		}
-		out := &g.out
-		least, most = max(least, out.least), max(most, out.most)
-		timely = timely || a.Mtime == g.seen.Mtime || out.asked != nil && a.Mtime == *out.asked ||
-			!out.newest().IsZero() && !f.p.clock.after(a.Mtime, out.newest())
-		g.mu.Unlock()
+// isSame compares a file opened again with what is known of the object: its size
+// must be one that our changes can have led to, with before the least when it was
+// asked for, and its mtime the last known, one that we asked for, or no later than
+// our last change can have been made. That may be long after it left: at the cut it
+// had perhaps megabytes before it on a slow link.
+func (o *object) isSame(a Attr, before int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen.Type() != a.Type() {
+		return false
 	}
-	return min(before, least) <= a.Size && a.Size <= most && timely
+	out := &o.out
+	timely := a.Mtime == o.seen.Mtime || out.asked != nil && a.Mtime == *out.asked ||
+		!out.newest().IsZero() && !o.p.clock.after(a.Mtime, out.newest())
+	return min(before, out.least) <= a.Size && a.Size <= out.most && timely
 }
 
 // lateFor is how long a server may go on with what it received before it notices
 // that the connection was reset: it may have megabytes waiting in front of a slow
 // disk.
 const lateFor = 5 * time.Second
-
-// newest is until when a change of ours may have been made; zero when none was.
-func (o *outgoing) newest() time.Time {
-	if o.lateTill.After(o.lastSent) {
-		return o.lateTill
-	}
-	return o.lastSent
-}
 
 // openAgain opens by path on a new session.
 func (f *file) openAgain(ctx context.Context, s *session) (*handle, Attr, error) {
@@ -122,29 +163,59 @@ func (f *file) giveUp(err error) error {
 	if err == error(syscall.ENOENT) {
 		err = syscall.ESTALE
 	}
-	f.p.reportLost(f, err)
+	f.reportLost(err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stale == nil {
 		f.stale = err
 	}
-	f.out.drop(f, err)
+	f.drop(f)
+	f.out.times = Change{}
 	return err
 }
 
-// reportLost logs that data of a file will not reach the server, and keeps it
-// for status. It comes before whoever waits for that data is told.
-func (p *Pool) reportLost(f *file, err error) {
+// reportLost logs that what a File has written and is not under way will not reach
+// the server, and keeps it for status. It comes before whoever waits for that data
+// is told.
+func (f *file) reportLost(err error) {
 	f.mu.Lock()
-	path, bytes := f.path, f.out.unsentBytes()
+	path, bytes := f.path, f.unsentBytes()
 	f.mu.Unlock()
 	if bytes == 0 {
 		return
 	}
-	p.log.Error("data lost", "path", path, "bytes", bytes, "err", err)
+	f.p.log.Error("data lost", "path", path, "bytes", bytes, "err", err)
+	f.p.noteLost(LostData{Path: path, Bytes: bytes, Time: time.Now(), Err: err})
+}
+
+// abandon gives up what is left at the end of the Pool.
+func (o *object) abandon() {
+	o.mu.Lock()
+	files := slices.Collect(maps.Keys(o.files))
+	o.mu.Unlock()
+	for _, f := range files {
+		f.lose(errClosed)
+	}
+}
+
+// unsentBytes is how much a File has written that is not under way; mu is held.
+func (f *file) unsentBytes() (n int64) {
+	if c := f.out.current; c != nil && c.f == f {
+		n = int64(len(c.buf))
+	}
+	for c := f.out.first; c != nil; c = c.next {
+		if c.f == f && c.h == nil {
+			n += int64(len(c.buf))
+		}
+	}
+	return n
+}
+
+// noteLost keeps a loss for status.
+func (p *Pool) noteLost(l LostData) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lost = append(p.lost, LostData{Path: path, Bytes: bytes, Time: time.Now(), Err: err})
+	p.lost = append(p.lost, l)
 	if len(p.lost) > maxLost {
 		p.lost = p.lost[1:]
 	}
@@ -190,7 +261,7 @@ func (f *file) moreHandles(at int64) int {
 			carriers++
 		}
 	}
-	return min(int(max(f.flying, f.out.held)/at), maxStripes-1) - carriers
+	return min(int(max(f.flying, f.held)/at), maxStripes-1) - carriers
 }
 
 func (f *file) spreadEnds(s *session) {
@@ -219,9 +290,7 @@ func (f *file) spreadOn(s *session) {
 	if fits {
 		f.handles = append(f.handles, h)
 		f.feed()
-		if !f.out.mending {
-			f.pump()
-		}
+		f.pump()
 	}
 	f.mu.Unlock()
 	if !fits {

@@ -10,7 +10,7 @@ import (
 // What is acknowledged while a file is being opened on another session is not in
 // the answer to that.
 func TestSameWhileWriting(t *testing.T) {
-	f := &file{p: &Pool{}, path: "f", seen: Attr{Mode: syscall.S_IFREG | 0o644, Mtime: 5}}
+	f := (&Pool{}).newObject("f", Attr{Mode: syscall.S_IFREG | 0o644, Mtime: 5})
 	f.out.least, f.out.most = 100, 200
 	for _, tt := range []struct {
 		what         string
@@ -37,12 +37,12 @@ func TestSameWhileWriting(t *testing.T) {
 // however little may be under way.
 func TestSpreadCountsWhatWaits(t *testing.T) {
 	s := &session{conn: &conn{}, client: &sftp3.Client{}, ordered: true}
-	f := &file{p: &Pool{}, flag: FlagWrite, handles: []*handle{{s: s, writing: writeFlight}}, flying: writeFlight}
-	f.out.held = writeFlight
+	f := &file{object: (&Pool{}).newObject("f", Attr{}), flag: FlagWrite, handles: []*handle{{s: s, writing: writeFlight}}, flying: writeFlight}
+	f.held = writeFlight
 	if more := f.moreHandles(writeFlight); more != 0 {
 		t.Errorf("%d more sessions for nothing that waits", more)
 	}
-	f.out.held = writeWindow
+	f.held = writeWindow
 	if more := f.moreHandles(writeFlight); more != maxStripes-2 {
 		t.Errorf("%d more sessions, want %d", more, maxStripes-2)
 	}

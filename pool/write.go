@@ -2,8 +2,11 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // writeWindow bounds the unacknowledged data of a file. It is also the largest
@@ -37,8 +40,12 @@ func (h *handle) flight(n int) int64 {
 // stripedFrom is the size from which a written file is worth several sessions.
 const stripedFrom = 2 << 20
 
-// gatherFor is how long a write waits for others to be sent with.
-const gatherFor = 500 * time.Millisecond
+// gatherFor is how long a write waits for others to be sent with, while an earlier
+// one of the file is unanswered. One that finds nothing under way leaves at once.
+const gatherFor = 5 * time.Millisecond
+
+// timesFor is how long times wait for a flush to go with.
+const timesFor = 500 * time.Millisecond
 
 // WriteAt implements File.
 func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -52,11 +59,7 @@ func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 		if err := f.room(ctx); err != nil {
 			return done, pathError("write", f.name(), err)
 		}
-		n, err := f.gather(ctx, p[done:], off+int64(done))
-		done += n
-		if err != nil {
-			return done, pathError("write", f.name(), err)
-		}
+		done += f.gather(p[done:], off+int64(done))
 	}
 	return done, nil
 }
@@ -70,7 +73,8 @@ func (f *file) room(ctx context.Context) error {
 			f.mu.Unlock()
 			return err
 		}
-		free := f.out.held < writeWindow && (f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
+		free := f.out.held < writeWindow && f.out.count < mostChunks &&
+			(f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
 		if free {
 			f.mu.Unlock()
 			return nil
@@ -87,8 +91,8 @@ func (f *file) takeErr() error {
 	if f.closed {
 		return syscall.EBADF
 	}
-	if err := f.out.err; err != nil {
-		f.out.err = nil
+	if err := f.err; err != nil {
+		f.err = nil
 		return err
 	}
 	return f.stale
@@ -97,16 +101,16 @@ func (f *file) takeErr() error {
 // wait waits for the next change of the outgoing data. mu is held, and free
 // when it returns. Other files' data may be what is in the way, so it looks
 // again after a while.
-func (f *file) wait(ctx context.Context) error {
-	f.out.waiting++
-	changed := f.out.changed
-	f.mu.Unlock()
+func (o *object) wait(ctx context.Context) error {
+	o.out.waiting++
+	changed := o.out.changed
+	o.mu.Unlock()
 	again := time.NewTimer(50 * time.Millisecond)
 	defer again.Stop()
 	defer func() {
-		f.mu.Lock()
-		f.out.waiting--
-		f.mu.Unlock()
+		o.mu.Lock()
+		o.out.waiting--
+		o.mu.Unlock()
 	}()
 	select {
 	case <-changed:
@@ -118,101 +122,148 @@ func (f *file) wait(ctx context.Context) error {
 }
 
 // gather takes up to one packet of data, and sends what is full.
-func (f *file) gather(ctx context.Context, p []byte, off int64) (int, error) {
-	f.sendMu.Lock()
-	defer f.sendMu.Unlock()
-	packet := f.packet()
+func (f *file) gather(p []byte, off int64) int {
 	f.mu.Lock()
-	if c := f.out.current; c != nil && !c.takes(off, packet) {
-		f.mu.Unlock()
+	packet := f.packet()
+	if c := f.out.current; c != nil && (c.f != f || !c.takes(off, packet)) {
 		f.send()
-		f.mu.Lock()
 	}
-	f.wrote = true
+	f.wrote, f.written = true, true
 	f.out.times.Fields &^= SetMtime
 	if f.out.current == nil {
-		n := min(len(p), packet)
-		if f.out.overlaps(off, off+int64(n)) && f.inOrder() == nil {
-			f.mu.Unlock()
-			if err := f.emptied(ctx, f.lastSeq()); err != nil {
-				return 0, err
-			}
-			f.mu.Lock()
-		}
 		c := f.p.chunks.Get().(*chunk)
-		c.f, c.off, c.buf = f, off, takeBuffer(n)
+		c.f, c.off, c.buf = f, off, takeBuffer(min(len(p), packet))
 		f.out.current = c
+		f.out.count++
+		if f.out.unanswered() {
+			f.out.gather = f.later(f.out.gather, gatherFor, f.object.gathered)
+		}
 	}
 	c := f.out.current
 	n, grown := c.add(p, off, packet)
 	f.out.held += int64(grown)
+	f.held += int64(grown)
 	f.p.writeHeld.Add(int64(grown))
-	f.out.end = max(f.out.end, c.end())
-	full := len(c.buf) == packet
-	striped := full && f.out.end >= stripedFrom
-	if !full {
-		f.armTimer()
+	f.out.end = max(f.out.end, off+int64(n))
+	for _, r := range f.reading {
+		r.cover(p[:n], off)
 	}
-	f.mu.Unlock()
-	if full {
+	full := len(c.buf) == packet
+	if full || !f.out.unanswered() {
 		f.send()
 	}
+	striped := full && f.out.end >= stripedFrom
+	f.mu.Unlock()
 	if striped {
 		f.spread(writeFlight * 3 / 4)
 	}
-	return n, nil
+	return n
 }
 
-// packet is how much one WRITE carries.
+// later arms a timer of the object's; mu is held.
+func (o *object) later(t *time.Timer, d time.Duration, do func()) *time.Timer {
+	if t == nil {
+		return time.AfterFunc(d, do)
+	}
+	t.Reset(d)
+	return t
+}
+
+// packet is how much one WRITE carries; mu is held.
 func (f *file) packet() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, h := range f.handles {
 		return min(int(h.s.client.Limits().MaxWrite), largestBuffer)
 	}
 	return 32 << 10
 }
 
-// inOrder is the handle all of whose requests are executed in the order sent, so
-// that overlapping writes and what depends on them may follow each other without
-// waiting: the only one, of a server that keeps order. Else it is nil; mu is held.
-func (f *file) inOrder() *handle {
-	live := f.live()
-	if len(live) == 1 && live[0].s.ordered && !f.out.mending {
-		return live[0]
-	}
-	return nil
+// gathered sends what has waited for more for long enough.
+func (o *object) gathered() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.send()
 }
 
-// send issues what has been gathered; sendMu is held.
-func (f *file) send() {
-	f.mu.Lock()
-	c := f.out.current
-	if c == nil {
-		f.mu.Unlock()
-		return
+// send puts what has been gathered into the list, and sends what can go; mu is held.
+func (o *object) send() {
+	if c := o.out.current; c != nil {
+		o.out.current = nil
+		o.out.push(c)
 	}
-	f.out.current = nil
-	f.stopTimer()
-	f.out.push(c)
-	f.pump()
-	f.mu.Unlock()
+	o.pump()
 }
 
-// pump sends what waits, in the order of writing, as far as there is room under
-// way; mu is held.
-func (f *file) pump() {
-	for c := f.out.unsent(); c != nil; c = f.out.unsent() {
-		if f.out.mending || f.stale != nil || len(f.live()) == 0 {
-			f.mend()
-			return
+// mostPassed is how many chunks that must wait are passed by to look for some that
+// need not.
+const mostPassed = 16
+
+// pump sends what waits, in the order of writing but for what has to wait for
+// something else; mu is held.
+func (o *object) pump() {
+	passed := 0
+	for c := o.out.first; c != nil && passed < mostPassed; c = c.next {
+		if c.h != nil || c.f == nil || c.failed != nil {
+			continue
 		}
-		h := f.roomiest(func(h *handle) bool { return h.writing < h.flight(len(f.handles)) })
-		if h == nil {
-			return
+		if !c.f.canSend() {
+			passed++
+			continue
 		}
-		f.start(c, h)
+		h, clear := o.way(c)
+		switch {
+		case !clear:
+			passed++
+		case h == nil:
+			return // there is no room
+		default:
+			o.start(c, h)
+		}
 	}
+}
+
+// canSend reports whether the File can be written to just now; else it has what
+// waits brought under way again. mu is held.
+func (f *file) canSend() bool {
+	if f.mending {
+		return false
+	}
+	if f.stale != nil || len(f.live()) == 0 {
+		f.mend()
+		return false
+	}
+	return true
+}
+
+// way finds the handle for a chunk. It is clear when nothing that was written
+// before and is unanswered overlaps it, or only on one session that keeps order:
+// then it goes there. The handle is nil when there is no room on it. mu is held.
+func (o *object) way(c *chunk) (h *handle, clear bool) {
+	var s *session
+	for e := o.out.first; e != c; e = e.next {
+		if !e.meets(c.off, c.end()) {
+			continue
+		}
+		if e.h == nil || !e.h.s.ordered || s != nil && e.h.s != s {
+			return nil, false
+		}
+		s = e.h.s
+	}
+	if o.out.isLate(c) {
+		return nil, false
+	}
+	n := len(c.f.handles)
+	if s == nil {
+		return c.f.roomiest(func(h *handle) bool { return h.writing < h.flight(n) }), true
+	}
+	for _, h := range c.f.handles {
+		if h.s == s {
+			if h.writing >= h.flight(n) {
+				h = nil
+			}
+			return h, true
+		}
+	}
+	return nil, false
 }
 
 // roomiest is the handle with room on which more data goes, or nil when all are
@@ -233,12 +284,12 @@ func (f *file) roomiest(room func(*handle) bool) *handle {
 }
 
 // start puts a chunk under way on a handle; mu is held.
-func (f *file) start(c *chunk, h *handle) {
+func (o *object) start(c *chunk, h *handle) {
 	n := int64(len(c.buf))
 	c.h = h
-	f.out.lastSent = time.Now()
-	f.out.most = max(f.out.most, c.end())
-	f.flying += n
+	o.out.lastSent = time.Now()
+	o.out.most = max(o.out.most, c.end())
+	c.f.flying += n
 	h.writing += n
 	h.s.pending.Add(n)
 	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
@@ -248,86 +299,121 @@ func (f *file) start(c *chunk, h *handle) {
 // must not block.
 func (c *chunk) completed(err error) {
 	f := c.f
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	o := f.object
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	n := int64(len(c.buf))
 	c.h.s.pending.Add(-n)
 	c.h.writing -= n
 	f.flying -= n
+	lostOn := c.h.s.conn
 	c.h = nil
-	if err == nil {
+	switch {
+	case err == nil:
 		f.p.count.bytesOut.Add(uint64(n))
-		f.out.least = max(f.out.least, c.end())
-		f.out.remove(c)
-		f.free(c)
-		if !f.out.mending {
-			f.pump()
+		f.losses = losses{}
+		o.out.least = max(o.out.least, c.end())
+		o.out.remove(c)
+		o.free(c)
+		if o.out.current != nil && !o.out.unanswered() {
+			o.send()
+		} else {
+			o.pump()
 		}
-		f.out.wake()
-		return
-	}
-	if lostRequest(err) {
-		f.out.lateTill = time.Now().Add(lateFor)
-	} else {
+		o.out.wake()
+	case lostRequest(err):
+		o.lost(c, err)
+		if !f.mending {
+			f.losses.tries++
+			f.losses.conn = lostOn
+		}
+		f.mend()
+	default:
 		c.failed = err
+		o.explain()
 	}
-	f.mend()
 }
 
-// mend starts the goroutine that sends again what was lost and finds out why
-// the server refused what it refused; mu is held.
+// lost notes that the server may yet write a chunk whose answer was lost; mu is held.
+func (o *object) lost(c *chunk, err error) {
+	if errors.Is(err, sftp3.ErrUnsent) {
+		return
+	}
+	till := time.Now().Add(lateFor)
+	o.out.lateTill = till
+	o.out.late = append(o.out.late, late{off: c.off, end: c.end(), seq: c.seq, till: till})
+	o.out.lift = o.later(o.out.lift, lateFor, o.lifted)
+}
+
+// lifted sends what has waited until nothing is late any more.
+func (o *object) lifted() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	kept := o.out.late[:0]
+	for _, l := range o.out.late {
+		if l.till.After(now) {
+			kept = append(kept, l)
+		}
+	}
+	o.out.late = kept
+	o.pump()
+}
+
+// mend starts the goroutine that brings a File's data under way again when a cut
+// took its handles; mu is held.
 func (f *file) mend() {
-	if f.out.mending {
+	if f.mending {
 		return
 	}
-	f.out.mending = true
-	f.p.spawn(f.mendLoop, func() {
-		f.out.mending = false
-		f.out.drop(f, errClosed)
-	})
+	f.mending = true
+	f.p.spawn(f.mendLoop, func() { f.mending = false }) // the end of the Pool drops it
 }
 
-// armTimer lets what has been gathered leave after a while; mu is held.
-func (f *file) armTimer() {
-	if f.out.timer == nil {
-		f.out.timer = time.AfterFunc(gatherFor, f.idle)
+// explain starts the goroutine that finds out why the server refused data; mu is
+// held.
+func (o *object) explain() {
+	if o.out.explains {
 		return
 	}
-	f.out.timer.Reset(gatherFor)
+	o.out.explains = true
+	o.p.spawn(o.explainLoop, func() { o.refused(syscall.EIO) })
 }
 
-func (f *file) stopTimer() {
-	if f.out.timer != nil {
-		f.out.timer.Stop()
+// explainLoop finds the errno of a refused write and drops what was refused.
+func (o *object) explainLoop() {
+	o.mu.Lock()
+	path := o.path
+	var failed error
+	for c := o.out.first; c != nil && failed == nil; c = c.next {
+		failed = c.failed
 	}
+	o.mu.Unlock()
+	err := why{o.p, o.p.life}.change(failed, path, largestBuffer)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refused(err)
 }
 
-// idle sends what the program has stopped adding to.
-func (f *file) idle() {
-	f.mu.Lock()
-	times, closed := f.out.times.Fields != 0, f.closed
-	f.mu.Unlock()
-	if closed {
-		return
+// refused drops what the server has refused, and tells why; mu is held.
+func (o *object) refused(err error) {
+	o.out.explains = false
+	for c := o.out.first; c != nil; {
+		next := c.next
+		if c.failed != nil {
+			o.out.remove(c)
+			o.free(c)
+		}
+		c = next
 	}
-	if times {
-		f.p.spawn(func() {
-			if _, err := f.flush(f.p.life, Change{}, false); err != nil {
-				f.keepErr(err)
-			}
-		}, nil)
-		return
-	}
-	f.sendMu.Lock()
-	defer f.sendMu.Unlock()
-	f.send()
+	o.fail(err)
+	o.pump()
+	o.out.wake()
 }
 
-// keepErr keeps an error for the next write or flush.
-func (f *file) keepErr(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.out.err == nil && f.stale == nil {
-		f.out.err = err
-	}
+// keepErr keeps an error for the next write or flush of each File.
+func (o *object) keepErr(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail(err)
 }

@@ -83,6 +83,7 @@ func Run(t *testing.T, open func(t testing.TB) Fixture) {
 		{"open", openContracts()},
 		{"data", dataContracts()},
 		{"size", sizeContracts()},
+		{"order", orderContracts()},
 		{"alive", aliveContracts()},
 		{"attr", attrContracts()},
 		{"copy", copyContracts()},

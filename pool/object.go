@@ -1,0 +1,302 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// An object is a file of the remote that is open here: what all Files opened by
+// its path have in common. Above all that is the one list of changes in the order
+// in which they were made (outgoing), and one gatherer in front of it, so that it
+// does not matter through which File something was written or is read.
+//
+// mu guards the object and the Files on it. Requests are queued under it, so they
+// leave in the order in which they were decided on; nothing is waited for.
+type object struct {
+	p       *Pool
+	turn    chan struct{} // a token: one flush, or other barrier, flies at a time
+	mu      sync.Mutex
+	path    string             // guarded by mu; follows renames
+	gone    bool               // guarded by mu; the path does not lead to it any more
+	move    *moving            // guarded by mu; a rename that is unanswered, of it or over it
+	files   map[*file]struct{} // guarded by mu
+	seen    Attr               // guarded by mu; last told by the server
+	wrote   bool               // guarded by mu; made or changed since the last flush
+	out     outgoing           // guarded by mu
+	reading []*reading         // guarded by mu; not answered: what is written meanwhile is laid over them
+}
+
+// A moving is a rename that is under way. Where its files are is known when it is
+// over.
+type moving struct{ over chan struct{} }
+
+func (p *Pool) newObject(path string, a Attr) *object {
+	o := &object{p: p, path: path, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{})}
+	o.out.sized(a.Size)
+	o.out.changed = make(chan struct{})
+	return o
+}
+
+// takeTurn waits until no other barrier is under way.
+func (o *object) takeTurn(ctx context.Context) error {
+	select {
+	case o.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (o *object) giveTurn() { <-o.turn }
+
+// name is the path that leads, or led, to the object.
+func (o *object) name() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.path
+}
+
+// isDirty reports whether data or times are under way.
+func (o *object) isDirty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.dirty()
+}
+
+// writer is a File through which a flush can go, nil when there is none.
+func (o *object) writer() *file {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var any *file
+	for f := range o.files {
+		if f.flag&FlagWrite == 0 || f.closed {
+			continue
+		}
+		if any = f; f.stale == nil {
+			break
+		}
+	}
+	return any
+}
+
+// fail tells every File of an error, each once; mu is held.
+func (o *object) fail(err error) {
+	for f := range o.files {
+		if f.err == nil && f.stale == nil {
+			f.err = err
+		}
+	}
+}
+
+// A barrier keeps what is written to a stretch of an object after it was taken
+// behind what its owner does meanwhile.
+type barrier struct {
+	o *object
+	c *chunk
+}
+
+// barrier waits until all that was written before is acknowledged, and keeps back
+// what comes then and lies in [off, end). It has the object's turn.
+func (o *object) barrier(ctx context.Context, off, end int64) (*barrier, error) {
+	if err := o.takeTurn(ctx); err != nil {
+		return nil, err
+	}
+	b := o.block(off, end)
+	if err := o.emptied(ctx, b.c.seq-1); err != nil {
+		b.end()
+		o.giveTurn()
+		return nil, err
+	}
+	return b, nil
+}
+
+// block is the barrier alone; the turn is held.
+func (o *object) block(off, end int64) *barrier {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.send()
+	c := &chunk{off: off, till: end}
+	o.out.push(c)
+	return &barrier{o: o, c: c}
+}
+
+// end lets go what waited.
+func (b *barrier) end() {
+	o := b.o
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.out.remove(b.c)
+	o.pump()
+	o.out.wake()
+}
+
+// release is end, and gives the turn back.
+func (b *barrier) release() {
+	if b != nil {
+		b.end()
+		b.o.giveTurn()
+	}
+}
+
+// endless is behind every file's end.
+const endless = int64(1<<63 - 1)
+
+// lookBound bounds by the timeout how long a call waits for data that is under way:
+// a look, and a change of attributes, do not wait as data does.
+func (p *Pool) lookBound(ctx context.Context, do func(context.Context) error) error {
+	p.mu.Lock()
+	state := p.state
+	p.mu.Unlock()
+	if err := (&waiter{}).refuse(state); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	err := do(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return errAway
+	}
+	return err
+}
+
+// statDirty tells what an object is that has data or times under way; known is
+// false when it has none. It flushes to tell what the server will tell, unless there
+// is much to flush or while that is not to be had.
+func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) {
+	if o == nil {
+		return Attr{}, false, nil
+	}
+	o.mu.Lock()
+	local, dirty, held := o.local(), o.out.dirty(), o.out.held
+	o.mu.Unlock()
+	if !dirty {
+		return Attr{}, false, nil
+	}
+	f := o.writer()
+	if held > statSettles || f == nil {
+		return local, true, nil
+	}
+	o.p.mu.Lock()
+	connected := o.p.state == StateConnected
+	o.p.mu.Unlock()
+	if !connected {
+		return local, true, nil
+	}
+	err = o.p.lookBound(ctx, func(ctx context.Context) error {
+		a, err = f.flush(ctx, o.p.keep(), Change{}, false)
+		return err
+	})
+	switch {
+	case errors.Is(err, errAway):
+		return local, true, nil
+	case errors.Is(err, syscall.EBADF):
+		return Attr{}, false, nil // it was closed meanwhile, and has flushed itself
+	case err != nil && ctx.Err() == nil:
+		return Attr{}, false, nil // whoever wrote is told of it; a look tells what is there
+	}
+	return a, err == nil, err
+}
+
+// local is what the server will say of the file once it has all that is under way;
+// mu is held.
+func (o *object) local() Attr {
+	a := o.seen
+	if o.out.held > 0 {
+		a.Size, a.Mtime = max(a.Size, o.out.end), max(a.Mtime, time.Now().Unix())
+	}
+	return o.out.times.apply(a)
+}
+
+// statSettles is how much data under way a Stat still waits for, so that it
+// tells the server's own mtime.
+const statSettles = 256 << 10
+
+// note takes what the server said of the object after a change of ours to a
+// question asked at that time, so that it is known for ours after a cut. The answer
+// may not count what was sent later; mu is held.
+func (o *object) note(a Attr, asked time.Time) {
+	if !o.gone && o.out.held == 0 && !o.out.lastSent.After(asked) {
+		o.seen = a
+		o.out.sized(a.Size)
+	}
+}
+
+// resizing notes that a truncation is under way, of which an answer may not tell.
+func (o *object) resizing(size int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wrote = true
+	o.out.least, o.out.most = min(o.out.least, size), max(o.out.most, size)
+	o.out.lastSent = time.Now()
+	o.out.seq++
+}
+
+// cut notes that a truncation was done. What has been written since comes behind it.
+func (o *object) cut(size int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seen.Size, o.out.end = size, size
+	for c := o.out.first; c != nil; c = c.next {
+		if c.f != nil {
+			o.out.end = max(o.out.end, c.end())
+		}
+	}
+	if c := o.out.current; c != nil {
+		o.out.end = max(o.out.end, c.end())
+	}
+	o.out.least, o.out.most = size, max(size, o.out.end)
+	o.out.lastSent = time.Now()
+}
+
+// leads reports whether the file that h has just been opened on by the object's
+// path, with these attributes, is the object's. It is taken for another only on
+// proof: in doubt it is the same.
+func (o *object) leads(ctx context.Context, h *handle, a Attr) bool {
+	o.mu.Lock()
+	same := o.out.dirty() || o.seen.Type() == a.Type() && o.seen.Size == a.Size && o.seen.Mtime == a.Mtime
+	least := o.out.least
+	var old *handle
+	for f := range o.files {
+		if live := f.live(); len(live) > 0 {
+			old = live[0]
+		}
+	}
+	o.mu.Unlock()
+	switch {
+	case same:
+		return true
+	case old == nil:
+		return o.isSame(a, least)
+	}
+	return !differ(ctx, old, h)
+}
+
+// differ asks both handles what they are open on, the old one before and after the
+// other: a file that others are changing does not differ from itself.
+func differ(ctx context.Context, old, other *handle) bool {
+	if old.s == other.s && old.s.ordered {
+		x, y, z := old.s.client.StartFstat(old.id), other.s.client.StartFstat(other.id), old.s.client.StartFstat(old.id)
+		before, err1 := x.WaitAttrs(ctx)
+		there, err2 := y.WaitAttrs(ctx)
+		after, err3 := z.WaitAttrs(ctx)
+		return errors.Join(err1, err2, err3) == nil && isOther(fromWire(before), fromWire(there), fromWire(after))
+	}
+	before, err := old.fstat(ctx)
+	if err != nil {
+		return false
+	}
+	there, err := other.fstat(ctx)
+	if err != nil {
+		return false
+	}
+	after, err := old.fstat(ctx)
+	return err == nil && isOther(before, there, after)
+}
+
+func isOther(before, there, after Attr) bool {
+	return before.Type() == after.Type() && before.Size == after.Size && before.Mtime == after.Mtime &&
+		(there.Type() != before.Type() || there.Size != before.Size || there.Mtime != before.Mtime)
+}
