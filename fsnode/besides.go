@@ -134,7 +134,11 @@ func (b *besides) Rmdir(ctx context.Context, path string) error {
 func (b *besides) without(path string, known func(spot) error, unknown func() error) error {
 	s, ok := b.spotOf(path)
 	if !ok {
-		return unknown()
+		err := unknown()
+		if err == nil {
+			b.fs.links.given.moved(path, "")
+		}
+		return err
 	}
 	n := b.fs.tree.find(path)
 	err := known(s)
@@ -153,7 +157,9 @@ func (b *besides) Rename(ctx context.Context, oldPath, newPath string, noReplace
 	if ok1 && ok2 {
 		err = b.fs.rename(ctx, from, to, noReplace)
 	} else {
-		err = b.Remote.Rename(ctx, oldPath, newPath, noReplace)
+		if err = b.Remote.Rename(ctx, oldPath, newPath, noReplace); err == nil {
+			b.fs.links.given.moved(oldPath, newPath)
+		}
 	}
 	if err == nil && ok1 && !ok2 {
 		b.lost(from)

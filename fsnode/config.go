@@ -29,6 +29,16 @@ type Config struct {
 	// server sees it.
 	FollowSymlinks bool
 
+	// Contain says which symbolic links are shown; TransformSymlinks makes those
+	// relative that are absolute and lead below the mounted folder on the server.
+	Contain           Containment
+	TransformSymlinks bool
+
+	// Given is the mountpoint as the user wrote it. Links may use that name too.
+	Given string
+
+	points [][]string // names of the mountpoint
+
 	UID, GID *uint32 // every file is shown as owned by these
 	Umask    *uint32 // every file is shown with the mode 0777 without these bits
 	IDMap    IDMap

@@ -35,6 +35,7 @@ type filesystem struct {
 	dead     func() bool // the connection to the kernel is gone
 	counters counters
 	buffers  bufferPool
+	links    links
 
 	// base is the context of work that no caller waits for. It ends with the
 	// filesystem.
@@ -79,6 +80,7 @@ func newFilesystem(cfg Config) *filesystem {
 		dead:          func() bool { return false },
 		base:          base,
 		stop:          stop,
+		links:         links{rules: linkRules{contain: cfg.Contain, transform: cfg.TransformSymlinks, points: cfg.points}},
 		gone:          gone,
 		letGo:         sync.OnceFunc(func() { close(gone) }),
 		files:         map[uint64]*handle{},
@@ -211,8 +213,11 @@ func (f *filesystem) attr(ctx context.Context, n *node) (pool.Attr, error) {
 func (f *filesystem) Readlink(cancel <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
 	c := f.begin(opReadlink, cancel, in)
 	var target string
-	err := f.at(c, in.NodeId, func(_ *node, path string) (err error) {
-		target, err = f.remote.ReadLink(c, path)
+	err := f.at(c, in.NodeId, func(n *node, path string) error {
+		text, err := f.remote.ReadLink(c, path)
+		if err == nil {
+			target, err = f.showLink(n, path, text)
+		}
 		return err
 	})
 	return []byte(target), c.finish(err)

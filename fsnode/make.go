@@ -24,6 +24,7 @@ func (f *filesystem) in(ctx context.Context, id uint64, name string, what func(d
 // made answers with something just made.
 func (f *filesystem) made(out *fuse.EntryOut, dir *node, dirPath, name string, a pool.Attr) *node {
 	f.clock.learn(a.Mtime)
+	f.links.given.moved(pool.Join(dirPath, name), "")
 	n := f.tree.enterNew(dir, dirPath, name, a)
 	f.fillEntry(out, n, a, f.tree.now())
 	return n
@@ -58,6 +59,9 @@ func (f *filesystem) Symlink(cancel <-chan struct{}, in *fuse.InHeader, target, 
 			return errors.Join(err, f.remote.Remove(c, path))
 		}
 		f.made(out, dir, dirPath, name, a)
+		if f.links.given.made(path, target) {
+			f.cfg.Log.Warn("too many symbolic links were made here to remember them all; further ones are judged as the server's", "path", path)
+		}
 		return nil
 	})
 	return c.finish(err)
@@ -108,6 +112,7 @@ func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 		if flags&pool.FlagExclusive != 0 {
 			n = f.made(&out.EntryOut, dir, dirPath, name, a)
 		} else {
+			f.links.given.moved(path, "")
 			n = f.tree.enter(dir, dirPath, name, a)
 			f.fillEntry(&out.EntryOut, n, a, f.tree.now())
 		}
@@ -203,6 +208,7 @@ func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out
 	if err != nil {
 		return unsupported(err)
 	}
+	f.links.given.linked(path, pool.Join(dirPath, name))
 	f.tree.linked(n, spot{dir, name})
 	a.Size = f.tree.appendAt(n, a.Size)
 	f.fillEntry(out, n, a, 0)

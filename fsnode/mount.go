@@ -40,6 +40,7 @@ func Mount(ctx context.Context, mountpoint string, c Config) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mountpoint: %w", err)
 	}
+	c.points = mountPoints(point, c.Given)
 	fd, err := attach(ctx, point, &c)
 	if err != nil {
 		return nil, err
@@ -145,6 +146,7 @@ func (m *FS) Stats() Stats {
 	m.fs.tree.mu.Lock()
 	s.Nodes = len(m.fs.tree.nodes)
 	m.fs.tree.mu.Unlock()
+	s.RefusedLinks = m.fs.links.refusedCount()
 	return s
 }
 

@@ -47,6 +47,8 @@ var mountFlags = map[string]struct {
 	"nodiratime": {unix.MS_NODIRATIME, false},
 	"diratime":   {unix.MS_NODIRATIME, true},
 	"relatime":   {unix.MS_RELATIME, false},
+
+	"nosymfollow": {unix.MS_NOSYMFOLLOW, false}, // root's: fusermount3 does not have it
 }
 
 // attach mounts on point, as root with mount(2) and else by fusermount3, and

@@ -36,6 +36,7 @@ func (f *filesystem) unlink(ctx context.Context, s spot) error {
 	if c.onlyNameOfOpenFile() {
 		err = f.hide(ctx, c)
 	} else if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
+		f.links.given.moved(c.paths[0], "")
 		c.removed()
 	}
 	f.uncertain(err, s)
@@ -65,6 +66,7 @@ func (f *filesystem) rmdir(ctx context.Context, s spot) error {
 		err = f.remote.Rmdir(ctx, c.paths[0])
 	}
 	if err == nil {
+		f.links.given.moved(c.paths[0], "")
 		c.removed()
 	}
 	f.uncertain(err, s)
@@ -248,6 +250,7 @@ func (f *filesystem) rename(ctx context.Context, from, to spot, noReplace bool) 
 		err = f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
 	}
 	if err == nil {
+		f.links.given.moved(c.paths[0], c.paths[1])
 		c.renamed()
 	}
 	f.uncertain(err, from, to)

@@ -57,6 +57,9 @@ type setup struct {
 	ReadOnly, AllowOther, DefaultPermissions, MultiUser, FollowSymlinks bool
 
 	UID, GID, Umask *uint32
+
+	Contain   fsnode.Containment
+	Transform bool
 }
 
 // command is one request to the server, and its answer.
@@ -113,6 +116,7 @@ func serve(text string) error {
 		Remote: dir, Source: "test:" + s.Dir, AttrTimeout: s.AttrTimeout,
 		ReadOnly: s.ReadOnly, AllowOther: s.AllowOther, DefaultPermissions: s.DefaultPermissions,
 		MultiUser: s.MultiUser, FollowSymlinks: s.FollowSymlinks,
+		Contain: s.Contain, TransformSymlinks: s.Transform, Given: s.Point,
 		UID: s.UID, GID: s.GID, Umask: s.Umask, Options: s.Options, Log: log, Debug: debug,
 	})
 	if err != nil {

@@ -60,6 +60,7 @@ type Stats struct {
 	InFlight     int64 // requests being answered now
 	Nodes        int   // files and folders the kernel knows
 	OpenFiles    int
+	RefusedLinks int // symbolic links that lead out of the mount; no more than 10,000 are counted
 }
 
 type counters struct {

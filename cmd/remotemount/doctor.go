@@ -161,6 +161,7 @@ func (d *doctor) folder(ctx context.Context) {
 		d.fail("folder", err)
 		return
 	}
+	defer d.say("ok", "links", "symbolic links are kept inside the mount, for programs that reach it at its mountpoint; for bind mounts and containers: -o contain_symlinks=strict")
 	d.say("ok", "folder", "%s, %s, owner %d:%d", d.link.pool.Info().Root, fileMode(a), a.UID, a.GID)
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -66,6 +67,7 @@ type mounting struct {
 	options.Settings
 	target     target
 	mountpoint string // absolute, without symbolic links
+	given      string // the mountpoint as the user wrote it, made absolute
 	level      slog.Level
 }
 
@@ -166,6 +168,10 @@ func (m *mounting) check() error {
 	if err := m.Connection.Check(); err != nil {
 		return usage("%w", err)
 	}
+	if slices.Contains(m.Kernel, "nosymfollow") && os.Geteuid() != 0 {
+		return usageHint("-o nosymfollow: only root can mount so, as fusermount3 does not know the option",
+			"contain_symlinks=strict keeps links inside the mount")
+	}
 	m.SyncDir, m.LogFile = absolute(m.SyncDir), absolute(m.LogFile)
 	return m.checkSync()
 }
@@ -181,7 +187,7 @@ func (m *mounting) local(path string) error {
 		return err == nil
 	}}
 	resolved, err := check.Run(path)
-	m.mountpoint = resolved
+	m.mountpoint, m.given = resolved, absolute(path)
 	return err
 }
 

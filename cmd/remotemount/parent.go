@@ -49,7 +49,7 @@ func inBackground(c *cli.Context, fd int, remote, place string) error {
 	go p.listen(in)
 	m, err := newMounting(c, remote)
 	if err == nil {
-		m.mountpoint = first.Hello.Mountpoint
+		m.mountpoint, m.given = first.Hello.Mountpoint, absolute(place)
 		m.target.secret, m.target.stdin = first.Hello.Secret, first.Hello.Stdin
 		err = m.serveParent(p)
 	}

@@ -33,6 +33,13 @@ func (m *mounting) fsConfig(remote pool.Remote, log *slog.Logger) fsnode.Config 
 		DefaultPermissions: m.DefaultPermissions != nil && *m.DefaultPermissions,
 		UID:                m.UID, GID: m.GID, Umask: m.Umask, Options: m.Kernel, Log: log, Debug: m.Debug,
 	}
+	switch m.Contain {
+	case "strict":
+		c.Contain = fsnode.ContainStrict
+	case "no":
+		c.Contain = fsnode.ContainNothing
+	}
+	c.TransformSymlinks, c.Given = m.TransformSymlinks, m.given
 	if m.IDMap == "user" {
 		c.IDMap = fsnode.IDMapUser
 	}
@@ -50,7 +57,7 @@ func (r *running) status() control.Status {
 		Connections: p.Connections, MaxConnections: p.MaxConnections, Sessions: p.Sessions, OpenFiles: p.OpenFiles,
 		Requests: p.Requests, BytesRead: p.BytesIn, BytesWritten: p.BytesOut, Reconnects: p.Reconnects,
 		Unacknowledged: p.Unacknowledged, Operations: map[string]control.Operation{},
-		Sync: r.sidecar.status(),
+		Sync: r.sidecar.status(), RefusedLinks: f.RefusedLinks,
 	}
 	if p.LastError != nil && p.State != pool.StateConnected {
 		s.LastError = oneLine(withoutPreface(p.LastError).Error())

@@ -112,6 +112,9 @@ func statusText(s control.Status, now time.Time) string {
 	if s.Unacknowledged > 0 {
 		line("under way", "%s not yet on the server", config.FormatSize(s.Unacknowledged))
 	}
+	if s.RefusedLinks > 0 {
+		line("links", "%d symbolic links lead out of the mount and are refused (option no_contain_symlinks allows them)", s.RefusedLinks)
+	}
 	for _, l := range s.Lost {
 		line("LOST", "%s: %d bytes at %s: %s", l.Path, l.Bytes, l.Time.Format(time.DateTime), l.Error)
 	}

@@ -41,6 +41,8 @@ type Status struct {
 	Operations map[string]Operation `json:"operations,omitempty"` // by FUSE name
 	Cache      map[string]int64     `json:"cache,omitempty"`
 	Sync       string               `json:"sync,omitempty"` // state of the sync beside the mount
+
+	RefusedLinks int `json:"refused_links,omitempty"` // symbolic links that lead out of the mount; 10,000 and more are not told apart
 }
 
 // Lost is data that was written here and never reached the server.
@@ -78,6 +80,7 @@ func (s Status) WriteMetrics(w io.Writer) error {
 	m.one("remotemount_reconnects_total", "counter", "connections made after the first", int64(s.Reconnects))
 	m.one("remotemount_unacknowledged_bytes", "gauge", "bytes written and not yet on the server", s.Unacknowledged)
 	m.one("remotemount_lost_files_total", "counter", "files of which written data was lost", int64(len(s.Lost)))
+	m.one("remotemount_refused_links", "gauge", "symbolic links refused because they lead out of the mount", int64(s.RefusedLinks))
 	m.operations(s.Operations)
 	if len(s.Cache) > 0 {
 		m.head("remotemount_cache", "gauge", "counts of the cache, by name")

@@ -32,6 +32,8 @@ type Settings struct {
 	MultiUser          bool
 	FollowSymlinks     bool
 	NonEmpty           bool
+	Contain            string // of symbolic links: strict, no, or the default
+	TransformSymlinks  bool
 	UID, GID, Umask    *uint32
 	IDMap              string // none or user
 	Source             string // fsname=

@@ -83,6 +83,9 @@ func fuseOptions() map[string]option {
 		"gid":                    {needed, func(s *Settings, v string) (err error) { s.GID, err = groupID(v); return }, "", ""},
 		"umask":                  {needed, umask, "", ""},
 		"idmap":                  {needed, idmap, "", ""},
+		"contain_symlinks":       {maybe, containLinks, "", ""},
+		"no_contain_symlinks":    flag(func(s *Settings) { s.Contain = "no" }),
+		"transform_symlinks":     flag(func(s *Settings) { s.TransformSymlinks = true }),
 		"fsname":                 text(func(s *Settings) *string { return &s.Source }),
 		"subtype":                text(func(s *Settings) *string { return &s.Subtype }),
 		"debug":                  flag(func(s *Settings) { s.Debug = true; s.LogLevel = "debug" }),
@@ -114,23 +117,22 @@ func fuseOptions() map[string]option {
 		"splice_read": anyway, "splice_write": anyway, "splice_move": anyway, "no_splice_read": anyway, "no_splice_write": anyway, "no_splice_move": anyway,
 		"atomic_o_trunc": anyway, "hard_remove": anyway, "use_ino": anyway, "readdir_ino": anyway, "intr": anyway, "allow_root": cannot("only the user or everybody can be allowed in", "use allow_other"),
 
-		"direct_io":          cannot("files are always cached by the kernel; programs could not map them otherwise", "attr_timeout=0 asks the server each time"),
-		"writeback_cache":    cannot("the kernel would hide changes made on the server", ""),
-		"auto_unmount":       cannot("it can hang; a mountpoint of a dead mount is cleared by the next mount", ""),
-		"passive":            cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
-		"slave":              cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
-		"directport":         cannot("an unencrypted connection is not made", ""),
-		"vsock":              cannot("an unencrypted connection is not made", ""),
-		"ssh_command":        cannot("SSH is built in; no ssh program is started", "use -o ProxyCommand= for another way to the host"),
-		"ssh_protocol":       cannot("SSH version 2 is the only one", ""),
-		"sftp_server":        cannot("the server's own sftp subsystem is used", ""),
-		"transform_symlinks": cannot("symbolic links are shown as they are on the server", "follow_symlinks resolves them there"),
-		"unreliable_append":  cannot("appending is always at the true end", ""),
-		"modules":            cannot("there are no modules", ""),
-		"uidfile":            cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
-		"gidfile":            cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
-		"nomap":              cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
-		"disable_hardlink":   anyway,
+		"direct_io":         cannot("files are always cached by the kernel; programs could not map them otherwise", "attr_timeout=0 asks the server each time"),
+		"writeback_cache":   cannot("the kernel would hide changes made on the server", ""),
+		"auto_unmount":      cannot("it can hang; a mountpoint of a dead mount is cleared by the next mount", ""),
+		"passive":           cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
+		"slave":             cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
+		"directport":        cannot("an unencrypted connection is not made", ""),
+		"vsock":             cannot("an unencrypted connection is not made", ""),
+		"ssh_command":       cannot("SSH is built in; no ssh program is started", "use -o ProxyCommand= for another way to the host"),
+		"ssh_protocol":      cannot("SSH version 2 is the only one", ""),
+		"sftp_server":       cannot("the server's own sftp subsystem is used", ""),
+		"unreliable_append": cannot("appending is always at the true end", ""),
+		"modules":           cannot("there are no modules", ""),
+		"uidfile":           cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
+		"gidfile":           cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
+		"nomap":             cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
+		"disable_hardlink":  anyway,
 	}
 }
 
@@ -143,7 +145,7 @@ func mountOptions() map[string]option {
 		"bind":    cannot("this is not a bind mount", ""),
 		"move":    cannot("use mount --move", ""),
 	}
-	for _, name := range []string{"nosuid", "suid", "nodev", "noexec", "exec", "noatime", "atime", "relatime", "norelatime",
+	for _, name := range []string{"nosymfollow", "nosuid", "suid", "nodev", "noexec", "exec", "noatime", "atime", "relatime", "norelatime",
 		"strictatime", "nostrictatime", "nodiratime", "diratime", "sync", "dirsync", "lazytime", "nolazytime", "iversion"} {
 		t[name] = flag(func(s *Settings) { s.Kernel = append(s.Kernel, name) })
 	}
@@ -222,6 +224,14 @@ func idmap(s *Settings, v string) error {
 		return fmt.Errorf("none or user")
 	}
 	s.IDMap = v
+	return nil
+}
+
+func containLinks(s *Settings, v string) error {
+	if v != "" && v != "strict" {
+		return fmt.Errorf("contain_symlinks alone, or contain_symlinks=strict")
+	}
+	s.Contain = v
 	return nil
 }
 
