@@ -22,16 +22,19 @@ func deviceOf(point string) device {
 	if err != nil {
 		return ""
 	}
-	return findDevice(string(data), point)
+	if found := findDevices(string(data), point); len(found) > 0 {
+		return found[len(found)-1]
+	}
+	return ""
 }
 
-// findDevice: field 3 is the device and field 5 the mountpoint (proc(5)); the
+// findDevices: field 3 is the device and field 5 the mountpoint (proc(5)); the
 // last mount on a point is the one on top.
-func findDevice(mountinfo, point string) device {
-	var found device
+func findDevices(mountinfo, point string) []device {
+	var found []device
 	for line := range strings.Lines(mountinfo) {
 		if fields := strings.Fields(line); len(fields) > 5 && unescape(fields[4]) == point {
-			found = device(fields[2])
+			found = append(found, device(fields[2]))
 		}
 	}
 	return found

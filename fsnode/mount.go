@@ -10,8 +10,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -26,6 +24,8 @@ type FS struct {
 	device device // of the mount, unknown when the mount table has none
 	fd     int    // the connection to the kernel, go-fuse's descriptor
 	done   chan struct{}
+
+	lingering sync.Once // waiting for files that are open in a copy
 
 	mu   sync.Mutex
 	conn int // guarded by mu: our own descriptor, to look at; -1 when closed
@@ -153,98 +153,5 @@ func (m *FS) Stats() Stats {
 // Mountpoint is where it is mounted.
 func (m *FS) Mountpoint() string { return m.point }
 
-// Unmount flushes what is written and unmounts. EBUSY, in the error's chain,
-// means that a program still uses the mount.
-func (m *FS) Unmount(ctx context.Context) error {
-	if m.isDone() {
-		return nil
-	}
-	flushed := m.fs.flushHandles(ctx)
-	if err := m.unmount(ctx); err != nil {
-		return errors.Join(err, flushed)
-	}
-	select {
-	case <-m.done:
-		return flushed
-	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("unmount %s: %w", m.point, ctx.Err()), flushed)
-	}
-}
-
-func (m *FS) isDone() bool {
-	select {
-	case <-m.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// unmount tries for a moment: a closed file is released a little after close(2)
-// has returned.
-func (m *FS) unmount(ctx context.Context) error {
-	for wait := 5 * time.Millisecond; ; wait *= 2 {
-		err := detachIdle(ctx, m.point)
-		if !errors.Is(err, syscall.EBUSY) || wait > 100*time.Millisecond {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
-// detachIdle unmounts unless the mount is in use.
-func detachIdle(ctx context.Context, point string) error {
-	if os.Geteuid() != 0 {
-		return runFusermount(ctx, []string{"-u", "--", point}, nil)
-	}
-	if err := unix.Unmount(point, unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("unmount %s: %w", point, err)
-	}
-	return nil
-}
-
-// detach takes the mount out of sight at once, whoever uses it.
-func detach(ctx context.Context, point string) error {
-	if os.Geteuid() != 0 {
-		return runFusermount(ctx, []string{"-u", "-z", "--", point}, nil)
-	}
-	if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("detach %s: %w", point, err)
-	}
-	return nil
-}
-
-// ForceUnmount takes at most forceTimeout; files may take half of it to be given
-// back properly.
-const forceTimeout = 2 * time.Second
-
-// ForceUnmount ends the mount whatever programs and the remote do: the mount is
-// detached, then the connection aborted, which fails every call under way. It
-// returns when all is given back, and after two seconds anyway. Data that is not
-// on the server yet is the Remote's to keep or lose.
-func (m *FS) ForceUnmount() error {
-	ctx, cancel := context.WithTimeout(context.Background(), forceTimeout)
-	defer cancel()
-	if m.isDone() {
-		return nil
-	}
-	impatient := time.AfterFunc(forceTimeout/2, m.fs.stop)
-	defer impatient.Stop()
-	detached := detach(ctx, m.point)
-	aborted := m.device.abort()
-	m.fs.letGo()
-	if aborted != nil {
-		m.fs.cfg.Log.Debug("cutting the connection to the kernel", "because", aborted)
-		aborted = m.cut(ctx)
-	}
-	select {
-	case <-m.done:
-		return nil
-	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("unmount %s: requests are still under way", m.point), detached, aborted)
-	}
-}
+// Device is the mount's number, "MAJOR:MINOR", in every mount table it is in.
+func (m *FS) Device() string { return string(m.device) }

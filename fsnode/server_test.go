@@ -136,7 +136,7 @@ func serve(text string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := m.Unmount(ctx); err != nil {
+	if _, err := m.Unmount(ctx); err != nil {
 		return errors.Join(err, m.ForceUnmount())
 	}
 	return nil
@@ -183,7 +183,8 @@ func run(m *fsnode.FS, dir *remotetest.Dir, obst *obstacles, c command) error {
 	case "force":
 		return m.ForceUnmount()
 	case "unmount":
-		return m.Unmount(ctx)
+		_, err := m.Unmount(ctx)
+		return err
 	case "wait":
 		m.Wait()
 		return nil

@@ -219,6 +219,7 @@ func eventually(t testing.TB, limit time.Duration, what string, so func() bool) 
 
 // status asks the mount what it says of itself.
 func (s *site) status(t testing.TB) (st struct {
+	PID            int
 	State          string
 	LastError      string `json:"last_error"`
 	Connections    int

@@ -261,7 +261,7 @@ func (d *demo) unmount(ctx context.Context) error {
 	if err := d.say("\n$ remotemount unmount %s\n", d.point); err != nil {
 		return err
 	}
-	if err := unmount(context.WithoutCancel(ctx), d.point, false); err != nil {
+	if err := unmount(context.WithoutCancel(ctx), d.out, d.point, false); err != nil {
 		return err
 	}
 	return d.awaitMount()

@@ -209,10 +209,10 @@ func (r *running) shutdown(atOnce bool) error {
 	defer cancel()
 	if atOnce {
 		r.force()
-	} else if err := r.fs.Unmount(ctx); err != nil {
+	} else if inUse, err := r.fs.Unmount(ctx); err != nil || inUse > 0 {
 		// Files are open, or the remote is away: out of the tree, and what was
 		// written goes out below.
-		r.host.log.Info("unmounted while in use", "err", err)
+		r.host.log.Info("unmounted while in use", "open elsewhere", inUse, "err", err)
 		if err := r.fs.ForceUnmount(); err != nil {
 			r.host.log.Warn("unmount", "err", err)
 		}
@@ -243,18 +243,24 @@ func (r *running) lostError() error {
 	return fmt.Errorf("data of %d files was lost; the first: %s, %d bytes: %w", len(lost), lost[0].Path, lost[0].Bytes, lost[0].Err)
 }
 
-// unmount is asked for over the control socket.
-func (r *running) unmount(ctx context.Context, force bool) error {
+// unmount is asked for over the control socket. The caller waits for the process.
+// While files are open in a copy of the mount there is nothing to wait for: it
+// ends by itself when they are closed.
+func (r *running) unmount(ctx context.Context, force bool) (control.Unmounted, error) {
+	answer := control.Unmounted{Device: r.fs.Device()}
 	if force {
 		r.force()
 		go func() { _ = r.stop(true) }() // the caller waits for the process
-		return nil
+		return answer, nil
 	}
-	if err := r.fs.Unmount(ctx); err != nil {
-		return fmt.Errorf("unmount %s: %w", r.m.mountpoint, err)
+	var err error
+	if answer.InUse, err = r.fs.Unmount(ctx); err != nil {
+		return answer, fmt.Errorf("unmount %s: %w", r.m.mountpoint, err)
 	}
-	go func() { _ = r.stop(false) }() // the caller waits for the process
-	return nil
+	if answer.InUse == 0 {
+		go func() { _ = r.stop(false) }() // likewise
+	}
+	return answer, nil
 }
 
 func (r *running) listenControl() (*control.Server, error) {

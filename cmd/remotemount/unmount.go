@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"log/slog"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
 )
@@ -28,7 +31,7 @@ func unmountCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return unmount(c.Context, args[0], c.Bool("force"))
+			return unmount(c.Context, c.App.ErrWriter, args[0], c.Bool("force"))
 		},
 	}
 }
@@ -40,7 +43,7 @@ const (
 	forceTime   = time.Second
 )
 
-func unmount(ctx context.Context, path string, force bool) error {
+func unmount(ctx context.Context, errOut io.Writer, path string, force bool) error {
 	at, err := mountpoint.Resolve(path)
 	if errors.Is(err, syscall.ENOTCONN) {
 		at, err = path, nil
@@ -55,11 +58,12 @@ func unmount(ctx context.Context, path string, force bool) error {
 	}
 	st, statusErr := client.Status(asked, at)
 	cancel()
+	u := unmounting{client, st, writeTo(errOut)}
 	switch {
 	case statusErr == nil && force:
-		return forceUnmount(ctx, client, st)
+		return u.force(ctx)
 	case statusErr == nil:
-		return orderlyUnmount(ctx, client, st)
+		return u.orderly(ctx)
 	case force && !errors.Is(statusErr, control.ErrNone), mountpoint.Dead(at):
 		// It is ours and stuck, or its process is dead.
 		if err := mountpoint.Abort(at); err != nil {
@@ -76,48 +80,104 @@ func notMounted(path string) error {
 	return fail(exitMountpoint, fmt.Errorf("unmount %s: no mount of remotemount is there", path), "remotemount status lists the mounts")
 }
 
-func orderlyUnmount(ctx context.Context, client *control.Client, st control.Status) error {
-	err := client.Unmount(ctx, st.Mountpoint, false)
+// An unmounting is about one live mount.
+type unmounting struct {
+	client *control.Client
+	mount  control.Status // before
+	say    func(slog.Level, string)
+}
+
+func (u *unmounting) orderly(ctx context.Context) error {
+	end := openProcess(u.mount.PID)
+	defer end.close()
+	defer time.AfterFunc(tellAfter, u.tellWaiting).Stop()
+	done, err := u.client.Unmount(ctx, u.mount.Mountpoint, false)
 	if errors.Is(err, syscall.EBUSY) {
-		return fail(exitMountpoint, fmt.Errorf("unmount %s: files there are in use", st.Mountpoint),
-			fmt.Sprintf("fuser -vm %s shows by whom; remotemount unmount --force %[1]s does not wait", shellQuote(st.Mountpoint)))
+		return fail(exitMountpoint, fmt.Errorf("unmount %s: files there are in use", u.mount.Mountpoint),
+			fmt.Sprintf("fuser -vm %s shows by whom; remotemount unmount --force %[1]s does not wait", shellQuote(u.mount.Mountpoint)))
 	}
 	if err != nil && !errors.Is(err, control.ErrNone) {
 		return err
 	}
-	return awaitEnd(ctx, st.PID, 0)
-}
-
-func forceUnmount(ctx context.Context, client *control.Client, st control.Status) error {
-	obey, cancel := context.WithTimeout(ctx, forceTime)
-	err := client.Unmount(obey, st.Mountpoint, true)
-	cancel()
-	if err == nil {
-		return awaitEnd(ctx, st.PID, forceTime)
-	}
-	if mountErr := mountpoint.Abort(st.Mountpoint); mountErr != nil {
-		return fail(exitMountpoint, errors.Join(err, mountErr), "")
-	}
-	return nil
-}
-
-// awaitEnd waits until the process of the mount is gone, and with it its
-// connections; for ever when the limit is 0, as it may be bringing out data.
-func awaitEnd(ctx context.Context, pid int, limit time.Duration) error {
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	if pid == os.Getpid() {
+	if done.InUse > 0 {
+		u.tellInUse(done)
 		return nil
 	}
-	for wait := time.Millisecond; syscall.Kill(pid, 0) == nil; wait = min(2*wait, 100*time.Millisecond) {
-		select {
-		case <-ctx.Done():
-			return nil // unmounted it is
-		case <-time.After(wait):
+	u.await(ctx, end)
+	return u.clear()
+}
+
+// clear takes away what shows here of a mount that has ended, when it was made
+// in another mount namespace than ours.
+func (u *unmounting) clear() error {
+	if !mountpoint.Dead(u.mount.Mountpoint) {
+		return nil
+	}
+	return mountpoint.Detach(u.mount.Mountpoint)
+}
+
+func (u *unmounting) force(ctx context.Context) error {
+	end := openProcess(u.mount.PID)
+	defer end.close()
+	obey, cancel := context.WithTimeout(ctx, forceTime)
+	_, err := u.client.Unmount(obey, u.mount.Mountpoint, true)
+	cancel()
+	if err != nil {
+		// When it is gone from the mount table, the mount has obeyed and only its
+		// answer is late.
+		if mountErr := mountpoint.Abort(u.mount.Mountpoint); mountErr != nil && !errors.Is(mountErr, mountpoint.ErrNotMounted) {
+			return fail(exitMountpoint, errors.Join(err, mountErr), "")
 		}
 	}
-	return nil
+	limit, cancel := context.WithTimeout(ctx, forceTime)
+	defer cancel()
+	u.await(limit, end)
+	if n := u.mount.Unacknowledged; n > 0 {
+		u.say(slog.LevelWarn, fmt.Sprintf("%s: %s that were written had not reached the server and are lost", u.mount.Mountpoint, config.FormatSize(n)))
+	}
+	return u.clear()
 }
+
+// tellAfter is how long nobody wonders what is waited for.
+const tellAfter = time.Second
+
+// tellWaiting says why the end takes its time. Data is brought out as long as
+// --retry says.
+func (u *unmounting) tellWaiting() {
+	now, err := u.client.Status(context.Background(), u.mount.Mountpoint)
+	if err != nil || now.Started != u.mount.Started {
+		return // ended, or not to be asked
+	}
+	u.say(slog.LevelInfo, fmt.Sprintf("%s: waiting for process %d: %s still to go to the server, which is %s; remotemount unmount --force %s loses it",
+		now.Mountpoint, now.PID, config.FormatSize(now.Unacknowledged), now.State, shellQuote(now.Mountpoint)))
+}
+
+// tellInUse says who keeps a mount that is gone from here.
+func (u *unmounting) tellInUse(done control.Unmounted) {
+	where := strings.Join(mountpoint.Copies(done.Device), ", ")
+	if where == "" {
+		where = "a mount namespace that cannot be seen from here"
+	}
+	u.say(slog.LevelWarn, fmt.Sprintf("%s is unmounted here, but %d files are open in a copy of it: %s. Process %d ends when they are closed, or by remotemount unmount --force %s",
+		u.mount.Mountpoint, done.InUse, where, u.mount.PID, shellQuote(u.mount.Mountpoint)))
+}
+
+// await waits until the process of the mount has ended, and with it its
+// connections. It may be bringing out data. Where the process cannot be seen,
+// it has ended when it answers no more.
+func (u *unmounting) await(ctx context.Context, end process) {
+	for ctx.Err() == nil {
+		ended, err := end.wait(awaitPoll)
+		if err != nil {
+			now, err := u.client.Status(ctx, u.mount.Mountpoint)
+			ended = err != nil || now.Started != u.mount.Started
+			time.Sleep(awaitPoll / 4)
+		}
+		if ended {
+			return
+		}
+	}
+}
+
+// awaitPoll is how often an impatient caller is looked for.
+const awaitPoll = 100 * time.Millisecond

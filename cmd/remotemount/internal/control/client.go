@@ -90,58 +90,75 @@ func gone(err error) bool {
 func ask(ctx context.Context, dir, name string) (s Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	body, err := call(ctx, dir, name, http.MethodGet, "/status")
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(body, &s); err != nil {
-		return s, fmt.Errorf("answer of %s: %w", filepath.Join(dir, name), err)
-	}
-	return s, nil
+	pid, err := call(ctx, dir, name, http.MethodGet, "/status", &s)
+	// Its own number is another one where it runs in a container.
+	s.PID = pid
+	return s, err
 }
 
 // Unmount ends the mount at mountpoint: ErrNone when there is none, EBUSY while
 // it is in use and force is not set.
-func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) error {
+func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) (u Unmounted, err error) {
 	path := "/unmount"
 	if force {
 		path += "?force=1"
 	}
 	for _, dir := range c.dirs {
-		_, err := call(ctx, dir, socketName(mountpoint), http.MethodPost, path)
-		if !gone(err) {
-			return err
+		if _, err = call(ctx, dir, socketName(mountpoint), http.MethodPost, path, &u); !gone(err) {
+			return u, err
 		}
 	}
-	return ErrNone
+	return u, ErrNone
 }
 
-// call sends one request. An answer is bounded: it comes from a process of our
-// own, but a confused one must not fill our memory.
-func call(ctx context.Context, dir, name, method, path string) ([]byte, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (conn net.Conn, err error) {
-		err = withDir(dir, name, func(path string) (err error) {
-			conn, err = new(net.Dialer).DialContext(ctx, "unix", path)
-			return err
-		})
-		return conn, err
+// call sends one request, reads the answer into to, and gives the id of the
+// process that answered; 0 where it cannot be seen from here. An answer is
+// bounded: it comes from a process of our own, but a confused one must not fill
+// our memory.
+func call(ctx context.Context, dir, name, method, path string, to any) (pid int, err error) {
+	conn, pid, err := dial(ctx, dir, name)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }() // mostly closed with the answer
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return conn, nil
 	}}
 	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, nil)
 	if err != nil {
-		return nil, err
+		return pid, err
 	}
 	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return nil, err
+		return pid, err
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err = errors.Join(err, res.Body.Close()); err != nil {
-		return nil, err
+		return pid, err
 	}
 	if res.StatusCode >= 300 {
-		return nil, refusal(body)
+		return pid, refusal(body)
 	}
-	return body, nil
+	if err := json.Unmarshal(body, to); err != nil {
+		return pid, fmt.Errorf("answer of %s: %w", filepath.Join(dir, name), err)
+	}
+	return pid, nil
+}
+
+func dial(ctx context.Context, dir, name string) (conn *net.UnixConn, pid int, err error) {
+	err = withDir(dir, name, func(path string) error {
+		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		conn, _ = c.(*net.UnixConn)
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	cred, err := peer(conn)
+	if err != nil {
+		return nil, 0, errors.Join(err, conn.Close())
+	}
+	return conn, int(cred.Pid), nil
 }
 
 func refusal(body []byte) error {

@@ -22,7 +22,7 @@ func env(t testing.TB, dir string) func(string) string {
 }
 
 // listen gives a mount's socket, and a client that finds it.
-func listen(t testing.TB, base, mountpoint string, unmount func(context.Context, bool) error) (*Server, *Client) {
+func listen(t testing.TB, base, mountpoint string, unmount func(context.Context, bool) (Unmounted, error)) (*Server, *Client) {
 	t.Helper()
 	getenv := env(t, base)
 	dir, err := RuntimeDir(getenv)
@@ -54,7 +54,7 @@ func TestStatus(t *testing.T) {
 		}
 		_, c := listen(t, base, "/mnt/a", nil)
 		got, err := c.Status(t.Context(), "/mnt/a")
-		if err != nil || got.Mountpoint != "/mnt/a" || got.Connections != 2 {
+		if err != nil || got.Mountpoint != "/mnt/a" || got.Connections != 2 || got.PID != os.Getpid() {
 			t.Errorf("depth %d: %+v, %v", depth, got, err)
 		}
 		if _, err := c.Status(t.Context(), "/mnt/b"); !errors.Is(err, ErrNone) {
@@ -88,20 +88,20 @@ func TestAllRemovesTheDead(t *testing.T) {
 
 func TestUnmount(t *testing.T) {
 	var forced bool
-	_, c := listen(t, t.TempDir(), "/mnt/a", func(_ context.Context, force bool) error {
+	_, c := listen(t, t.TempDir(), "/mnt/a", func(_ context.Context, force bool) (Unmounted, error) {
 		if forced = force; force {
-			return nil
+			return Unmounted{Device: "0:7", InUse: 2}, nil
 		}
-		return fmt.Errorf("unmount /mnt/a: %w", syscall.EBUSY)
+		return Unmounted{}, fmt.Errorf("unmount /mnt/a: %w", syscall.EBUSY)
 	})
-	err := c.Unmount(t.Context(), "/mnt/a", false)
+	_, err := c.Unmount(t.Context(), "/mnt/a", false)
 	if !errors.Is(err, syscall.EBUSY) || err.Error() != "unmount /mnt/a: device or resource busy" {
 		t.Errorf("busy: %v", err)
 	}
-	if err := c.Unmount(t.Context(), "/mnt/a", true); err != nil || !forced {
-		t.Errorf("forced: %v, %v", err, forced)
+	if got, err := c.Unmount(t.Context(), "/mnt/a", true); err != nil || !forced || got != (Unmounted{"0:7", 2}) {
+		t.Errorf("forced: %v, %v, %v", got, err, forced)
 	}
-	if err := c.Unmount(t.Context(), "/mnt/b", true); !errors.Is(err, ErrNone) {
+	if _, err := c.Unmount(t.Context(), "/mnt/b", true); !errors.Is(err, ErrNone) {
 		t.Errorf("none there: %v", err)
 	}
 }

@@ -34,7 +34,13 @@ type Config struct {
 	Status func() Status
 	// Unmount ends the mount. Without force it fails with EBUSY while files are
 	// open; with force it always ends, within two seconds.
-	Unmount func(ctx context.Context, force bool) error
+	Unmount func(ctx context.Context, force bool) (Unmounted, error)
+}
+
+// Unmounted is what an unmount has come to. The mount is gone from the mountpoint.
+type Unmounted struct {
+	Device string `json:"device"`           // "MAJOR:MINOR" of the mount in every mount table
+	InUse  int    `json:"in_use,omitempty"` // files open in a copy of the mount; with none the process ends now
 }
 
 // A Server answers for one mount.
@@ -136,9 +142,10 @@ type failure struct {
 }
 
 func (s *Server) unmount(w http.ResponseWriter, r *http.Request) {
-	err := s.config.Unmount(r.Context(), r.URL.Query().Get("force") == "1")
+	done, err := s.config.Unmount(r.Context(), r.URL.Query().Get("force") == "1")
 	if err == nil {
-		w.WriteHeader(http.StatusNoContent)
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(done) // the caller went away
 		return
 	}
 	f := failure{Error: err.Error()}
@@ -159,24 +166,21 @@ func (l ownUserOnly) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if uid, err := peer(c); err == nil && (uid == 0 || uid == uint32(os.Getuid())) {
+		if cred, err := peer(c); err == nil && (cred.Uid == 0 || cred.Uid == uint32(os.Getuid())) {
 			return c, nil
 		}
 		_ = c.Close() // not one of ours
 	}
 }
 
-func peer(c *net.UnixConn) (uid uint32, err error) {
+// peer is the process at the other end, as the kernel knows it.
+func peer(c *net.UnixConn) (cred *syscall.Ucred, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var cred *syscall.Ucred
 	ctlErr := raw.Control(func(fd uintptr) {
 		cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
-	if err = errors.Join(err, ctlErr); err != nil {
-		return 0, err
-	}
-	return cred.Uid, nil
+	return cred, errors.Join(err, ctlErr)
 }

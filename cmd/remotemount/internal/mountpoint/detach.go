@@ -2,6 +2,7 @@ package mountpoint
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,9 @@ func Detach(path string) error {
 	return nil
 }
 
+// ErrNotMounted: nothing of FUSE is mounted there.
+var ErrNotMounted = errors.New("no FUSE mount is there")
+
 // Abort detaches a mount whose process does not answer, and then has the kernel
 // fail every call that still waits for it, so that no program stays stuck.
 func Abort(path string) error {
@@ -36,7 +40,7 @@ func Abort(path string) error {
 	}
 	e, ok := at(entries, path)
 	if !ok || !e.FUSE() {
-		return fmt.Errorf("unmount %s: no FUSE mount is there", path)
+		return fmt.Errorf("unmount %s: %w", path, ErrNotMounted)
 	}
 	if err := Detach(path); err != nil {
 		return fmt.Errorf("unmount %s: %w", path, err)
