@@ -137,6 +137,9 @@ func newClient(cfg ClientConfig, secrets *vault, depth int) (*Client, error) {
 // configure merges ssh_config into the flags and fills in the defaults.
 func (c *Client) configure(cfg ClientConfig) error {
 	c.cfg = cfg
+	if err := errors.Join(CheckUser(cfg.User), CheckHost(cfg.Host)); err != nil {
+		return err
+	}
 	if err := c.applySSHConfig(); err != nil {
 		return err
 	}

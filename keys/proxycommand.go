@@ -18,6 +18,12 @@ import (
 // deadlines. It runs in a session of its own: a Ctrl-C at the terminal must not
 // cut a connection that data is still being written through.
 func (c *Client) dialCommand() (net.Conn, error) {
+	command, err := expandCommand(c.cfg.ProxyCommand, map[byte]string{
+		'h': c.cfg.Host, 'p': strconv.Itoa(c.cfg.Port), 'r': c.cfg.User, 'n': c.typedHost,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("proxy command: %w", err)
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("proxy command: %w", err)
@@ -29,9 +35,6 @@ func (c *Client) dialCommand() (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
-	command := expandTokens(c.cfg.ProxyCommand, map[byte]string{
-		'h': c.cfg.Host, 'p': strconv.Itoa(c.cfg.Port), 'r': c.cfg.User, 'n': c.typedHost,
-	})
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -79,7 +79,11 @@ func hostClient(c *cli.Context) (*keys.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keys.NewClient(t.clientConfig(newPrompter(), keyNotes(c)))
+	client, err := keys.NewClient(t.clientConfig(newPrompter(), keyNotes(c)))
+	if err != nil {
+		return nil, t.explainSettings(err)
+	}
+	return client, nil
 }
 
 // scanTime bounds a scan, which makes three connections.

@@ -21,6 +21,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/remotemount/remotemount/keys"
 )
 
 // An Address is REMOTE taken apart. Either Name is set, or Host.
@@ -121,8 +123,7 @@ func unbracket(text, host string) (string, error) {
 	return inner, nil
 }
 
-// checkHost refuses what could be taken for an option by a program we start (a
-// ProxyCommand gets host and user), and IPv6 addresses without brackets, whose
+// checkHost refuses names that are none (keys.CheckUser), and IPv6 addresses without brackets, whose
 // first colon is not where the path begins.
 func checkHost(text string, a Address) error {
 	if last := strings.LastIndexByte(text, ':'); last > 0 {
@@ -134,10 +135,11 @@ func checkHost(text string, a Address) error {
 	switch {
 	case a.Host == "":
 		return &SyntaxError{text, "no host before the colon", "an IPv6 address stands in brackets: [::1]:folder"}
-	case strings.HasPrefix(a.Host, "-") || strings.HasPrefix(a.User, "-"):
-		return &SyntaxError{text, "a host or user cannot begin with a dash", ""}
-	case strings.ContainsAny(a.Host, " \t/\\\"'`$;&|<>()"):
+	case strings.Contains(a.Host, "/"):
 		return &SyntaxError{text, "this is not the name of a host", "REMOTE is [user@]host:[path]"}
+	}
+	if err := errors.Join(keys.CheckUser(a.User), keys.CheckHost(a.Host)); err != nil {
+		return &SyntaxError{text, err.Error(), "REMOTE is [user@]host:[path]"}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
+	"github.com/remotemount/remotemount/keys"
 )
 
 // Connection is how a remote is reached: what the connection flags say, and
@@ -48,6 +49,12 @@ func (c Connection) Check() error {
 	}
 	if p := c.HostKeyPolicy; p != "" && !slices.Contains(Policies[:], p) {
 		return fmt.Errorf("host-key-policy %q: auto, ask, strict or insecure", p)
+	}
+	if err := keys.CheckUser(c.User); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	if err := keys.CheckJump(c.Jump); err != nil {
+		return fmt.Errorf("jump: %w", err)
 	}
 	return nil
 }
