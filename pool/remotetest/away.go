@@ -57,6 +57,7 @@ func awayCases() []awayCase {
 		{"a slow answer on a living connection is waited for", slowAnswer},
 		{"data waits longer than the timeout", dataWaits},
 		{"data is given up after the retry time, and that is told", dataLost},
+		{"data that kills each session is given up soon", dataKills},
 	}
 }
 
@@ -262,4 +263,37 @@ func dataLost(a *away) {
 	if err := f.Close(a.Context()); errors.Is(err, syscall.EIO) {
 		a.Errorf("Close tells it again: %v", err)
 	}
+}
+
+// The server cannot stand a WRITE, as one under a limit for the size of files: it
+// dies of it, and the connection lives. That is not tried for ever, nor as fast as
+// it goes, and other files go on.
+func dataKills(a *away) {
+	f := a.file("file", flagsNew)
+	other := a.file("other", flagsNew)
+	a.s.Script(func(r Request) Fate {
+		if r.Type == "WRITE" && r.Path == "file" {
+			return Kill
+		}
+		return Answer
+	})
+	mustWrite(a.T, f, "data", 0)
+	d, err := took(func() error { _, err := f.Flush(a.Context()); return err })
+	wantErrno(a.T, "Flush", err, syscall.EIO)
+	if d > a.Retry/4 {
+		a.Errorf("it took %v until that was told", d)
+	}
+	n := 0
+	for _, r := range a.s.Requests() {
+		if r.Type == "WRITE" && r.Path == "file" {
+			n++
+		}
+	}
+	if n > 12 {
+		a.Errorf("it was sent %d times", n)
+	}
+	mustWrite(a.T, other, "data", 0)
+	mustFlush(a.T, other)
+	a.holds(a.T, "other", "data")
+	_ = f.Close(a.Context()) // may tell it again
 }

@@ -49,10 +49,16 @@ const (
 	// Behind executes it, and sends the answer after the next answer of the
 	// session.
 	Behind
+	// Fail executes it, and answers that it failed: a server that stores a file
+	// elsewhere when it is closed, and cannot.
+	Fail
+	// Kill ends its session without executing it, as a signal does that ends the
+	// server's process; the connection lives.
+	Kill
 )
 
 func (f Fate) String() string {
-	return []string{"answered", "cut before", "cut after", "held", "swallowed", "zombie", "behind"}[f]
+	return []string{"answered", "cut before", "cut after", "held", "swallowed", "zombie", "behind", "failed", "killed"}[f]
 }
 
 // Script makes decide choose the fate of every request from now on that no Trap

@@ -3,6 +3,7 @@ package remotetest
 import (
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -159,6 +160,9 @@ func (s *session) handle(p packet) bool {
 	switch fate {
 	case Answer, CutAfter, Hold, Behind:
 		answer = s.execute(m, kept)
+	case Fail:
+		s.execute(m, kept)
+		answer = m.status(syscall.EIO)
 	}
 	switch fate {
 	case CutBefore, CutAfter:
@@ -174,7 +178,7 @@ func (s *session) handle(p packet) bool {
 		close(trap.sprung)
 	}
 	switch fate {
-	case Answer:
+	case Answer, Fail:
 		s.send(answer)
 	case Hold:
 		s.hold(answer, trap)
@@ -183,7 +187,7 @@ func (s *session) handle(p packet) bool {
 			<-s.conn.done
 			return false
 		}
-	case CutBefore, CutAfter, Zombie:
+	case CutBefore, CutAfter, Zombie, Kill:
 		return false
 	}
 	return true

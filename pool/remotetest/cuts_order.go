@@ -1,0 +1,136 @@
+package remotetest
+
+import (
+	"bytes"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+func closeRefused(c *cut) {
+	for _, flushed := range []bool{true, false} {
+		f := c.file("file", flagsMake|pool.FlagTruncate)
+		mustWrite(c.T, f, "data", 0)
+		if flushed {
+			mustFlush(c.T, f)
+		}
+		c.s.Next("CLOSE", "file", Fail)
+		wantErrno(c.T, "Close", c.within(func() error { return f.Close(c.Context()) }), syscall.EIO)
+	}
+	f := c.file("empty", flagsNew)
+	c.s.Next("CLOSE", "empty", Fail)
+	wantErrno(c.T, "Close of an empty file", c.within(func() error { return f.Close(c.Context()) }), syscall.EIO)
+}
+
+func closeRefusedReading(c *cut) {
+	c.put(c.T, "file", "data")
+	f := c.file("file", flagsWrite)
+	mustRead(c.T, f, 0, "data")
+	trap := c.s.Next("CLOSE", "file", Fail)
+	if err := f.Close(c.Context()); err != nil {
+		c.Errorf("Close: %v", err)
+	}
+	c.met(trap, cutRow{kind: "CLOSE", path: "file"})
+}
+
+func closeLost(c *cut) {
+	for _, fate := range []Fate{CutBefore, CutAfter} {
+		f := c.file("file", flagsMake|pool.FlagTruncate)
+		mustWrite(c.T, f, "data", 0)
+		mustFlush(c.T, f)
+		c.s.Next("CLOSE", "file", fate)
+		if err := c.within(func() error { return f.Close(c.Context()) }); err != nil {
+			c.Errorf("CLOSE %v: %v", fate, err)
+		}
+	}
+	f := c.file("file", flagsMake|pool.FlagTruncate)
+	mustWrite(c.T, f, "data", 0)
+	mustFlush(c.T, f)
+	c.s.Ahead("CLOSE", "file", CutBefore, func() { c.put(c.T, "file", "") })
+	wantErrno(c.T, "Close of a file that is empty then", c.within(func() error { return f.Close(c.Context()) }), syscall.EIO)
+}
+
+// The server has the first write, and may execute it after the connection was given
+// up. What goes over it waits until that is over.
+func lateOverlap(c *cut) {
+	f := c.file("file", flagsNew)
+	trap := c.s.Next("WRITE", "file", Zombie)
+	mustWrite(c.T, f, "old old", 0)
+	c.met(trap, cutRow{kind: "WRITE", path: "file"})
+	mustWrite(c.T, f, "new", 0)
+	mustRead(c.T, f, 0, "new old")
+	time.AfterFunc(time.Second, c.s.RunZombies)
+	if err := c.within(func() error { _, err := f.Flush(c.Context()); return err }); err != nil {
+		c.Errorf("Flush: %v", err)
+	}
+	c.s.RunZombies()
+	c.holds(c.T, "file", "new old")
+}
+
+// A large file is patched while it is on its way, and the connection breaks in the
+// middle of that, several times.
+func againInOrder(c *cut) {
+	one, two := c.file("file", flagsNew), c.file("file", flagsWrite)
+	want := make([]byte, 0, 6<<20)
+	for i := range 24 {
+		data := bytes.Repeat([]byte{byte('a' + i)}, 256<<10)
+		mustWrite(c.T, one, string(data), int64(len(want)))
+		want = append(want, data...)
+		if i%8 == 3 {
+			c.s.CutAll()
+		}
+		if i == 12 {
+			over := bytes.Repeat([]byte{'!'}, 9000)
+			mustWrite(c.T, two, string(over), int64(len(want)-300_000))
+			copy(want[len(want)-300_000:], over)
+		}
+	}
+	got := make([]byte, len(want))
+	if _, err := one.ReadAt(c.Context(), got, 0); err != nil || !bytes.Equal(got, want) {
+		c.Errorf("read back: %v, identical %v", err, bytes.Equal(got, want))
+	}
+	mustFlush(c.T, one)
+	mustFlush(c.T, two)
+	c.holds(c.T, "file", string(want))
+}
+
+// The server has moved the file, and nobody was told. What was written to it is not
+// lost, whether it is sent again before or after the rename is known to be done.
+func renameDirty(c *cut) {
+	for _, fate := range []Fate{CutBefore, CutAfter} {
+		f := c.file("old", flagsNew)
+		mustWrite(c.T, f, "before ", 0)
+		mustFlush(c.T, f)
+		c.s.Next(anyRename, "old", fate)
+		c.s.Next("WRITE", "old", Zombie)
+		mustWrite(c.T, f, "after", 7)
+		if err := c.within(func() error { return c.Remote.Rename(c.Context(), "old", "new", false) }); err != nil {
+			c.Errorf("Rename %v: %v", fate, err)
+		}
+		c.s.Disarm()
+		if err := c.within(func() error { return f.Close(c.Context()) }); err != nil {
+			c.Errorf("Close after %v: %v", fate, err)
+		}
+		c.holds(c.T, "new", "before after")
+		c.remove("new")
+	}
+}
+
+func renameFolderDirty(c *cut) {
+	c.mkdir(c.T, "old")
+	f := c.file("old/file", flagsNew)
+	mustWrite(c.T, f, "before ", 0)
+	mustFlush(c.T, f)
+	c.s.Next(anyRename, "old", CutAfter)
+	c.s.Next("WRITE", "old/file", CutBefore)
+	mustWrite(c.T, f, "after", 7)
+	if err := c.within(func() error { return c.Remote.Rename(c.Context(), "old", "new", false) }); err != nil {
+		c.Errorf("Rename: %v", err)
+	}
+	c.s.Disarm()
+	if err := c.within(func() error { return f.Close(c.Context()) }); err != nil {
+		c.Errorf("Close: %v", err)
+	}
+	c.holds(c.T, "new/file", "before after")
+}
