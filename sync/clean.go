@@ -2,36 +2,40 @@ package sync
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/remotemount/remotemount/pool"
 )
 
-// What dead runs have left. The pair is locked, so a temporary file of this pair
-// is of a dead run; those of other pairs are left for a week.
+// What dead runs have left. The pair is locked, so a temporary file of this pair's
+// owner that is not of this run is of a dead one. Those of others are left for a
+// week.
 
-// clean removes the temporary files of a folder, except partial copies that this
-// run goes on with.
+// clean removes the temporary files of a folder, except parts that this run goes on
+// with.
 func (p *pass) clean(ctx context.Context, f *folder, l *[2]listing, actions []Action) {
 	if p.DryRun || len(l[Local].temps)+len(l[Remote].temps) == 0 {
 		return
 	}
 	wanted := p.wantedParts(actions)
 	for _, side := range []Side{Local, Remote} {
-		for _, temp := range l[side].temps {
-			at := pool.Join(f.path, temp.Name)
+		for _, t := range l[side].temps {
+			at := pool.Join(f.path, t.Name)
 			switch {
-			case temp.Kind == File && wanted[side][temp.Name]:
-				f.keepPartial(at)
-			case p.abandoned(temp):
+			case t.isAside() || !p.abandoned(t):
+			case t.kind == partKind && t.Kind == File && t.owner == p.temp.owner && wanted[side][t.hash]:
+				f.keepPart(t.hash, at)
+				delete(wanted[side], t.hash)
+			default:
 				p.removeTemp(ctx, f, side, at)
 			}
 		}
 	}
 }
 
-// wantedParts are the names of partial copies that the planned copies could go on
-// with.
+// wantedParts are the versions of which a part could be gone on with.
 func (p *pass) wantedParts(actions []Action) (wanted [2]map[string]bool) {
 	wanted = [2]map[string]bool{{}, {}}
 	for _, a := range actions {
@@ -39,16 +43,17 @@ func (p *pass) wantedParts(actions []Action) (wanted [2]map[string]bool) {
 			continue
 		}
 		_, name := pool.Split(a.Path)
-		wanted[a.From.Other()][p.pair.part(name, a.Source)] = true
+		wanted[a.From.Other()][versionHash(name, a.Source)] = true
 	}
 	return wanted
 }
 
-func (p *pass) abandoned(temp Named) bool {
-	if isOld(temp.Name) && p.pair.owns(temp.Name) {
-		return false // restoreOld has dealt with it
+// abandoned reports that the run which made a temporary file is over.
+func (p *pass) abandoned(t temp) bool {
+	if t.owner == p.temp.owner {
+		return t.run != p.temp.run
 	}
-	return p.pair.owns(temp.Name) || temp.Mtime < p.planner.Now.Unix()-orphanAge
+	return t.began < p.planner.Now.Unix()-orphanAge
 }
 
 func (p *pass) removeTemp(ctx context.Context, f *folder, side Side, at string) {
@@ -65,38 +70,54 @@ func (p *pass) removeTemp(ctx context.Context, f *folder, side Side, at string) 
 	p.journal.count(func(r *Result) *int64 { return &r.Cleaned }, 1)
 }
 
-// restoreOld finds files that stepped aside for a replacement which was never
-// finished, and gives them their names back. Where the replacement is there, the
-// old file goes. One whose name nobody has any more is left as it is.
-func (p *pass) restoreOld(ctx context.Context, f *folder, l *[2]listing) {
+// restore gives the files that a dead run has set aside their names back.
+func (p *pass) restore(ctx context.Context, f *folder, l *[2]listing) {
 	if p.DryRun {
 		return
 	}
 	for _, side := range []Side{Local, Remote} {
-		for _, temp := range l[side].temps {
-			if isOld(temp.Name) && p.pair.owns(temp.Name) {
-				p.restore(ctx, f, l, side, temp)
+		for _, t := range l[side].temps {
+			if t.isAside() && p.abandoned(t) {
+				p.giveBack(ctx, f, l, side, t)
 			}
 		}
 	}
 }
 
-func (p *pass) restore(ctx context.Context, f *folder, l *[2]listing, side Side, temp Named) {
-	is := func(n Named) bool { return p.pair.old(n.Name) == temp.Name }
-	at := pool.Join(f.path, temp.Name)
-	if slices.ContainsFunc(l[side].names, is) {
+var errAside = errors.New("a run that died has set this file aside, and another has its name now; look at both, and rename or remove one")
+
+func (p *pass) giveBack(ctx context.Context, f *folder, l *[2]listing, side Side, t temp) {
+	at := pool.Join(f.path, t.Name)
+	had := func(n Named) bool { return t.had(n.Name) }
+	here, there := slices.IndexFunc(l[side].names, had), slices.IndexFunc(l[side.Other()].names, had)
+	name := t.clear
+	if name == "" && there >= 0 {
+		name = l[side.Other()].names[there].Name
+	}
+	var err error
+	switch {
+	case here >= 0 && t.kind == oldKind && there >= 0 && replaced(l[side].names[here], l[side.Other()].names[there]):
 		p.removeTemp(ctx, f, side, at)
 		return
+	case here >= 0:
+		err = errAside
+	case name == "":
+		err = fmt.Errorf("%w: its name is not known any more", errAside)
+	default:
+		err = p.tree[side].Rename(ctx, at, pool.Join(f.path, name), true)
+		if err != nil && f.unlock(ctx, p, side, err) == nil {
+			err = p.tree[side].Rename(ctx, at, pool.Join(f.path, name), true)
+		}
 	}
-	i := slices.IndexFunc(l[side.Other()].names, is)
-	if i < 0 {
-		p.Log.Warn("left by a replacement that was not finished; rename or remove it", "side", side.String(), "path", at)
+	if err != nil {
+		p.journal.fail(ctx, Action{Op: OpSkip, Path: at, From: side}, side, err)
 		return
 	}
-	name := l[side.Other()].names[i].Name
-	if err := p.tree[side].Rename(ctx, at, pool.Join(f.path, name), true); err != nil {
-		p.Log.Warn("the old version could not be given its name back", "path", at, "error", err)
-		return
-	}
-	l[side].names = append(l[side].names, Named{name, temp.Item})
+	f.side[side].wrote.Store(true)
+	l[side].names = append(l[side].names, Named{name, t.Item})
+}
+
+// replaced reports that the replacement for which a target stepped aside is there.
+func replaced(target, source Named) bool {
+	return target.Kind == source.Kind && target.Size == source.Size && target.Mtime == source.Mtime
 }

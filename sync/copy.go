@@ -19,6 +19,7 @@ var (
 	errNotWhole      = errors.New("the copy is not what was sent")
 	errSourceChanged = errors.New("copied, but the source changed since; it stays")
 	errRacy          = errors.New("changed a moment ago")
+	errInUse         = errors.New("open in another program")
 )
 
 // resumable is the size from which a partial copy is worth keeping for the next
@@ -38,6 +39,7 @@ type transfer struct {
 
 	in      pool.File
 	attr    pool.Attr // of the source as it was opened
+	source  Item      // the same, as it is compared
 	version stamp     // of the source as it was opened
 
 	out   pool.File
@@ -45,41 +47,69 @@ type transfer struct {
 	holes bool // the source is sparse
 }
 
-// copyFile copies the file of an action and gives the bytes moved. A file that
+// copyFile copies the file of an action, and removes the source if asked. A file that
 // changes meanwhile is tried once more.
-func (p *pass) copyFile(ctx context.Context, f *folder, a Action) (int64, stamp, error) {
+func (p *pass) copyFile(ctx context.Context, f *folder, a Action) (d done, err error) {
 	for try := 0; ; try++ {
 		t := &transfer{pass: p, a: a, folder: f, src: p.tree[a.From], dst: p.tree[a.From.Other()]}
-		err := t.run(ctx)
-		if try > 0 || !errors.Is(err, errChanged) {
-			return t.attr.Size, t.version, err
+		d, err = t.run(ctx)
+		if try > 0 || d.made || !errors.Is(err, errChanged) {
+			return d, err
 		}
 	}
 }
 
-func (t *transfer) run(ctx context.Context) (err error) {
+func (t *transfer) run(ctx context.Context) (d done, err error) {
 	if err := t.open(ctx); err != nil {
-		return err
+		return d, err
 	}
 	defer func() { _ = t.in.Close(context.WithoutCancel(ctx)) }() // nothing was written
+	if err := t.move(ctx); err != nil {
+		t.abandon(ctx, err)
+		return d, err
+	}
+	d.made, d.bytes = true, t.attr.Size
+	if t.a.Delete {
+		err = t.removeSource(ctx, t.folder, t.a, proof{in: t.in, version: t.version})
+		d.remove = err == nil
+	}
+	return d, err
+}
+
+func (t *transfer) move(ctx context.Context) error {
 	if err := t.memory.Acquire(ctx, t.weight()); err != nil {
 		return err
 	}
 	defer t.memory.Release(t.weight())
-	if err := t.write(ctx); err != nil {
-		t.abandon(ctx, err)
-		return err
-	}
-	return nil
+	return t.write(ctx)
 }
 
 // weight is the memory that a copy may take.
 func (t *transfer) weight() int64 { return min(t.attr.Size, pieces*piece) + 1 }
 
-func (t *transfer) open(ctx context.Context) (err error) {
+// open opens the source when the second of its time is over. One that is written to
+// all the time is left for another run.
+func (t *transfer) open(ctx context.Context) error {
+	mtime := t.a.Source.Mtime
+	for range 3 {
+		if err := t.over(ctx, t.a.From, mtime); err != nil {
+			return err
+		}
+		if err := t.openNow(ctx); err != nil {
+			return onSide(t.a.From, err)
+		}
+		if mtime = t.attr.Mtime; t.untilOver(t.a.From, mtime) == 0 {
+			return nil
+		}
+		_ = t.in.Close(context.WithoutCancel(ctx)) // nothing was written
+	}
+	return errRacy
+}
+
+func (t *transfer) openNow(ctx context.Context) (err error) {
 	t.in, t.attr, err = t.src.Open(ctx, t.a.Path, pool.FlagRead, 0)
 	if err != nil {
-		return &sideError{t.a.From, err}
+		return err
 	}
 	t.version, err = fileStamp(t.in, t.attr)
 	if err == nil && !t.attr.IsRegular() {
@@ -89,7 +119,8 @@ func (t *transfer) open(ctx context.Context) (err error) {
 		return errors.Join(err, t.in.Close(context.WithoutCancel(ctx)))
 	}
 	dir, name := pool.Split(t.a.Path)
-	t.tmp = pool.Join(dir, t.pair.part(name, itemOf(t.attr)))
+	t.source = t.itemOf(t.a.From, t.attr)
+	t.tmp = pool.Join(dir, t.temp.part(name, t.source))
 	return nil
 }
 
@@ -101,7 +132,7 @@ func (t *transfer) write(ctx context.Context) error {
 	s := t.stream
 	s.moved = func(n int64) { t.journal.bytes.Add(n) }
 	s.moved(from)
-	if err := s.copy(ctx, t.out, t.in, from, t.attr.Size); err != nil {
+	if err := s.copy(ctx, end{t.out, t.a.From.Other()}, end{t.in, t.a.From}, from, t.attr.Size); err != nil {
 		return err
 	}
 	t.holes = s.holes
@@ -113,8 +144,9 @@ func (t *transfer) write(ctx context.Context) error {
 
 // create opens the temporary file and tells from where it is to be written.
 func (t *transfer) create(ctx context.Context) (from int64, err error) {
-	if t.folder.takePartial(t.tmp) {
-		if from, err := t.resume(ctx); err == nil {
+	_, name := pool.Split(t.a.Path)
+	if part, ok := t.folder.takePart(versionHash(name, t.source)); ok {
+		if from, err := t.resume(ctx, part); err == nil {
 			return from, nil
 		}
 	}
@@ -123,7 +155,7 @@ func (t *transfer) create(ctx context.Context) (from int64, err error) {
 
 func (t *transfer) createNew(ctx context.Context) (err error) {
 	flag := pool.FlagWrite | pool.FlagCreate | pool.FlagExclusive
-	if t.Options.compare() == CompareHash {
+	if t.readsBack() {
 		flag |= pool.FlagRead
 	}
 	for try := 0; ; try++ {
@@ -143,10 +175,14 @@ func (t *transfer) createNew(ctx context.Context) (err error) {
 	}
 }
 
+// readsBack says whether what was written is read and compared before it gets its
+// place.
+func (t *transfer) readsBack() bool { return t.VerifyRead || t.Options.compare() == CompareHash }
+
 // firstPerm is the mode that the temporary file is made with. A large one stays
 // writable for its owner, who may have to go on with it later.
 func (t *transfer) firstPerm() uint32 {
-	perm := t.planner.perm(itemOf(t.attr)) & permBits
+	perm := t.planner.perm(t.source) & permBits
 	if t.attr.Size > resumable {
 		perm |= 0o600
 	}
@@ -162,23 +198,24 @@ func (t *transfer) seal(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.flush(gctx) })
 	g.Go(func() error { return t.sourceUnchanged(gctx) })
-	g.Go(func() error { return t.targetUnchanged(gctx, t.dst, t.a) })
+	g.Go(func() error { return t.targetUnchanged(gctx, t.a) })
 	return g.Wait()
 }
 
+// attributes sets what the receiving side keeps.
 func (t *transfer) attributes(ctx context.Context) error {
-	want := itemOf(t.attr)
-	c := pool.Change{
-		Fields: pool.SetAtime | pool.SetMtime,
-		Atime:  clampTime(t.attr.Atime), Mtime: want.Mtime,
+	var c pool.Change
+	facts := t.planner.Facts[t.a.From.Other()]
+	if !facts.NoTimes {
+		c.Fields |= pool.SetAtime | pool.SetMtime
+		c.Atime, c.Mtime = clampTime(t.attr.Atime), t.mtime()
 	}
 	if t.Owner {
-		err := t.chown(ctx, want)
-		if err != nil {
+		if err := t.chown(ctx, t.source); err != nil {
 			return err
 		}
 	}
-	if perm := t.planner.perm(want); t.Owner || perm != t.firstPerm() {
+	if perm := t.planner.perm(t.source); !facts.NoModes && (t.Owner || perm != t.firstPerm()) {
 		c.Fields |= pool.SetMode
 		c.Mode = perm
 	}
@@ -186,8 +223,20 @@ func (t *transfer) attributes(ctx context.Context) error {
 		c.Fields |= pool.SetSize
 		c.Size = t.attr.Size
 	}
+	if c.Fields == 0 {
+		return nil
+	}
 	_, err := t.out.SetAttr(ctx, c)
 	return err
+}
+
+// mtime is the time that the copy gets: of a local file what it is, of a remote one
+// what is believed of it.
+func (t *transfer) mtime() int64 {
+	if t.a.From == Local {
+		return clampTime(t.attr.Mtime)
+	}
+	return t.source.Mtime
 }
 
 // chown leaves the owner as it is where the remote does not allow a change.
@@ -205,14 +254,10 @@ func (t *transfer) flush(ctx context.Context) error {
 	if t.durable() {
 		flush = t.out.Sync
 	}
-	got, err := flush(ctx)
-	if err != nil {
+	if err := t.isWhole(flush(ctx)); err != nil {
 		return err
 	}
-	if got.Size != t.attr.Size {
-		return pool.PathError("verify", t.a.Path, fmt.Errorf("%w: %d bytes of %d arrived", errNotWhole, got.Size, t.attr.Size))
-	}
-	if t.Options.compare() == CompareHash {
+	if t.readsBack() {
 		return t.verify(ctx)
 	}
 	return nil
@@ -230,7 +275,7 @@ func (t *transfer) durable() bool {
 }
 
 func (t *transfer) verify(ctx context.Context) error {
-	same, err := t.stream.same(ctx, t.in, t.out, 0, t.attr.Size)
+	same, err := t.stream.same(ctx, end{t.in, t.a.From}, end{t.out, t.a.From.Other()}, 0, t.attr.Size)
 	if err == nil && !same {
 		err = pool.PathError("verify", t.a.Path, fmt.Errorf("%w: the content differs", errNotWhole))
 	}
@@ -240,27 +285,41 @@ func (t *transfer) verify(ctx context.Context) error {
 func (t *transfer) sourceUnchanged(ctx context.Context) error {
 	now, err := t.src.Stamp(ctx, t.a.Path, t.Links == LinksFollow)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && now != t.version {
-		return errChanged
+		err = errChanged
 	}
-	return err
+	return onSide(t.a.From, err)
 }
 
 // targetUnchanged keeps a version that came into being since the scan from being
 // replaced. That a name is still absent is seen to by the rename.
-func (p *pass) targetUnchanged(ctx context.Context, dst tree, a Action) error {
+func (p *pass) targetUnchanged(ctx context.Context, a Action) error {
 	if a.Target.Kind == Absent {
 		return nil
 	}
-	return p.unchanged(ctx, dst, a.Path, a.Target)
+	return p.unchanged(ctx, a.From.Other(), a.Path, a.Target)
 }
 
+// publish gives the copy its place, after the last word on what was written: the
+// answer to CLOSE, and the size after it where a source is to be removed.
 func (t *transfer) publish(ctx context.Context) error {
 	out := t.out
 	t.out = nil
 	if err := out.Close(ctx); err != nil {
 		return err
 	}
+	if t.a.Delete {
+		if err := t.isWhole(t.dst.Lstat(ctx, t.tmp)); err != nil {
+			return err
+		}
+	}
 	return t.place(ctx, t.dst, t.tmp, t.a)
+}
+
+func (t *transfer) isWhole(got pool.Attr, err error) error {
+	if err == nil && got.Size != t.attr.Size {
+		return pool.PathError("verify", t.a.Path, fmt.Errorf("%w: %d bytes of %d arrived", errNotWhole, got.Size, t.attr.Size))
+	}
+	return err
 }
 
 // abandon gives up the temporary file, and removes it unless the next run can go

@@ -19,16 +19,18 @@
 //     beside its place, checked, given its time and mode, and renamed into place.
 //     A name that was absent in the scan is never replaced by that rename; one
 //     that was there is replaced only if it still is what the scan saw.
-//   - Nothing is deleted but the source of a file whose copy was verified, and
-//     that only when asked for.
+//   - Nothing is deleted but the source of a file that was copied, or compared in
+//     full, in this run, and that only when asked for, and as long as it still is
+//     what was read (remove.go).
 //   - Nothing outside the local folder is touched, whatever names and links the
 //     server sends: names that no file can have are refused and reported, every
 //     local path is resolved by os.Root, and links are made, never followed,
 //     unless the caller asks for following.
 //   - A run killed at any point leaves only temporary files. The next run of the
-//     same pair goes on with the large ones, after checking what is there, and
-//     removes the rest. They carry the pair's name, so that two machines pushing
-//     into one folder leave each other's alone.
+//     same pair goes on with the large ones, after checking what is there, gives
+//     sources that were set aside their names back, and removes the rest. They carry
+//     their owner's name and their age, so that two machines pushing into one folder
+//     leave each other's alone.
 //   - An error about one name is part of the Result and the rest is done. Only
 //     what concerns all names (the remote away, the root gone) ends a run.
 //

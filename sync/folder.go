@@ -24,8 +24,10 @@ type folder struct {
 	pending atomic.Int64 // what is at work in it, itself included until listed
 	deleted atomic.Int64 // sources removed from it
 
-	mu       sync.Mutex
-	partials map[string]bool // partial copies to go on with, by path; guarded by mu
+	asunder asunder
+
+	mu    sync.Mutex
+	parts map[string]string // parts to go on with, path by version; guarded by mu
 }
 
 type folderSide struct {
@@ -187,20 +189,20 @@ func (f *folder) prune(ctx context.Context, p *pass) {
 	}
 }
 
-// takePartial gives out a partial copy once.
-func (f *folder) takePartial(path string) bool {
+// takePart gives out a part of a version once.
+func (f *folder) takePart(version string) (path string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ok := f.partials[path]
-	delete(f.partials, path)
-	return ok
+	path, ok = f.parts[version]
+	delete(f.parts, version)
+	return path, ok
 }
 
-func (f *folder) keepPartial(path string) {
+func (f *folder) keepPart(version, path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.partials == nil {
-		f.partials = map[string]bool{}
+	if f.parts == nil {
+		f.parts = map[string]string{}
 	}
-	f.partials[path] = true
+	f.parts[version] = path
 }

@@ -68,6 +68,13 @@ func (p *pairing) clean() *Result {
 	return res
 }
 
+// newRun is the name of a run of this pair that began an hour ago.
+func newRun(c Config) runName {
+	return newRunName(ownerOf(c.Pair), time.Now().Add(-time.Hour), "")
+}
+
+func dirAt(path string) *remotetest.Dir { return remotetest.NewDir(path) }
+
 // A fixture describes one name: "path text", "path/" for a folder, "path -> to"
 // for a link. at is its time.
 func put(t testing.TB, root, path, text string, at int64) {
@@ -146,7 +153,7 @@ func wantFile(t testing.TB, root, path, text string) {
 	t.Helper()
 	got, err := os.ReadFile(filepath.Join(root, path))
 	if err != nil || string(got) != text {
-		t.Errorf("%s: %q, %v; want %q", path, got, err, text)
+		t.Errorf("%.80s: %.80q, %v; want %.80q", path, got, err, text)
 	}
 }
 

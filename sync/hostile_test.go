@@ -104,7 +104,7 @@ func TestALocalFileSwappedForALink(t *testing.T) {
 	put(t, p.remote, "a", "hostile", young)
 	put(t, p.remote, "b", "hostile too", young)
 	put(t, p.local, "a", "old", old)
-	part := newPairID(p.config().Pair).part("b", file(11, young))
+	part := newRun(p.config()).part("b", file(11, young))
 	p.dir.Before = once("open", func(string) error {
 		return errors.Join(os.Remove(filepath.Join(p.local, "a")),
 			os.Symlink(victim, filepath.Join(p.local, "a")), os.Symlink(victim, filepath.Join(p.local, part)))

@@ -40,6 +40,7 @@ type Item struct {
 	Perm     uint32
 	UID, GID uint32
 	Link     string // where a symbolic link leads
+	version  uint64 // of a local file, exactly: see stamp; 0 where it is not known
 }
 
 // A Named item stands in a listing.
@@ -74,4 +75,17 @@ func itemOf(a pool.Attr) Item {
 // sign, so that a local file from before 1970 is not copied anew on every run.
 func clampTime(t int64) int64 {
 	return max(0, min(t, 1<<32-1))
+}
+
+// A day ahead of its side's clock no time is believed.
+const day = 24 * 3600
+
+// readTime is a time as it is compared. A server keeps 1969 as a 32-bit number with
+// a sign and tells it as one without, which reads as 2106: so what is beyond 2038
+// and more than a day ahead is taken to be from before 1970.
+func readTime(t, now int64) int64 {
+	if t >= 1<<31 && t > now+day {
+		return 0
+	}
+	return t
 }

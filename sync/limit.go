@@ -23,6 +23,8 @@ func (l *limiter) wait(ctx context.Context, n int64) error {
 	return sleep(ctx, l.grant(n))
 }
 
+// grant is how long it takes until n more bytes are paid for, those granted before
+// included. Nothing is free, not the first either.
 func (l *limiter) grant(n int64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,9 +32,8 @@ func (l *limiter) grant(n int64) time.Duration {
 	if l.free.Before(now) {
 		l.free = now
 	}
-	due := l.free.Sub(now)
 	l.free = l.free.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
-	return due
+	return l.free.Sub(now)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -15,7 +15,7 @@ import (
 // A listing is one side of a folder.
 type listing struct {
 	names []Named
-	temps []Named  // temporary files of this or another run
+	temps []temp   // temporary files of this or another run
 	bad   []string // names that no file can have
 }
 
@@ -42,21 +42,23 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	if p.Links == LinksFollow && side == p.source() {
 		at = f.links.real
 	}
-	err := p.tree[side].ReadDir(ctx, at, func(entries []pool.Entry) error {
-		for _, e := range entries {
-			l.add(e)
+	err := p.tree[side].List(ctx, at, func(names []Named) error {
+		for _, n := range names {
+			n.Mtime = readTime(n.Mtime, p.planner.now(side))
+			l.add(n)
 		}
 		return nil
 	})
 	if err != nil {
-		return &sideError{side, err}
+		return onSide(side, err)
 	}
 	if p.Links == LinksFollow && side == p.source() {
 		p.followLinks(ctx, f, l)
 	}
 	kept := l.names[:0]
 	for _, n := range l.names {
-		if p.Names.Keeps(pool.Join(f.path, n.Name), n.Kind == Folder) {
+		at := pool.Join(f.path, n.Name)
+		if at != p.within[side] && p.Names.Keeps(at, n.Kind == Folder) {
 			kept = append(kept, n)
 		}
 	}
@@ -64,16 +66,16 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	return nil
 }
 
-func (l *listing) add(e pool.Entry) {
-	n := Named{e.Name, itemOf(e.Attr)}
-	switch {
-	case !possible(e.Name):
-		l.bad = append(l.bad, e.Name)
-	case isTemp(e.Name):
-		l.temps = append(l.temps, n)
-	default:
-		l.names = append(l.names, n)
+func (l *listing) add(n Named) {
+	if !possible(n.Name) {
+		l.bad = append(l.bad, n.Name)
+		return
 	}
+	if t, ok := parseTemp(n); ok {
+		l.temps = append(l.temps, t)
+		return
+	}
+	l.names = append(l.names, n)
 }
 
 // possible reports whether a name can be a file's: a hostile server may send
@@ -82,14 +84,32 @@ func possible(name string) bool {
 	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
 }
 
-// A sideError says on which side a folder could not be listed.
+// A sideError says on which side something failed.
 type sideError struct {
 	side Side
 	err  error
 }
 
-func (e *sideError) Error() string { return fmt.Sprintf("%s side: %v", e.side, e.err) }
+func (e *sideError) Error() string { return e.err.Error() }
 func (e *sideError) Unwrap() error { return e.err }
+
+// onSide is err with the side it happened on, unless that is known already.
+func onSide(side Side, err error) error {
+	var known *sideError
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return &sideError{side, err}
+}
+
+// sideOf is the side that an error happened on, or else the one given.
+func sideOf(err error, otherwise Side) Side {
+	var known *sideError
+	if errors.As(err, &known) {
+		return known.side
+	}
+	return otherwise
+}
 
 // readLinks finds where the links lead that both sides have under one name. Any
 // other link is read when it is copied.
@@ -112,10 +132,7 @@ func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
 			}
 			g.Go(func() (err error) {
 				n.Link, err = p.tree[side].ReadLink(gctx, pool.Join(f.path, n.Name))
-				if err != nil {
-					return &sideError{Side(side), err}
-				}
-				return nil
+				return onSide(Side(side), err)
 			})
 		}
 	}
@@ -134,11 +151,8 @@ func (p *pass) refuse(ctx context.Context, f *folder, l *[2]listing) {
 	}
 }
 
-// failSide reports an error about a folder, on the side it came from.
-func (p *pass) failSide(ctx context.Context, f *folder, side Side, err error) {
-	var s *sideError
-	if errors.As(err, &s) {
-		side, err = s.side, s.err
-	}
-	p.journal.fail(ctx, Action{Op: OpFolder, Path: f.path, From: side.Other()}, side, err)
+// failFolder reports an error about a folder.
+func (p *pass) failFolder(ctx context.Context, f *folder, side Side, err error) {
+	side = sideOf(err, side)
+	p.journal.fail(ctx, Action{Op: OpFolder, Path: f.path, From: p.source(), Source: f.item[p.source()], Target: f.item[p.source().Other()]}, side, err)
 }

@@ -92,7 +92,8 @@ func (l *localTree) Stamp(_ context.Context, path string, follow bool) (stamp, e
 	return exactStamp(&st), err
 }
 
-func (l *localTree) ReadDir(_ context.Context, path string, emit func([]pool.Entry) error) error {
+// List reads a local folder.
+func (l *localTree) List(_ context.Context, path string, emit func([]Named) error) error {
 	d, err := l.openDir(path)
 	if err != nil {
 		return err
@@ -106,11 +107,11 @@ func (l *localTree) ReadDir(_ context.Context, path string, emit func([]pool.Ent
 		if err != nil {
 			return err
 		}
-		entries, err := statAll(int(d.Fd()), path, names)
+		items, err := statAll(int(d.Fd()), path, names)
 		if err != nil {
 			return err
 		}
-		if err := emit(entries); err != nil {
+		if err := emit(items); err != nil {
 			return err
 		}
 	}
@@ -132,8 +133,8 @@ func (l *localTree) openDir(path string) (*os.File, error) {
 }
 
 // statAll describes names in an open folder; one that has vanished is left out.
-func statAll(dir int, path string, names []string) ([]pool.Entry, error) {
-	entries := make([]pool.Entry, 0, len(names))
+func statAll(dir int, path string, names []string) ([]Named, error) {
+	items := make([]Named, 0, len(names))
 	for _, n := range names {
 		var st unix.Stat_t
 		err := retry(func() error { return unix.Fstatat(dir, n, &st, unix.AT_SYMLINK_NOFOLLOW) })
@@ -143,9 +144,9 @@ func statAll(dir int, path string, names []string) ([]pool.Entry, error) {
 		if err != nil {
 			return nil, pool.PathError("lstat", pool.Join(path, n), err)
 		}
-		entries = append(entries, pool.Entry{Name: n, Attr: attrOf(&st)})
+		items = append(items, Named{n, exactItem(&st)})
 	}
-	return entries, nil
+	return items, nil
 }
 
 func (l *localTree) ReadLink(_ context.Context, path string) (string, error) {
@@ -311,6 +312,13 @@ func exactStamp(st *unix.Stat_t) stamp {
 		size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
 		dev: st.Dev, ino: st.Ino,
 	}
+}
+
+// exactItem is itemOf with the version to the nanosecond.
+func exactItem(st *unix.Stat_t) Item {
+	i := itemOf(attrOf(st))
+	i.version = exactStamp(st).hash()
+	return i
 }
 
 // errnoOf is the errno of an error that already names a path.

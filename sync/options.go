@@ -101,6 +101,10 @@ type Options struct {
 	Older   time.Duration // only files that did not change within this time; 0 is no bound
 
 	BandwidthLimit int64 // bytes a second, both directions together; 0 is no bound
+
+	VerifyRead   bool          // read back what was copied, and compare
+	ModifyWindow time.Duration // times that differ by no more are equal
+	TempSuffix   string        // what names of parts end in; "" is .part
 }
 
 // A Config is everything a Runner needs.
@@ -109,10 +113,14 @@ type Config struct {
 	Local  string      // the local folder
 	Remote pool.Remote // the remote folder
 
+	// LocalOnRemote is where the local folder is on the server, when that is known:
+	// it lies in a mount of ours. An absolute path, or "".
+	LocalOnRemote string
+
 	// Pair names this pair of folders, the same for every run: it is what the
-	// lock and the temporary files are known by. It should hold the host.
-	Pair    string
-	LockDir string // where lock files lie; "" locks nothing
+	// lock and the temporary files are known by. It should hold host and user.
+	Pair     string
+	StateDir string // where the locks of pairs lie; "" locks only the local folder
 
 	Events func(Event)  // called one at a time; nil for none
 	Log    *slog.Logger // nil discards

@@ -12,21 +12,25 @@ import (
 // place renames what was made under a temporary name into its place. A name that
 // was absent must still be; what is replaced is replaced in one step.
 func (p *pass) place(ctx context.Context, dst tree, tmp string, a Action) error {
-	err := dst.Rename(ctx, tmp, a.Path, a.Target.Kind == Absent)
-	switch {
-	case errors.Is(err, syscall.EOPNOTSUPP) && a.Target.Kind != Absent:
+	if a.Target.Kind == Absent {
+		err := dst.Rename(ctx, tmp, a.Path, true)
+		if errors.Is(err, fs.ErrExist) {
+			return errors.Join(errTargetChanged, err)
+		}
+		return err
+	}
+	err := dst.Replace(ctx, tmp, a.Path, a.Target)
+	if errors.Is(err, syscall.EOPNOTSUPP) {
 		return p.placeInSteps(ctx, dst, tmp, a)
-	case errors.Is(err, fs.ErrExist) && a.Target.Kind == Absent:
-		return errors.Join(errTargetChanged, err)
 	}
 	return err
 }
 
 // placeInSteps is for servers that cannot rename over a file: the old file steps
-// aside under a name that restoreOld knows, should this run die in between.
+// aside under a name that restore knows, should this run die in between.
 func (p *pass) placeInSteps(ctx context.Context, dst tree, tmp string, a Action) error {
 	dir, name := pool.Split(a.Path)
-	old := pool.Join(dir, p.pair.old(name))
+	old := pool.Join(dir, p.temp.old(name))
 	if err := dst.Rename(ctx, a.Path, old, true); err != nil {
 		return err
 	}
@@ -38,16 +42,12 @@ func (p *pass) placeInSteps(ctx context.Context, dst tree, tmp string, a Action)
 }
 
 // makeLink copies a symbolic link, in one step also over what was there.
-func (p *pass) makeLink(ctx context.Context, f *folder, a Action) error {
-	src, to := p.tree[a.From], a.From.Other()
+func (p *pass) makeLink(ctx context.Context, f *folder, a Action, target string) error {
+	to := a.From.Other()
 	dst := p.tree[to]
-	target, err := src.ReadLink(ctx, a.Path)
-	if err != nil {
-		return err
-	}
 	dir, name := pool.Split(a.Path)
-	tmp := pool.Join(dir, p.pair.part(name, a.Source))
-	_, err = dst.Symlink(ctx, target, tmp)
+	tmp := pool.Join(dir, p.temp.part(name, a.Source))
+	_, err := dst.Symlink(ctx, target, tmp)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		if err = f.unlock(ctx, p, to, err); err == nil {
@@ -65,7 +65,7 @@ func (p *pass) makeLink(ctx context.Context, f *folder, a Action) error {
 }
 
 func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) error {
-	c := pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: a.Source.Mtime, Mtime: a.Source.Mtime}
+	c := pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: clampTime(a.Source.Mtime), Mtime: clampTime(a.Source.Mtime)}
 	if p.Owner {
 		c.Fields |= pool.SetUID | pool.SetGID
 		c.UID, c.GID = a.Source.UID, a.Source.GID
@@ -75,7 +75,7 @@ func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) e
 	if _, err := dst.SetAttr(ctx, tmp, c); err != nil {
 		p.Log.Debug("attributes of a link", "path", a.Path, "error", err)
 	}
-	err := p.targetUnchanged(ctx, dst, a)
+	err := p.targetUnchanged(ctx, a)
 	if err == nil {
 		err = p.place(ctx, dst, tmp, a)
 	}
@@ -93,13 +93,12 @@ func ignoreAbsent(err error) error {
 }
 
 // unchanged reports a name that is no longer what was planned with.
-func (p *pass) unchanged(ctx context.Context, t tree, path string, want Item) error {
-	now, err := t.Lstat(ctx, path)
+func (p *pass) unchanged(ctx context.Context, side Side, path string, want Item) error {
+	now, err := p.tree[side].Lstat(ctx, path)
 	if err != nil {
 		return err
 	}
-	i := itemOf(now)
-	if i.Kind != want.Kind || i.Size != want.Size || i.Mtime != want.Mtime {
+	if changed(p.itemOf(side, now), want) {
 		return errTargetChanged
 	}
 	return nil

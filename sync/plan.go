@@ -35,12 +35,14 @@ const (
 	WhyNewer      Why = "newer"
 	WhyKind       Why = "kind differs"
 	WhySameTime   Why = "versions differ, times are equal"
+	WhyFuture     Why = "versions differ, a time lies in the future"
 	WhyCase       Why = "name differs only in case"
 	WhyAlike      Why = "alike"
 	WhyLeft       Why = "same size, time differs"
 	WhyKeepNewer  Why = "target is newer"
 	WhySettling   Why = "changed a moment ago"
 	WhyFiltered   Why = "outside the bounds of size and age"
+	WhyInUse      Why = "open in another program, source kept"
 	WhySpecial    Why = "special file"
 	WhySymlink    Why = "symbolic link"
 	WhyUnverified Why = "same size, content differs: source kept"
@@ -79,7 +81,40 @@ const (
 // Action.
 type Planner struct {
 	Options
-	Now time.Time
+	Now   time.Time
+	Facts [2]Facts // of the sides
+}
+
+// now is what the clock of a side shows, in seconds.
+func (p Planner) now(s Side) int64 { return p.Now.Unix() + p.Facts[s].Ahead }
+
+// window is by how many seconds equal times may differ.
+func (p Planner) window() int64 {
+	asked := int64((p.ModifyWindow + time.Second - 1) / time.Second)
+	return max(asked, p.Facts[Local].Window, p.Facts[Remote].Window)
+}
+
+// sameTime reports that two times are equal, as far as both sides keep them. A side
+// that keeps none has the time at which a file came there: not older by its clock
+// than the other means that it came from the other.
+func (p Planner) sameTime(local, remote Item) bool {
+	switch w := p.window(); {
+	case max(local.Mtime-remote.Mtime, remote.Mtime-local.Mtime) <= w:
+		return true
+	case p.Facts[Remote].NoTimes:
+		return remote.Mtime-p.Facts[Remote].Ahead >= local.Mtime
+	case p.Facts[Local].NoTimes:
+		return local.Mtime >= remote.Mtime-p.Facts[Remote].Ahead
+	}
+	return false
+}
+
+// sameTimeFrom is sameTime of a source and its target.
+func (p Planner) sameTimeFrom(src, dst Item) bool {
+	if p.source() == Remote {
+		return p.sameTime(dst, src)
+	}
+	return p.sameTime(src, dst)
 }
 
 // Decide plans what to do about one name. An OpCompare is decided by calling
@@ -160,7 +195,7 @@ func (p Planner) file(src, dst Item, content Content) Action {
 }
 
 func (p Planner) fileOverFile(src, dst Item, content Content) Action {
-	sameTime := src.Mtime == dst.Mtime
+	sameTime := p.sameTimeFrom(src, dst)
 	switch {
 	case src.Size != dst.Size:
 		return p.replace(OpCopy, src, dst, WhySize)
@@ -174,17 +209,20 @@ func (p Planner) fileOverFile(src, dst Item, content Content) Action {
 	return p.fileAlike(src, dst, content)
 }
 
-// fileAlike finishes a pair that counts as the same. Its source may be deleted
-// only if time or content bear that out, whatever is compared otherwise.
+// fileAlike finishes a pair that counts as the same. Its source is removed only
+// after both were read, whatever is compared otherwise; what then turns out to be
+// another version, though size and time are the same, is copied, unless it was asked
+// to go by the size alone.
 func (p Planner) fileAlike(src, dst Item, content Content) Action {
-	sameTime := src.Mtime == dst.Mtime
-	if p.Delete && !sameTime && content == Unread {
+	sameTime := p.sameTimeFrom(src, dst)
+	switch {
+	case p.Delete && content == Unread:
 		return Action{Op: OpCompare}
-	}
-	if p.Delete && content == Different {
+	case p.Delete && content == Different && p.compare() == CompareSize:
 		return Action{Op: OpSkip, Why: WhyUnverified}
-	}
-	if p.attrDiffers(src, dst) || p.compare() == CompareHash && !sameTime {
+	case p.Delete && content == Different:
+		return p.replace(OpCopy, src, dst, WhyContent)
+	case p.attrDiffers(src, dst) || p.compare() == CompareHash && !sameTime:
 		return Action{Op: OpAttr, Delete: p.Delete, Why: WhyAlike}
 	}
 	return p.alike()
@@ -202,7 +240,7 @@ func (p Planner) replace(op Op, src, dst Item, why Why) Action {
 	if dst.Kind == Absent {
 		return Action{Op: op, Delete: p.Delete, Why: WhyNew}
 	}
-	if p.Update && dst.Mtime > src.Mtime {
+	if p.Update && dst.Mtime > src.Mtime+p.window() {
 		return Action{Op: OpSkip, Why: WhyKeepNewer}
 	}
 	if src.Kind != dst.Kind {
@@ -215,7 +253,7 @@ func (p Planner) attrDiffers(src, dst Item) bool {
 	if p.Owner && (src.UID != dst.UID || src.GID != dst.GID) {
 		return true
 	}
-	return p.perm(src) != p.perm(dst)
+	return p.perm(src) != p.perm(dst) && !p.Facts[p.source().Other()].NoModes
 }
 
 // perm is the part of the mode that is carried over.
@@ -234,6 +272,8 @@ func (p Planner) outside(i Item) bool {
 		p.Older > 0 && age < p.Older
 }
 
+// settling reports a change a moment ago. A time ahead tells of none, unless clocks
+// differ by a little.
 func (p Planner) settling(i Item) bool {
-	return p.Settle > 0 && p.Now.Sub(time.Unix(i.Mtime, 0)) < p.Settle
+	return p.Settle > 0 && p.Now.Sub(time.Unix(i.Mtime, 0)).Abs() < p.Settle
 }

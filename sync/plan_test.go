@@ -193,13 +193,15 @@ func TestPlanByName(t *testing.T) {
 		delete        bool
 	}{
 		{"copy and delete", del, same, Item{}, Unread, OpCopy, WhyNew, true},
-		{"copied earlier, now deleted", del, same, same, Unread, OpDelete, WhyAlike, true},
+		{"copied earlier: read before its source goes", del, same, same, Unread, OpCompare, "", false},
+		{"copied earlier, and equal", del, same, same, Equal, OpDelete, WhyAlike, true},
+		{"of the same second, and another version", del, same, same, Different, OpCopy, WhyContent, true},
 		{"link copied earlier, now deleted", del, link, link, Unread, OpDelete, WhyAlike, true},
 		{"equal by size is read before its source goes", delBySize, same, other, Unread, OpCompare, "", false},
 		{"equal by size and content: source goes", delBySize, same, other, Equal, OpDelete, WhyAlike, true},
 		{"equal by size, other content: source stays", delBySize, same, other, Different, OpSkip, WhyUnverified, false},
 		{"folders are not deleted", del, states[6].item, states[6].item, Unread, OpNone, "", false},
-		{"mode differs, then deleted", del, readOnly, same, Unread, OpAttr, WhyAlike, true},
+		{"mode differs, then deleted", del, readOnly, same, Equal, OpAttr, WhyAlike, true},
 		{"mode differs", push(func(*Options) {}), readOnly, same, Unread, OpAttr, WhyAlike, false},
 		{"set-id bits do not count", push(func(*Options) {}), setID, same, Unread, OpNone, "", false},
 		{"set-id bits count with owners", push(func(o *Options) { o.Owner = true }), setID, same, Unread, OpAttr, WhyAlike, false},

@@ -91,8 +91,8 @@ func TestEventsAsJSON(t *testing.T) {
 func TestOneRunAtATime(t *testing.T) {
 	p := newPairing(t, Options{Mode: Push})
 	c := p.config()
-	c.LockDir = t.TempDir()
-	unlock, err := lockPair(c)
+	c.StateDir = t.TempDir()
+	_, unlock, err := lockPair(c)
 	must(t, err)
 	r, err := New(c)
 	must(t, err)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // cutAfter makes the remote go away after n calls of an operation.
@@ -64,7 +65,7 @@ func TestResumeChecksWhatIsThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPairing(t, Options{Mode: Push})
 			put(t, p.local, "large", string(good), old)
-			part := newPairID(p.config().Pair).part("large", file(size, old))
+			part := newRun(p.config()).part("large", file(size, old))
 			put(t, p.remote, part, string(damage(bytes.Clone(good))), young)
 			p.clean()
 			sameTrees(t, p.local, p.remote, true)
@@ -75,7 +76,7 @@ func TestResumeChecksWhatIsThere(t *testing.T) {
 
 func TestLeftoversOfDeadRuns(t *testing.T) {
 	p := newPairing(t, Options{Mode: TwoWay})
-	mine, other := newPairID(p.config().Pair), newPairID("another pair")
+	mine, other := newRun(p.config()), newRunName(ownerOf("another"), time.Now().Add(-8*24*time.Hour), "")
 	now := file(1, old)
 	put(t, p.local, "a", "a", old)
 	put(t, p.remote, "a", "a", old)
@@ -86,8 +87,8 @@ func TestLeftoversOfDeadRuns(t *testing.T) {
 		put(t, root, other.part("abandoned", now), "partial", old)
 		put(t, root, tempPrefix+"notes", "somebody's own file", old)
 	}
-	fresh := other.part("in use", now)
-	put(t, p.remote, fresh, "partial", 1<<32-1)
+	fresh := newRunName(ownerOf("another"), time.Now(), "").part("in use", now)
+	put(t, p.remote, fresh, "partial", old)
 	res := p.clean()
 	if res.Cleaned != 8 {
 		t.Errorf("%d removed", res.Cleaned)

@@ -2,6 +2,8 @@ package sync
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/remotemount/remotemount/pool"
 )
 
 const (
@@ -51,8 +55,10 @@ type pass struct {
 	Config
 	planner    Planner
 	tree       [2]tree
-	pair       pairID
-	sourceRoot string // absolute path of the source folder
+	temp       runName
+	rootPath   [2]string // where the two folders are, absolute, links resolved here
+	within     [2]string // path of the other side's root, where it lies in this one
+	sourceRoot string    // absolute path of the source folder
 
 	journal *journal
 	folders *stack
@@ -67,20 +73,23 @@ type pass struct {
 // a folder that is not there). Errors about single names are in the Result
 // alone.
 func (r *Runner) Run(ctx context.Context) (*Result, error) {
-	unlock, err := lockPair(r.config)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	root, err := os.OpenRoot(r.config.Local)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // nothing was written through it
+	owner, unlock, err := r.lock(root)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
-	p := r.pass(root, abort)
+	p := r.pass(root, owner, abort)
 	first, err := p.root(ctx)
+	if err == nil {
+		err = p.survey(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +98,36 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	return p.journal.close(), context.Cause(ctx)
 }
 
-func (r *Runner) pass(root *os.Root, abort context.CancelCauseFunc) *pass {
+// lock keeps other runs off, and tells the owner of the pair's temporary files.
+func (r *Runner) lock(root *os.Root) (owner string, unlock func(), err error) {
+	if r.config.DryRun {
+		return "", func() {}, nil
+	}
+	free, err := r.lockFolder(root)
+	if err != nil {
+		return "", nil, err
+	}
+	owner, freePair, err := lockPair(r.config)
+	switch {
+	case errors.Is(err, ErrLocked):
+		free()
+		return "", nil, err
+	case err != nil:
+		r.config.Log.Warn("no lock for this pair of folders; what this run leaves when it dies is kept for a week", "error", err)
+		return ownerOf(rand.Text()), free, nil
+	}
+	return owner, func() { freePair(); free() }, nil
+}
+
+func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc) *pass {
 	c := r.config
 	follow := c.Links == LinksFollow
 	return &pass{
 		Config:     c,
 		planner:    Planner{Options: c.Options, Now: c.Now()},
 		tree:       [2]tree{&localTree{root: root, follow: follow && c.Mode == Push}, remoteTree{c.Remote}},
-		pair:       newPairID(c.Pair),
+		temp:       newRunName(owner, c.Now(), c.TempSuffix),
+		rootPath:   [2]string{realPath(c.Local), c.Remote.Info().Root},
 		sourceRoot: sourceRoot(c),
 		journal:    newJournal(c, abort),
 		folders:    newStack(),
@@ -105,6 +136,24 @@ func (r *Runner) pass(root *os.Root, abort context.CancelCauseFunc) *pass {
 		memory:     semaphore.NewWeighted(copyMemory),
 		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}},
 	}
+}
+
+// realPath is a path of this machine without links, as far as it can be told.
+func realPath(at string) string {
+	if abs, err := filepath.Abs(at); err == nil {
+		at = abs
+	}
+	if real, err := filepath.EvalSymlinks(at); err == nil {
+		return real
+	}
+	return at
+}
+
+// itemOf is what a side has, with its time as it is compared.
+func (p *pass) itemOf(side Side, a pool.Attr) Item {
+	i := itemOf(a)
+	i.Mtime = readTime(i.Mtime, p.planner.now(side))
+	return i
 }
 
 func sourceRoot(c Config) string {
@@ -160,9 +209,4 @@ func (p *pass) run(ctx context.Context, first *folder) {
 type task struct {
 	folder *folder
 	action Action
-}
-
-// trees are what an action reads and what it changes.
-func (p *pass) trees(a Action) (src, dst tree) {
-	return p.tree[a.From], p.tree[a.From.Other()]
 }

@@ -54,26 +54,41 @@ type stream struct {
 	holes   bool          // some of the source was left out, being zero
 }
 
-// copy moves the bytes [from, to). A source that ends before is errChanged.
-func (s *stream) copy(ctx context.Context, dst, src pool.File, from, to int64) error {
-	if l, ok := src.(*localFile); ok && to-from > smallFile {
-		return s.copyData(ctx, dst, l, from, to)
+// An end is one of the two files of a stream.
+type end struct {
+	pool.File
+	side Side
+}
+
+// step is what is moved at a time: little where the rate is bounded, so that it is
+// kept from the first byte on.
+func (s *stream) step() int64 {
+	if s.limit.rate <= 0 {
+		return piece
 	}
-	return windowed(ctx, from, to, piece, pieces, func(ctx context.Context, off, n int64) error {
+	return max(4<<10, min(piece, s.limit.rate/8))
+}
+
+// copy moves the bytes [from, to). A source that ends before is errChanged.
+func (s *stream) copy(ctx context.Context, dst, src end, from, to int64) error {
+	if l, ok := src.File.(*localFile); ok && to-from > smallFile {
+		return s.copyData(ctx, dst, src, l, from, to)
+	}
+	return windowed(ctx, from, to, s.step(), pieces, func(ctx context.Context, off, n int64) error {
 		return s.move(ctx, dst, src, off, n)
 	})
 }
 
 // copyData writes in order, which lets the pool gather full packets and keep
 // them under way by itself, and leaves out the holes of a sparse file.
-func (s *stream) copyData(ctx context.Context, dst pool.File, src *localFile, from, to int64) error {
+func (s *stream) copyData(ctx context.Context, dst, src end, file *localFile, from, to int64) error {
 	for from < to {
-		start, end := src.data(from, to)
+		start, end := file.data(from, to)
 		s.holes = s.holes || start > from
 		s.moved(start - from)
 		from = start
 		for from < end {
-			n := min(piece, end-from)
+			n := min(s.step(), end-from)
 			if err := s.move(ctx, dst, src, from, n); err != nil {
 				return err
 			}
@@ -84,7 +99,7 @@ func (s *stream) copyData(ctx context.Context, dst pool.File, src *localFile, fr
 }
 
 // move copies one piece.
-func (s *stream) move(ctx context.Context, dst, src pool.File, off, n int64) error {
+func (s *stream) move(ctx context.Context, dst, src end, off, n int64) error {
 	if err := s.limit.wait(ctx, n); err != nil {
 		return err
 	}
@@ -93,22 +108,22 @@ func (s *stream) move(ctx context.Context, dst, src pool.File, off, n int64) err
 	if err := readFull(ctx, src, buf, off); err != nil {
 		return err
 	}
-	if err := write(ctx, dst, buf, off); err != nil {
-		return err
+	if err := write(ctx, dst.File, buf, off); err != nil {
+		return onSide(dst.side, err)
 	}
 	s.moved(n)
 	return nil
 }
 
-func readFull(ctx context.Context, f pool.File, p []byte, off int64) error {
+func readFull(ctx context.Context, f end, p []byte, off int64) error {
 	n, err := f.ReadAt(ctx, p, off)
 	if n == len(p) {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		return errChanged
+		err = errChanged
 	}
-	return err
+	return onSide(f.side, err)
 }
 
 // write leaves zeros out of a local file, where they become holes.
@@ -145,8 +160,8 @@ func run(p []byte) (n int, zero bool) {
 }
 
 // same reports whether two open files hold the same bytes in [from, to).
-func (s *stream) same(ctx context.Context, a, b pool.File, from, to int64) (bool, error) {
-	err := windowed(ctx, from, to, piece, pieces, func(ctx context.Context, off, n int64) error {
+func (s *stream) same(ctx context.Context, a, b end, from, to int64) (bool, error) {
+	err := windowed(ctx, from, to, s.step(), pieces, func(ctx context.Context, off, n int64) error {
 		if err := s.limit.wait(ctx, n); err != nil {
 			return err
 		}
@@ -169,8 +184,6 @@ func (s *stream) same(ctx context.Context, a, b pool.File, from, to int64) (bool
 	}
 	return err == nil, err
 }
-
-var errDiffer = errors.New("contents differ")
 
 // windowed calls f for every step of [from, to), width of them at once, and
 // begins none before the one width steps earlier is done: what is unfinished is

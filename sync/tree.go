@@ -2,16 +2,17 @@ package sync
 
 import (
 	"context"
+	"hash/maphash"
 
 	"github.com/remotemount/remotemount/pool"
 )
 
 // A tree is one side of a sync: the part of pool.Remote that is needed, with
-// pool.Remote's contract for paths and errors, and Stamp.
+// pool.Remote's contract for paths and errors, and what each side does its own way.
 type tree interface {
 	Lstat(ctx context.Context, path string) (pool.Attr, error)
 	Stat(ctx context.Context, path string) (pool.Attr, error)
-	ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error
+	List(ctx context.Context, path string, emit func([]Named) error) error
 	ReadLink(ctx context.Context, path string) (string, error)
 	Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error)
 	Mkdir(ctx context.Context, path string, perm uint32) (pool.Attr, error)
@@ -24,6 +25,13 @@ type tree interface {
 	// Stamp tells as exactly as this side can which version of a file is under
 	// path now, following a link in the last element only if asked.
 	Stamp(ctx context.Context, path string, follow bool) (stamp, error)
+
+	// Replace renames tmp over a path that still is what the plan saw, or else
+	// gives errTargetChanged and changes nothing.
+	Replace(ctx context.Context, tmp, path string, want Item) error
+
+	// Discard removes a file or link that still is what was read: see removeSource.
+	Discard(ctx context.Context, path, aside string, proved proof) error
 }
 
 // A stamp is one version of one file. Two equal stamps are the same version, as
@@ -35,6 +43,11 @@ type stamp struct {
 	dev, ino     uint64
 }
 
+var stampSeed = maphash.MakeSeed()
+
+// hash is a stamp in 64 bits, never 0.
+func (s stamp) hash() uint64 { return maphash.Comparable(stampSeed, s) | 1 }
+
 // remoteTree is the remote side.
 type remoteTree struct{ pool.Remote }
 
@@ -45,6 +58,23 @@ func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp,
 	}
 	a, err := look(ctx, path)
 	return stampOf(a), err
+}
+
+// List reads a remote folder.
+func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) error) error {
+	return r.ReadDir(ctx, path, func(entries []pool.Entry) error {
+		names := make([]Named, len(entries))
+		for i, e := range entries {
+			names[i] = Named{e.Name, itemOf(e.Attr)}
+		}
+		return emit(names)
+	})
+}
+
+// Replace looks before it renames: in the round trip between the two another
+// version may come, which cannot be helped.
+func (r remoteTree) Replace(ctx context.Context, tmp, path string, want Item) error {
+	return r.Rename(ctx, tmp, path, false)
 }
 
 func stampOf(a pool.Attr) stamp { return stamp{size: a.Size, mtime: a.Mtime} }

@@ -17,7 +17,7 @@ func (p Planner) twoWay(local, remote Item, content Content) Action {
 	case local.Kind != remote.Kind:
 		return Action{Op: OpConflict, Why: WhyKind}
 	case local.Kind == Symlink:
-		return linksBothWays(local, remote)
+		return p.linksBothWays(local, remote)
 	case local.Kind == File:
 		return p.filesBothWays(local, remote, content)
 	}
@@ -56,15 +56,15 @@ func (p Planner) notNow(i Item) (Why, bool) {
 	return "", false
 }
 
-func linksBothWays(local, remote Item) Action {
+func (p Planner) linksBothWays(local, remote Item) Action {
 	if local.Link == remote.Link {
 		return Action{}
 	}
-	return newer(OpLink, local, remote)
+	return p.newer(OpLink, local, remote)
 }
 
 func (p Planner) filesBothWays(local, remote Item, content Content) Action {
-	sameSize, sameTime := local.Size == remote.Size, local.Mtime == remote.Mtime
+	sameSize, sameTime := local.Size == remote.Size, p.sameTime(local, remote)
 	differ := !sameSize
 	switch p.compare() {
 	case CompareMtime:
@@ -76,7 +76,7 @@ func (p Planner) filesBothWays(local, remote Item, content Content) Action {
 		differ = differ || content == Different
 	}
 	if differ {
-		return p.checked(newer(OpCopy, local, remote), local, remote)
+		return p.checked(p.newer(OpCopy, local, remote), local, remote)
 	}
 	if !sameTime && content != Equal {
 		return Action{Op: OpNone, Why: WhyLeft}
@@ -95,12 +95,19 @@ func (p Planner) checked(a Action, local, remote Item) Action {
 	return a
 }
 
-func newer(op Op, local, remote Item) Action {
+// newer lets the later time win. One that lies in the future says nothing about when
+// a version came to be.
+func (p Planner) newer(op Op, local, remote Item) Action {
+	a := Action{Op: op, Why: WhyNewer}
 	switch {
-	case local.Mtime > remote.Mtime:
-		return Action{Op: op, From: Local, Why: WhyNewer}
-	case remote.Mtime > local.Mtime:
-		return Action{Op: op, From: Remote, Why: WhyNewer}
+	case local.Mtime > p.now(Local)+day || remote.Mtime > p.now(Remote)+day:
+		return Action{Op: OpConflict, Why: WhyFuture}
+	case local.Mtime > remote.Mtime+p.window():
+		a.From = Local
+	case remote.Mtime > local.Mtime+p.window():
+		a.From = Remote
+	default:
+		return Action{Op: OpConflict, Why: WhySameTime}
 	}
-	return Action{Op: OpConflict, Why: WhySameTime}
+	return a
 }

@@ -77,18 +77,18 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 	if !p.Names.onlyIncludes() {
 		for _, side := range []Side{Local, Remote} {
 			if err := f.ensure(ctx, p, side); err != nil {
-				p.failSide(ctx, f, side, err)
+				p.failFolder(ctx, f, side, err)
 				return
 			}
 		}
 	}
 	l, err := p.list(ctx, f)
 	if err != nil {
-		p.failSide(ctx, f, p.source(), err)
+		p.failFolder(ctx, f, p.source(), err)
 		return
 	}
 	p.refuse(ctx, f, &l)
-	p.restoreOld(ctx, f, &l)
+	p.restore(ctx, f, &l)
 	p.journal.folders.Add(1)
 	actions := p.planner.Folder(f.path, l[Local].names, l[Remote].names)
 	p.clean(ctx, f, &l, actions)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
-	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
 	"github.com/remotemount/remotemount/pool"
 	remotesync "github.com/remotemount/remotemount/sync"
 )
@@ -123,13 +122,13 @@ func (r *running) startSidecar() error {
 }
 
 func (r *running) sidecarRunner(mode remotesync.Mode, dir string) (*remotesync.Runner, error) {
-	locks, err := control.RuntimeDir(getenv)
+	locks, err := syncStateDir()
 	if err != nil {
-		return nil, err
+		r.host.log.Warn("no folder for the locks of a sync", "error", err)
 	}
 	return remotesync.New(remotesync.Config{
 		Options: remotesync.Options{Mode: mode}, Local: dir, Remote: r.fs.Remote(),
-		Pair: pairName(dir, r.link), LockDir: locks, Log: r.host.log,
+		Pair: pairName(dir, r.link), StateDir: locks, Log: r.host.log,
 		Events: func(e remotesync.Event) {
 			if e.Kind == remotesync.EventFailed || e.Kind == remotesync.EventConflict {
 				r.host.log.Warn(e.Text())

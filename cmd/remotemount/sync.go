@@ -13,7 +13,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
 	remotesync "github.com/remotemount/remotemount/sync"
 )
 
@@ -130,13 +129,14 @@ func (s *syncing) repeat(ctx context.Context, l *link, out *syncOutput) error {
 }
 
 func (s *syncing) runner(l *link, out *syncOutput) (*remotesync.Runner, error) {
-	dir, err := control.RuntimeDir(getenv)
+	dir, err := syncStateDir()
 	if err != nil {
-		return nil, err
+		warnings(s.c).Warn("no folder for the locks of a sync", "error", err)
 	}
 	r, err := remotesync.New(remotesync.Config{
 		Options: s.options, Local: s.local, Remote: l.pool, Pair: pairName(s.local, l),
-		LockDir: dir, Events: out.event, Log: warnings(s.c),
+		LocalOnRemote: onServer(s.c.Context, s.local, l),
+		StateDir:      dir, Events: out.event, Log: warnings(s.c),
 	})
 	if errors.Is(err, remotesync.ErrUsage) {
 		return nil, usageError(err)
@@ -144,25 +144,13 @@ func (s *syncing) runner(l *link, out *syncOutput) (*remotesync.Runner, error) {
 	return r, err
 }
 
-// pairName is the same for every run on these two folders, also for one beside a
-// mount, and on no other machine.
-func pairName(local string, l *link) string {
-	if real, err := filepath.EvalSymlinks(local); err == nil {
-		local = real
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	at := l.client.Settings()
-	return fmt.Sprintf("%s\n%s\n%s@%s:%d\n%s", host, local, at.User, at.Host, at.Port, l.pool.Info().Root)
-}
-
 // outcome makes an error of what a run left undone.
 func (s *syncing) outcome(res *remotesync.Result, err error) error {
 	switch {
 	case errors.Is(err, remotesync.ErrLocked):
-		return fail(exitFailed, fmt.Errorf("%s: %w", s.local, err), "wait for it to end")
+		return fail(exitFailed, err, "wait for it to end")
+	case errors.Is(err, remotesync.ErrUsage):
+		return fail(exitUsage, err, "give two folders that lie apart, or leave the sources with --after keep")
 	case errors.Is(err, context.Canceled):
 		return fail(exitFailed, errors.New("interrupted; the next run goes on from here"), "")
 	case err != nil:

@@ -1,0 +1,120 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// Facts are what a run has found out about one side by making a file there and
+// looking at it.
+type Facts struct {
+	Ahead   int64 // seconds by which its clock is ahead of ours
+	Window  int64 // seconds by which a time that was set may come back otherwise
+	NoTimes bool  // a time that is set is not kept
+	NoModes bool  // permissions cannot be set
+}
+
+// oddTime is set on the probe: odd, so that a filesystem which keeps every other
+// second shows itself.
+const oddTime = 1_000_000_001
+
+// probe makes a file in the root of a side, looks what becomes of it, and tells
+// its name to seen before it is removed. A side of which that cannot be found out is
+// taken to be like ours.
+func (p *pass) probe(ctx context.Context, side Side, seen func(name string)) (Facts, error) {
+	name := p.temp.probe()
+	made, err := p.makeProbe(ctx, side, name)
+	var facts Facts
+	if err == nil {
+		defer p.removeProbe(ctx, side, name)
+		seen(name)
+		facts = made
+		err = facts.tryAttributes(ctx, p.tree[side], name)
+	}
+	switch {
+	case err == nil:
+		return facts, nil
+	case ends(err) || ctx.Err() != nil:
+		return facts, err
+	}
+	p.Log.Debug("what the folder keeps cannot be found out", "side", side.String(), "error", err)
+	return made, nil
+}
+
+func (p *pass) makeProbe(ctx context.Context, side Side, name string) (Facts, error) {
+	asked := p.Now()
+	f, made, err := p.tree[side].Open(ctx, name, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o600)
+	if err != nil {
+		return Facts{}, err
+	}
+	if err := f.Close(ctx); err != nil {
+		p.removeProbe(ctx, side, name)
+		return Facts{}, err
+	}
+	return Facts{Ahead: clockAhead(made.Mtime, asked, p.Now())}, nil
+}
+
+func (p *pass) removeProbe(ctx context.Context, side Side, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer cancel()
+	if err := p.tree[side].Remove(ctx, name); err != nil {
+		p.Log.Warn("a temporary file could not be removed", "side", side.String(), "path", name, "error", err)
+	}
+}
+
+// clockAhead compares a time of a side with when it was made by our clock. What may
+// be no difference is none.
+func clockAhead(made int64, from, to time.Time) int64 {
+	switch {
+	case made > to.Unix():
+		return made - to.Unix()
+	case made < from.Unix():
+		return made - from.Unix()
+	}
+	return 0
+}
+
+// tryAttributes sets time and permissions of the probe, and looks what came of it.
+func (f *Facts) tryAttributes(ctx context.Context, t tree, name string) error {
+	when := pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: oddTime, Mtime: oddTime}
+	mode := pool.Change{Fields: pool.SetMode, Mode: 0o640}
+	both := when
+	both.Fields, both.Mode = both.Fields|mode.Fields, mode.Mode
+	got, err := t.SetAttr(ctx, name, both)
+	if refusedAttribute(err) {
+		_, err = t.SetAttr(ctx, name, mode)
+		f.NoModes = refusedAttribute(err)
+		if got, err = t.SetAttr(ctx, name, when); refusedAttribute(err) {
+			f.NoTimes = true
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	switch off := max(got.Mtime-oddTime, oddTime-got.Mtime); {
+	case off > most:
+		f.NoTimes = true
+	case off > 0:
+		f.Window = 2
+	}
+	return nil
+}
+
+// most is the coarsest keeping of times there is: FAT's two seconds.
+const most = 2
+
+// refusedAttribute reports that a server does not do what was asked, as opposed to
+// failing at it.
+func refusedAttribute(err error) bool {
+	for _, e := range []error{syscall.EPERM, syscall.EACCES, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EIO, syscall.EINVAL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,37 @@
+package sync
+
+import (
+	"context"
+	"time"
+)
+
+// A file that was written to in the second that is now may be written to again in
+// it, and then has the same time, to the second that SFTP tells, and perhaps the
+// same size. Nothing would ever tell the two versions apart. So a file is read only
+// when the second of its time is over, by the clock of its side: git's rule for
+// racy times.
+
+// over returns when the second of a time is over on a side. A time further ahead
+// than clocks differ was set by somebody, and is not waited for.
+func (p *pass) over(ctx context.Context, side Side, mtime int64) error {
+	return sleep(ctx, p.untilOver(side, mtime))
+}
+
+func (p *pass) untilOver(side Side, mtime int64) time.Duration {
+	facts := p.planner.Facts[side]
+	slack := 30 * time.Millisecond // the kernel's clock for times of files is coarser than ours
+	if side == Remote {
+		slack = time.Second // what is known of its clock
+	}
+	end := time.Unix(mtime+1+p.window()-facts.Ahead, 0).Add(slack)
+	wait := end.Sub(p.Now())
+	if wait > 10*time.Second {
+		return 0
+	}
+	return max(0, wait)
+}
+
+// window is by how many seconds equal times may differ in this run.
+func (p *pass) window() int64 {
+	return p.planner.window()
+}
