@@ -28,7 +28,7 @@ check_all() {
 	[ "$1" = demo ] && return
 	for p in sshd:openssh-server ssh:openssh-client \
 		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim-tiny gcc:gcc \
-		puttygen:putty-tools openssl:openssl groff:groff; do
+		puttygen:putty-tools openssl:openssl groff:groff automount:autofs; do
 		need "${p%:*}" "${p#*:}"
 	done
 	[ "$1" = bench ] && need sshfs sshfs && need lftp lftp

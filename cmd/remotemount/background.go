@@ -18,14 +18,18 @@ import (
 	"github.com/remotemount/remotemount/keys"
 )
 
-// A mount in the background is this program started once more, in a session of
-// its own and with none of the terminal's descriptors. The two hold the ends of
-// a socket. The child connects, logs in and mounts; what it wants to ask the
+// A mount in the background is this program started once more, with none of the
+// terminal's descriptors, and in a session of its own once it is mounted. The two
+// hold the ends of a socket. The child connects, logs in and mounts; what it wants to ask the
 // person goes over the socket to the parent, which has the terminal, and so do
 // its messages, and in the end that it is ready or why not. So a secret is never
 // in an argument, in the environment or on disk; there is one handshake, not two;
 // and when the parent is interrupted at a question, the child finds the socket
 // closed and ends, with nothing mounted.
+//
+// Until then the child stays in the process group. An automounter (autofs, systemd's
+// x-systemd.automount) knows its own processes by that: anybody else who looks at
+// the mountpoint, mount(2) included, waits for the mount to be made.
 
 const (
 	backgroundFlag = "background-fd"
@@ -114,7 +118,6 @@ func (m *mounting) child(c *cli.Context, socket *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Args[0] = c.App.Name            // not mount.remotemount, which reads its arguments otherwise
 	cmd.ExtraFiles = []*os.File{socket} // descriptor 3; 0, 1 and 2 are /dev/null
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd, nil
 }
 

@@ -73,12 +73,20 @@ func (m *mounting) serveParent(p *parent) error {
 	write := p.log(later)
 	h := host{
 		signals: signals, log: logger(m.level, write), keyLog: logger(min(m.level, slog.LevelInfo), write),
-		ready: p.ready, lost: p.lost,
+		mounted: ownSession, ready: p.ready, lost: p.lost,
 	}
 	if p.canAsk {
 		h.prompt = p
 	}
 	return m.serve(h)
+}
+
+// ownSession leaves the terminal's session and the process group.
+func ownSession() error {
+	if _, err := syscall.Setsid(); err != nil {
+		return fmt.Errorf("leave the session: %w", err)
+	}
+	return nil
 }
 
 // laterLog is where messages go when the parent is gone.

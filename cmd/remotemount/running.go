@@ -29,6 +29,7 @@ type host struct {
 	signals     <-chan os.Signal
 	lost        <-chan struct{} // closed when whoever waits for ready gave up; nil: nobody
 	log, keyLog *slog.Logger
+	mounted     func() error // called when mount(2) is done, and the folder not to be looked at again; nil: nothing to do
 	ready       func() error
 }
 
@@ -136,6 +137,11 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 		return nil, fail(exitMountpoint, fmt.Errorf("mount at %s: %w", m.mountpoint, err), "remotemount doctor "+shellQuote(m.target.given))
 	}
 	undo = append(undo, func() { _ = r.fs.ForceUnmount() }) // likewise
+	if h.mounted != nil {
+		if err = h.mounted(); err != nil {
+			return nil, err
+		}
+	}
 	if r.control, err = r.listenControl(); err != nil {
 		return nil, err
 	}
