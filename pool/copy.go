@@ -112,7 +112,8 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 func (f *file) copying(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrote, f.written, f.out.lastSent = true, true, time.Now()
+	f.wrote, f.written = true, true
+	f.out.leaves()
 	f.out.seq++
 	f.out.most = max(f.out.most, end)
 }
@@ -122,4 +123,5 @@ func (f *file) copied(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.out.end, f.out.least = max(f.out.end, end), max(f.out.least, end)
+	f.out.stirred = time.Now()
 }

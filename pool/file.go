@@ -55,14 +55,14 @@ type file struct {
 }
 
 // newFile is a File for what has just been opened on h by that path; the opening
-// was asked for at that time.
-func (p *Pool) newFile(ctx context.Context, path string, flag OpenFlag, h *handle, a Attr, asked time.Time) *file {
-	f := &file{
+// was asked for at that time. current is false when what it told is not all that
+// there is to say, because of data that was under way.
+func (p *Pool) newFile(ctx context.Context, path string, flag OpenFlag, h *handle, a Attr, asked time.Time) (f *file, current bool) {
+	f = &file{
 		flag: flag, most: h.s.client.Limits().MaxRead, handles: []*handle{h}, opening: make(chan struct{}, 1),
 		written: flag&FlagTruncate != 0,
 	}
-	p.files.join(ctx, f, p, path, h, a, asked)
-	return f
+	return f, p.files.join(ctx, f, p, path, h, a, asked)
 }
 
 // live drops handles whose session has ended; mu is held.

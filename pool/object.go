@@ -214,14 +214,17 @@ func (o *object) local() Attr {
 // tells the server's own mtime.
 const statSettles = 256 << 10
 
-// note takes what the server said of the object after a change of ours to a
-// question asked at that time, so that it is known for ours after a cut. The answer
-// may not count what was sent later; mu is held.
-func (o *object) note(a Attr, asked time.Time) {
-	if !o.gone && o.out.held == 0 && !o.out.lastSent.After(asked) {
-		o.seen = a
-		o.out.sized(a.Size)
+// note takes what the server said of the object to a question asked at that time, so
+// that it is known for ours after a cut. The answer may not count what was under way
+// then, or sent later: note reports whether it is all that there is to say. mu is
+// held.
+func (o *object) note(a Attr, asked time.Time) bool {
+	if o.gone || o.out.held > 0 || o.out.stirred.After(asked) {
+		return false
 	}
+	o.seen = a
+	o.out.sized(a.Size)
+	return true
 }
 
 // resizing notes that a truncation is under way, of which an answer may not tell.
@@ -230,7 +233,7 @@ func (o *object) resizing(size int64) {
 	defer o.mu.Unlock()
 	o.wrote = true
 	o.out.least, o.out.most = min(o.out.least, size), max(o.out.most, size)
-	o.out.lastSent = time.Now()
+	o.out.leaves()
 	o.out.seq++
 }
 
@@ -248,7 +251,7 @@ func (o *object) cut(size int64) {
 		o.out.end = max(o.out.end, c.end())
 	}
 	o.out.least, o.out.most = size, max(size, o.out.end)
-	o.out.lastSent = time.Now()
+	o.out.leaves()
 }
 
 // leads reports whether the file that h has just been opened on by the object's

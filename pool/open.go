@@ -91,9 +91,9 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 		h.close()
 		return nil, Attr{}, syscall.EISDIR
 	}
-	f := p.newFile(ctx, path, flag, h, a, asked)
-	if flag&FlagTruncate == 0 {
-		if now, known, err := f.statDirty(ctx); known && err == nil {
+	f, current := p.newFile(ctx, path, flag, h, a, asked)
+	if !current && flag&FlagTruncate == 0 {
+		if now, err := f.stat(ctx); err == nil {
 			a = now
 		}
 	}
@@ -172,7 +172,7 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		return nil, Attr{}, p.whyNotCreate(ctx, err, path)
 	}
 	p.learn(a, sent)
-	f := p.newFile(ctx, path, flag, h, a, sent)
+	f, _ := p.newFile(ctx, path, flag, h, a, sent)
 	f.mu.Lock()
 	f.wrote, f.written = true, true
 	f.mu.Unlock()

@@ -21,6 +21,7 @@ type outgoing struct {
 	least    int64         // bounds of the size that the server may have by now
 	most     int64         //
 	lastSent time.Time     // when a change of data last left; zero when none ever did
+	stirred  time.Time     // when data last left, or was acknowledged: an answer to an earlier question may not tell of it
 	lateTill time.Time     // until when data of a lost connection may yet be written
 	late     []late        // where that may be
 	asked    *int64        // the mtime last asked for
@@ -72,6 +73,12 @@ func (o *outgoing) dirty() bool { return o.held > 0 || o.times.Fields != 0 }
 
 // sized notes the size that the server has, and nothing under way can change.
 func (o *outgoing) sized(size int64) { o.end, o.least, o.most = size, size, size }
+
+// leaves notes that a change of data is sent.
+func (o *outgoing) leaves() {
+	now := time.Now()
+	o.lastSent, o.stirred = now, now
+}
 
 func (o *outgoing) push(c *chunk) {
 	o.seq++

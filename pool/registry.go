@@ -26,8 +26,8 @@ func (r *registry) at(path string) *object {
 }
 
 // join puts a File, which has just been opened on h by that path, on the object
-// there.
-func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a Attr, asked time.Time) {
+// there. It reports whether the attributes that were told are still those of it.
+func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a Attr, asked time.Time) (current bool) {
 	if o := r.at(path); o != nil && !o.leads(ctx, h, a) {
 		r.mu.Lock()
 		r.detach(path, o)
@@ -45,7 +45,7 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	defer o.mu.Unlock()
 	f.object = o
 	o.files[f] = struct{}{}
-	o.note(a, asked)
+	return o.note(a, asked)
 }
 
 // leave takes a File off its object, and the object away with its last File.

@@ -287,7 +287,7 @@ func (f *file) roomiest(room func(*handle) bool) *handle {
 func (o *object) start(c *chunk, h *handle) {
 	n := int64(len(c.buf))
 	c.h = h
-	o.out.lastSent = time.Now()
+	o.out.leaves()
 	o.out.most = max(o.out.most, c.end())
 	c.f.flying += n
 	h.writing += n
@@ -312,6 +312,7 @@ func (c *chunk) completed(err error) {
 	case err == nil:
 		f.p.count.bytesOut.Add(uint64(n))
 		f.losses = losses{}
+		o.out.stirred = time.Now()
 		o.out.least = max(o.out.least, c.end())
 		o.out.remove(c)
 		o.free(c)

@@ -84,6 +84,19 @@ var mountWorks = []*work{
 		done:    text(`cmp -s "$L/source" "$R/out"`),
 	},
 	{
+		name: "write4k", title: "sequential write in pieces of 4 KiB, with fsync", unit: "MB",
+		amount:  func(z sizes) float64 { return megabytes(z.quarter()) },
+		prepare: func(z sizes) string { return fmt.Sprintf(`head -c %dM /dev/urandom >"$L/source"`, z.quarter().mb) },
+		script:  text(`dd if="$L/source" of="$M/out" bs=4k conv=fsync status=none`),
+		done:    text(`cmp -s "$L/source" "$R/out"`),
+	},
+	{
+		name: "echo", title: "1,000 lines to one descriptor, by a shell",
+		prepare: text(`:`),
+		script:  text(`exec 3>"$M/out"; for i in $(seq 1000); do echo $i >&3; done; exec 3>&-`),
+		done:    text(`test "$(wc -l <"$R/out")" = 1000`),
+	},
+	{
 		name: "read4", title: "four sequential readers", unit: "MB", amount: megabytes,
 		prepare: func(z sizes) string {
 			return fmt.Sprintf(`for i in 1 2 3 4; do head -c %dM /dev/urandom >"$R/big$i"; done`, z.mb/4)

@@ -56,6 +56,7 @@ func cutCases() []cutCase {
 		{"a lost answer to CLOSE is looked after", closeLost},
 		{"what overlaps data that may come late waits", lateOverlap},
 		{"order holds when all is sent again", againInOrder},
+		{"opening tells of what was written and is on its way", openBesideWrite},
 		{"a rename without an answer takes its open file along", renameDirty},
 		{"a rename of a folder without an answer takes open files along", renameFolderDirty},
 		{"writing with cuts without end", stormWrites},

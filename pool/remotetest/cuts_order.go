@@ -134,3 +134,30 @@ func renameFolderDirty(c *cut) {
 	}
 	c.holds(c.T, "new/file", "before after")
 }
+
+// The server describes the file before it executes a write that is on its way on
+// another session, and both answers arrive together.
+func openBesideWrite(c *cut) {
+	w := c.file("file", flagsNew)
+	look := c.s.Next("STAT|FSTAT", "file", Hold)
+	wrote := c.s.Ahead("WRITE", "file", Answer, func() {
+		select {
+		case <-look.Sprung():
+		case <-time.After(500 * time.Millisecond): // both are on one session
+		}
+	})
+	mustWrite(c.T, w, "data", 0)
+	go func() {
+		<-wrote.Sprung()
+		time.Sleep(50 * time.Millisecond)
+		look.Release()
+	}()
+	f, a := mustOpen(c.T, c.Remote, "file", flagsRead)
+	if a.Size != 4 {
+		c.Errorf("Open: size %d, want 4", a.Size)
+	}
+	if a, err := f.Stat(c.Context()); err != nil || a.Size != 4 {
+		c.Errorf("Stat: size %d, %v; want 4", a.Size, err)
+	}
+	mustEnd(c.T, f, 0, "data")
+}
