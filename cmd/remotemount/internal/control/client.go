@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,7 @@ const answerTime = 2 * time.Second
 func (c *Client) Status(ctx context.Context, mountpoint string) (Status, error) {
 	for _, dir := range c.dirs {
 		s, err := ask(ctx, dir, socketName(mountpoint))
-		if !gone(err) {
+		if !gone(err) && !died(err) {
 			return s, err
 		}
 	}
@@ -60,7 +61,7 @@ func (c *Client) All(ctx context.Context) ([]Status, error) {
 				all = append(all, s)
 			case errors.Is(err, syscall.ECONNREFUSED):
 				_ = os.Remove(filepath.Join(dir, name)) // another may be doing the same
-			case !gone(err):
+			case !gone(err) && !died(err):
 				errs = errors.Join(errs, err)
 			}
 		}
@@ -85,6 +86,12 @@ func sockets(dir string) []string {
 
 func gone(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+}
+
+// died: the mount's process took the question and ended, as when it is killed.
+func died(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func ask(ctx context.Context, dir, name string) (s Status, err error) {
@@ -112,31 +119,24 @@ func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) (u 
 }
 
 // call sends one request, reads the answer into to, and gives the id of the
-// process that answered; 0 where it cannot be seen from here. An answer is
-// bounded: it comes from a process of our own, but a confused one must not fill
-// our memory.
+// process that answered; 0 where it cannot be seen from here.
 func call(ctx context.Context, dir, name, method, path string, to any) (pid int, err error) {
 	conn, pid, err := dial(ctx, dir, name)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = conn.Close() }() // mostly closed with the answer
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return conn, nil
-	}}
+	defer func() { _ = conn.Close() }() // all is said
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	req, err := http.NewRequestWithContext(ctx, method, "http://mount"+path, nil)
 	if err != nil {
 		return pid, err
 	}
-	res, err := (&http.Client{Transport: transport}).Do(req)
+	req.Close = true
+	status, body, err := exchange(conn, req)
 	if err != nil {
-		return pid, err
+		return pid, fmt.Errorf("%s %s: %w", method, filepath.Join(dir, name), errors.Join(ctx.Err(), err))
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err = errors.Join(err, res.Body.Close()); err != nil {
-		return pid, err
-	}
-	if res.StatusCode >= 300 {
+	if status >= 300 {
 		return pid, refusal(body)
 	}
 	if err := json.Unmarshal(body, to); err != nil {
@@ -159,6 +159,21 @@ func dial(ctx context.Context, dir, name string) (conn *net.UnixConn, pid int, e
 		return nil, 0, errors.Join(err, conn.Close())
 	}
 	return conn, int(cred.Pid), nil
+}
+
+// exchange does what http.Client would, whose errors do not tell when the other
+// side has ended. An answer is bounded: it comes from a process of our own, but a
+// confused one must not fill our memory.
+func exchange(conn net.Conn, req *http.Request) (status int, body []byte, err error) {
+	if err := req.Write(conn); err != nil {
+		return 0, nil, err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return 0, nil, err
+	}
+	body, err = io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	return res.StatusCode, body, errors.Join(err, res.Body.Close())
 }
 
 func refusal(body []byte) error {

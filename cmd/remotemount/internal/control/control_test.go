@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,45 @@ func TestAllRemovesTheDead(t *testing.T) {
 	}
 	if _, err := os.Lstat(dead); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the dead socket: %v", err)
+	}
+}
+
+// A mount may be killed after it was asked, and before or after it has read that.
+func TestStatusOfOneThatIsDying(t *testing.T) {
+	for name, dies := range map[string]func(net.Conn){
+		"unread": func(net.Conn) {},
+		"read":   func(conn net.Conn) { _, _ = conn.Read(make([]byte, 4096)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, err := net.Listen("unix", filepath.Join(dir, socketName("/mnt/a")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					dies(conn)
+					_ = conn.Close()
+				}
+			}()
+			c := &Client{dirs: []string{dir}}
+			if _, err := c.Status(t.Context(), "/mnt/a"); !errors.Is(err, ErrNone) {
+				t.Errorf("Status: %v, want ErrNone", err)
+			}
+			if all, err := c.All(t.Context()); len(all) != 0 || err != nil {
+				t.Errorf("All: %v, %v, want none", all, err)
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+			<-ended
+		})
 	}
 }
 
