@@ -380,8 +380,8 @@ func likeWithoutCache(t *testing.T, rnd *rand.Rand) {
 				_, err := f.Flush(ctx)
 				check(t, err)
 			}
-		case 9:
-			_, _ = b.SetAttr(ctx, p, pool.Change{Fields: pool.SetMode, Mode: 0o600 + rnd.Uint32N(64)})
+		case 9: // with x for the owner, or who is not root could not look below a folder
+			_, _ = b.SetAttr(ctx, p, pool.Change{Fields: pool.SetMode, Mode: 0o700 + rnd.Uint32N(64)})
 		case 10:
 			_ = b.ReadDir(ctx, p, func([]pool.Entry) error { return nil })
 		}

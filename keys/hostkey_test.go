@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -392,8 +392,12 @@ func TestAnotherServerTakesOver(t *testing.T) {
 	server := startSSHD(t)
 	file, public := newKeyFile(t, "")
 	server.authorize(public)
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	cfg := server.config()
-	cfg.Identities, cfg.User = []string{file}, "root"
+	cfg.Identities, cfg.User = []string{file}, me.Username
 	client, err := NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -417,7 +421,7 @@ func TestAnotherServerTakesOver(t *testing.T) {
 		t.Fatalf("the impostor learned something:\n%s", seen)
 	}
 	server.stop()
-	if err := exec.Command("mv", keep+".old", keep).Run(); err != nil {
+	if err := os.Rename(keep+".old", keep); err != nil {
 		t.Fatal(err)
 	}
 	server.start()

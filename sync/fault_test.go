@@ -160,6 +160,9 @@ func TestReadOnlyFoldersAreWrittenAndStayReadOnly(t *testing.T) {
 	put(t, p.remote, "ro/there", "there", old)
 	for _, root := range []string{p.local, p.remote} {
 		must(t, os.Chmod(filepath.Join(root, "ro"), 0o555))
+		t.Cleanup(func() { // or who is not root could not remove it
+			must(t, errors.Join(os.Chmod(filepath.Join(root, "ro"), 0o755), os.Chmod(filepath.Join(root, "ro/sub"), 0o755)))
+		})
 	}
 	must(t, os.Chmod(filepath.Join(p.local, "ro/sub"), 0o500))
 	must(t, os.Chmod(filepath.Join(p.local, "ro/new"), 0o400))

@@ -97,7 +97,9 @@ func TestFilterAgreesWithGit(t *testing.T) {
 	rules := "*.o\n!keep.o\n/top\ndoc/*.txt\nbuild/\n**/deep\nabc/**\na/**/b\n[xy]z\n\\#lit\nq?\n{br,ace}\nsp\\ \n*.tmp/\nm*n\n/r/*\n!/r/keep\n"
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, ".gitignore"), []byte(rules), 0o644))
-	must(t, exec.Command(git, "-C", dir, "init", "-q").Run())
+	if out, err := exec.Command(git, "-C", dir, "init", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("git init: %v: %s", err, out)
+	}
 	f := &Filter{}
 	must(t, f.ExcludeFrom(strings.NewReader(rules)))
 	names := []string{"a.o", "keep.o", "top", "x", "b", "deep", "a", "doc", "n.txt", "build", "abc", "xz", "#lit", "qq", "{br,ace}", "br", "sp ", "d.tmp", "man", "r", "keep"}
@@ -109,8 +111,12 @@ func TestFilterAgreesWithGit(t *testing.T) {
 	}
 	ask := exec.Command(git, "-C", dir, "check-ignore", "-z", "--stdin", "--no-index")
 	ask.Stdin = strings.NewReader(strings.Join(paths, "\x00"))
+	var stderr strings.Builder
+	ask.Stderr = &stderr
 	out, err := ask.Output()
-	must(t, err)
+	if err != nil {
+		t.Fatalf("git check-ignore: %v: %s", err, &stderr)
+	}
 	ignored := map[string]bool{}
 	for _, path := range strings.Split(string(out), "\x00") {
 		ignored[path] = true

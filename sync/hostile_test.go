@@ -202,7 +202,7 @@ func TestLinksFollowStaysInside(t *testing.T) {
 
 func TestOwners(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "being root")
+		t.Skip("giving files away takes root") // nothing to install
 	}
 	p := newPairing(t, Options{Mode: Push, Owner: true})
 	put(t, p.local, "dir/a", "a", old)

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,12 +90,14 @@ func (p *pairing) kill(mode Mode, after time.Duration) {
 	p.t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), killedLocal+"="+p.local, killedRemote+"="+p.remote, killedMode+"="+mode.String())
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	must(p.t, cmd.Start())
 	timer := time.AfterFunc(30*time.Millisecond+after, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && (!errors.As(err, &exit) || exit.Exited()) {
-		p.t.Fatalf("the run failed before it was killed: %v", err)
+		p.t.Fatalf("the run failed before it was killed: %v: %s", err, &said)
 	}
 }
 
