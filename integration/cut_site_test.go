@@ -106,8 +106,7 @@ type job struct {
 // start runs a shell script in the lab, as sh does, without waiting.
 func (s *site) start(t testing.TB, script string) *job {
 	t.Helper()
-	script = fmt.Sprintf("R='%s' M='%s' L='%s'\n%s", s.remote, s.point, s.Dir, script)
-	j := &job{cmd: s.Command(context.Background(), "sh", "-eu", "-c", script), ended: make(chan struct{})}
+	j := &job{cmd: s.Command(context.Background(), "sh", "-eu", "-c", s.script(":", script)), ended: make(chan struct{})}
 	j.cmd.Stdout, j.cmd.Stderr = &j.out, &j.out
 	killGroup(j.cmd)
 	must(t, j.cmd.Start())

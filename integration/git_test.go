@@ -1,19 +1,11 @@
 package integration
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/remotemount/remotemount/integration/lab"
 )
-
-func goroot(t testing.TB) string {
-	t.Helper()
-	out, err := exec.Command("go", "env", "GOROOT").Output()
-	must(t, err)
-	return strings.TrimSpace(string(out))
-}
 
 const gitConfig = `
 	git config --global user.name Somebody
@@ -29,10 +21,11 @@ func TestGit(t *testing.T) {
 	eachUser(t, func(t *testing.T, u lab.User) {
 		s := newSite(t, u)
 		s.mount(t)
-		s.sh(t, s.point, "GOROOT="+goroot(t)+gitConfig+`
+		s.goSource(t)
+		s.sh(t, s.point, gitConfig+`
 			git init -q repo
 			cd repo
-			cp -r "$GOROOT/src/encoding" .
+			cp -r "$L/gosrc/encoding" .
 			git add .
 			git commit -q -m first
 			test -z "$(git status --porcelain)"
@@ -69,10 +62,11 @@ func TestGitStatusIsCheap(t *testing.T) {
 	eachUser(t, func(t *testing.T, u lab.User) {
 		s := newSite(t, u)
 		m := s.mount(t)
-		s.sh(t, s.point, "GOROOT="+goroot(t)+gitConfig+`
+		s.goSource(t)
+		s.sh(t, s.point, gitConfig+`
 			git init -q repo
 			cd repo
-			cp -r "$GOROOT/src/encoding" .
+			cp -r "$L/gosrc/encoding" .
 			git add .
 			git commit -q -m first
 			sleep 2 # git reads again what is as new as its index

@@ -54,9 +54,9 @@ func TestMountKilled(t *testing.T) {
 			cd "$M"
 			echo ready >"$L/ready"
 			while [ ! -e "$L/killed" ]; do sleep 0.05; done
-			! cat <&3
-			! ls .
-			! touch "$M/another"`)
+			if cat <&3; then exit 1; fi
+			if ls .; then exit 1; fi
+			if touch "$M/another"; then exit 1; fi`)
 		d.await(t, "ready")
 		must(t, m.Signal(syscall.SIGKILL))
 		<-m.Exited()

@@ -228,12 +228,27 @@ func killGroup(cmd *exec.Cmd) {
 // server's side, $M the mountpoint, $L the lab.
 func (s *site) sh(t testing.TB, dir, script string) string {
 	t.Helper()
-	script = fmt.Sprintf("R='%s' M='%s' L='%s'; cd '%s'\n%s", s.remote, s.point, s.Dir, dir, script)
+	stdout, err := s.shell(t, dir, script)
+	must(t, err)
+	return stdout
+}
+
+// shell is sh for a script that may fail. The error has what the script said.
+func (s *site) shell(t testing.TB, dir, script string) (string, error) {
+	t.Helper()
+	script = s.script("cd '"+dir+"'", script)
 	stdout, stderr, code := s.run(t, "sh", "-eu", "-c", script)
 	if code != 0 {
-		t.Fatalf("exit code %d from:\n%s\n%s%s", code, script, tail(stdout), tail(stderr))
+		return stdout, fmt.Errorf("exit code %d from:\n%s\n%s%s", code, script, tail(stdout), tail(stderr))
 	}
-	return stdout
+	return stdout, nil
+}
+
+// script is a script with its variables set. The shell tells of every command on
+// standard error: the one at which `set -e` ends a script says nothing itself, if
+// it is a test.
+func (s *site) script(first, script string) string {
+	return fmt.Sprintf("R='%s' M='%s' L='%s'; %s; set -x\n%s", s.remote, s.point, s.Dir, first, script)
 }
 
 func must(t testing.TB, err error) {

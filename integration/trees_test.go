@@ -1,17 +1,39 @@
 package integration
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/remotemount/remotemount/integration/lab"
 )
 
+// goSource makes $L/gosrc, a part of Go's own source, which the site's user may
+// change. Where Go is in root's module cache it is read-only, and nobody else may
+// read it.
+func (s *site) goSource(t testing.TB) {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go env GOROOT: %v: %s", err, root)
+	}
+	for _, name := range []string{"encoding", "archive"} {
+		must(t, os.CopyFS(s.Path("gosrc/"+name), os.DirFS(filepath.Join(strings.TrimSpace(string(root)), "src", name))))
+	}
+	must(t, filepath.WalkDir(s.Path("gosrc"), func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, s.User.UID, s.User.GID))
+	}))
+}
+
 // sourceTree makes $L/src: a part of Go's own source, for its many small files,
 // and beside it what copying programs stumble over. Times are whole seconds,
 // since SFTP has no others.
 const sourceTree = `
-	mkdir src
-	cp -r "$GOROOT/src/encoding" "$GOROOT/src/archive" src/
+	cp -r gosrc src
 	cd src
 	mkdir -p empty deep/er/and/deeper odd
 	chmod 700 empty
@@ -64,7 +86,8 @@ func TestTrees(t *testing.T) {
 			eachUser(t, func(t *testing.T, u lab.User) {
 				s := newSite(t, u)
 				m := s.mount(t)
-				s.sh(t, s.Dir, "GOROOT="+goroot(t)+sourceTree+script+`
+				s.goSource(t)
+				s.sh(t, s.Dir, sourceTree+script+`
 					same src back
 					grep -r -c 'package json' "$M/copy/encoding" >grepped
 					rm -r "$M/copy"

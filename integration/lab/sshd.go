@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -128,13 +127,14 @@ func (s *SSHD) writeKey(path string) (ssh.PublicKey, error) {
 }
 
 // Start runs the server, after Kill again on the same port, and returns when it
-// answers.
+// listens.
 func (s *SSHD) Start() error {
 	sshd, err := exec.LookPath("sshd")
 	if err != nil {
 		sshd = "/usr/sbin/sshd" // sshd insists on an absolute path
 	}
 	cmd := s.lab.Command(context.Background(), sshd, "-D", "-f", s.config, "-E", s.logFile())
+	before := s.listenings()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -146,33 +146,31 @@ func (s *SSHD) Start() error {
 		close(exited)
 	}()
 	s.cmd, s.exited = cmd, exited
-	if err := s.waitForBanner(); err != nil {
+	if err := s.waitForListening(before); err != nil {
 		return errors.Join(fmt.Errorf("sshd: %w: %s%s", err, stderr.String(), s.Log()), s.Kill())
 	}
 	return nil
 }
 
-func (s *SSHD) waitForBanner() error {
-	var err error
+// waitForListening waits until the log says so. To connect would take the place of
+// a login, for a while after the connection is closed too, and MaxStartups may
+// allow no other.
+func (s *SSHD) waitForListening(before int) error {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-s.exited:
 			return errors.New("ended")
 		default:
 		}
-		var conn net.Conn
-		if conn, err = net.Dial("tcp", s.Addr()); err != nil {
-			continue
-		}
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-		_, err = io.ReadFull(conn, make([]byte, 4))
-		_ = conn.Close()
-		if err == nil {
+		if s.listenings() > before {
 			return nil
 		}
 	}
-	return err
+	return errors.New("does not listen after 20 s")
 }
+
+// listenings counts how often a server of this log has begun to listen.
+func (s *SSHD) listenings() int { return strings.Count(s.Log(), "Server listening on 127.0.0.1 ") }
 
 // Addr is "127.0.0.1:port".
 func (s *SSHD) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
