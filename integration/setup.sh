@@ -1,92 +1,173 @@
 #!/bin/sh
-# Gets ready what `make demo`, `make test` and `make bench` need beyond Go:
-# programs, by apt-get where there is one, and for the tests, as root, an
-# ordinary user. What cannot be had is named at the end.
+# Gets ready what make needs: a Go as new as go.mod asks for, for the demo and the
+# tests programs, and for tests run by root an ordinary user.
 #
-#   integration/setup.sh demo|test|bench
+#   integration/setup.sh build|demo|test|bench
+#
+# What takes root is gathered first and then done in one go: by root, or by sudo.
+# Where there is neither it is written down for an administrator, and make stops.
+# A Go that is too old only serves to fetch the right one, as a Go module: through
+# the module proxy, and compared with the checksum database.
 set -eu
 
+top=$(cd "$(dirname "$0")/.." && pwd)
+what=${1:-test}
 test_user=remotemount-test
+PATH="$top/build/go/bin:$PATH"
+
+fail() { # MESSAGE HINT...
+	echo "setup: error: $1" >&2
+	shift
+	for hint in "$@"; do echo "setup: hint: $hint" >&2; done
+	exit 1
+}
+
+is_root() { [ "$(id -u)" = 0 ]; }
+runs_tests() { [ "$what" = test ] || [ "$what" = bench ]; }
 
 # have PROGRAM: also in the places where an ordinary user's PATH does not look.
 have() {
 	PATH="$PATH:/usr/sbin:/sbin:/usr/lib/openssh" command -v "$1" >/dev/null 2>&1
 }
 
-# need PROGRAM PACKAGE: remembers what is missing.
-programs= packages=
+# need PROGRAM PACKAGE: remembers what is missing, by the package in Debian.
 need() {
-	have "$1" && return
+	if have "$1"; then return; fi
 	programs="$programs $1"
 	case " $packages " in *" $2 "*) ;; *) packages="$packages $2" ;; esac
 }
 
-check_all() {
+need_programs() {
 	programs= packages=
 	need go golang-go
+	[ "$what" = build ] && return
 	need fusermount3 fuse3
-	[ "$1" = demo ] && return
+	runs_tests || return 0
 	for p in sshd:openssh-server ssh:openssh-client \
-		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim-tiny gcc:gcc \
-		puttygen:putty-tools openssl:openssl groff:groff automount:autofs; do
+		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim gcc:gcc \
+		puttygen:putty-tools openssl:openssl groff:groff; do
 		need "${p%:*}" "${p#*:}"
 	done
-	[ "$1" = bench ] && need sshfs sshfs && need lftp lftp
-	return 0
-}
-
-as_root() {
-	if [ "$(id -u)" = 0 ]; then
-		"$@"
-	elif have sudo; then
-		sudo "$@"
-	else
-		return 1
+	# The compiler may come without the C library's headers.
+	if ! echo '#include <signal.h>' | gcc -E - >/dev/null 2>&1; then
+		programs="$programs signal.h"
+		packages="$packages libc6-dev"
+	fi
+	if is_root; then need automount autofs; fi
+	if [ "$what" = bench ]; then
+		need sshfs sshfs
+		need lftp lftp
 	fi
 }
 
-install_missing() {
-	have apt-get || return 0
-	echo "installing:$packages" >&2
-	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -q --no-install-recommends $packages >&2 && return
-	as_root apt-get update -q >&2 || true
-	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -q --no-install-recommends $packages >&2 || true
+# Who runs the demo opens /dev/fuse, and in tests run by root the test user does
+# too. Everybody may where udev made it; in a container often only root.
+fuse_is_closed() {
+	[ -c /dev/fuse ] || return 1 # another error
+	if is_root && runs_tests; then
+		[ -z "$(find /dev/fuse -perm -0666)" ]
+	else
+		! { [ -r /dev/fuse ] && [ -w /dev/fuse ]; }
+	fi
 }
 
-# The user's password field is "*" and not "!": sshd lets nobody in whose account
-# is locked.
-make_test_user() {
-	[ "$(id -u)" = 0 ] || return 0
-	mkdir -p /run/sshd
-	id "$test_user" >/dev/null 2>&1 && return
-	useradd --create-home --shell /bin/sh --password '*' "$test_user"
+step() { steps="$steps$*
+"; }
+
+# need_root: what is to be done as root, a shell command a line.
+need_root() {
+	steps=
+	if [ -n "$packages" ] && have apt-get; then
+		step "apt-get update -q"
+		step "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300$packages"
+	fi
+	[ "$what" = build ] && return
+	if fuse_is_closed; then step "chmod 666 /dev/fuse"; fi
+	# An older fusermount3 looks there; systemd has made it, a bare root has not.
+	[ -e /etc/mtab ] || step "ln -sf ../proc/self/mounts /etc/mtab"
+	if is_root && runs_tests; then
+		[ -d /run/sshd ] || step "mkdir -p /run/sshd"
+		# The password field is "*" and not "!": sshd lets nobody in whose account is
+		# locked.
+		id "$test_user" >/dev/null 2>&1 ||
+			step "useradd --create-home --shell /bin/sh --password '*' $test_user"
+	fi
 }
 
-# Everybody may open /dev/fuse where udev made it; in a container often only root.
-open_fuse() {
-	[ -w /dev/fuse ] && [ -n "$(find /dev/fuse -perm -0666)" ] && return
-	as_root chmod 666 /dev/fuse || echo "setup: /dev/fuse is closed to ordinary users" >&2
+# as_root does the steps, each whatever became of those before: a source of
+# packages that cannot be updated need not matter. What is missing in the end does.
+as_root() {
+	is_root || have sudo || return 0
+	echo "setup: as root:" >&2
+	show_steps
+	if is_root; then
+		sh -c "$steps" </dev/null >&2 || true
+	else
+		sudo sh -c "$steps" >&2 || true
+	fi
 }
 
-what=${1:-test}
-check_all "$what"
-if [ -n "$programs" ]; then
-	install_missing
-	check_all "$what"
+show_steps() { printf %s "$steps" | sed 's/^/    /' >&2; }
+
+# still_missing stops when not everything could be had.
+still_missing() {
+	if [ -n "$programs" ]; then
+		echo "setup: missing:$programs" >&2
+		have apt-get || fail "this system has no apt-get, and that is the only way known here" \
+			"install what is missing; Debian has it in$packages"
+	fi
+	if [ -n "$steps" ]; then
+		echo "setup: error: what is missing takes root. An administrator runs:" >&2
+		show_steps
+		echo "setup: hint: then run make again" >&2
+		exit 1
+	fi
+}
+
+# go_version is that of the Go here. From 1.21 on go fetches at this call what
+# go.mod asks for.
+go_version() {
+	said=$(cd "$top" && go version 2>&1) ||
+		fail "go cannot get what go.mod asks for: $said" \
+			"it comes by the module proxy (go env GOPROXY); or install Go $want or newer"
+	echo "$said" | sed -n 's/^go version .*go\([0-9][0-9.]*\).*/\1/p'
+}
+
+need_go() {
+	want=$(sed -n 's/^go //p' "$top/go.mod")
+	version=$(go_version)
+	if printf '%s\n%s\n' "$want" "$version" | sort -V -C; then return; fi
+	chosen=$(go env GOTOOLCHAIN)
+	[ -z "$chosen" ] || fail "Go $version is too old: go.mod asks for $want, and GOTOOLCHAIN=$chosen forbids to fetch it" \
+		"GOTOOLCHAIN=auto make $what; or install Go $want or newer"
+	fetch_go
+}
+
+# Before 1.21 go knows nothing of toolchains, but gets one as it gets any module.
+# It does so outside of this module, whose go.mod it cannot read. The files of a
+# module are not executable.
+fetch_go() {
+	module=golang.org/toolchain@v0.0.1-go$want.$(go env GOHOSTOS)-$(go env GOHOSTARCH)
+	echo "setup: Go $version is too old, fetching $module" >&2
+	said=$(cd / && go mod download -json "$module" 2>&1) ||
+		fail "Go $version is too old, and $want cannot be fetched: $said" \
+			"it comes by the module proxy (go env GOPROXY); or install Go $want or newer"
+	dir=$(echo "$said" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
+	chmod u+x "$dir"/pkg/tool/*/* "$dir"/bin/*
+	mkdir -p "$top/build"
+	ln -sfn "$dir" "$top/build/go" # in front of the Makefile's PATH
+}
+
+need_programs
+need_root
+if [ -n "$steps" ]; then
+	as_root
+	need_programs
+	need_root
 fi
-if [ -n "$programs" ]; then
-	echo "setup: error: missing programs:$programs" >&2
-	echo "setup: hint: install the packages that have them; on Debian:$packages" >&2
-	exit 1
+still_missing
+if [ "$what" != build ] && [ ! -c /dev/fuse ]; then
+	fail "there is no /dev/fuse on this machine" \
+		"modprobe fuse; in a container, give it --device /dev/fuse --cap-add SYS_ADMIN"
 fi
-if [ ! -c /dev/fuse ]; then
-	echo "setup: error: there is no /dev/fuse on this machine" >&2
-	echo "setup: hint: modprobe fuse; in a container, give it --device /dev/fuse --cap-add SYS_ADMIN" >&2
-	exit 1
-fi
-[ "$what" = demo ] || make_test_user
-open_fuse
+need_go
