@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -62,5 +63,19 @@ func parseAuthorizedKey(line string) (ssh.PublicKey, error) {
 	if _, ok := key.(*ssh.Certificate); ok {
 		return nil, errors.New("certificates are not supported")
 	}
-	return key, nil
+	return key, checkStrength(key)
+}
+
+// leastRSA is the size below which an RSA key can be broken.
+const leastRSA = 2048
+
+func checkStrength(key ssh.PublicKey) error {
+	k, ok := key.(ssh.CryptoPublicKey)
+	if !ok {
+		return nil // a security key's; they are of elliptic curves
+	}
+	if r, ok := k.CryptoPublicKey().(*rsa.PublicKey); ok && r.N.BitLen() < leastRSA {
+		return fmt.Errorf("an RSA key of %d bits: at least %d", r.N.BitLen(), leastRSA)
+	}
+	return nil
 }

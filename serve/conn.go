@@ -2,9 +2,14 @@ package serve
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +19,9 @@ import (
 // version is what the server calls itself. It must not look like OpenSSH:
 // clients take that name for a promise about the order of requests.
 const version = "SSH-2.0-remotemount"
+
+// maxAuthTries is OpenSSH's: who has more keys than that in the agent names one.
+const maxAuthTries = 6
 
 // readBuffer is how much is read from a socket at once; x/crypto/ssh alone
 // reads 4 KiB, and a call to the kernel each is what then bounds the speed.
@@ -26,6 +34,7 @@ func (s *Server) sshConfig() *ssh.ServerConfig {
 	}
 	cfg := &ssh.ServerConfig{
 		ServerVersion: version,
+		MaxAuthTries:  maxAuthTries,
 		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			print := ssh.FingerprintSHA256(key)
 			if !authorized[string(key.Marshal())] {
@@ -34,20 +43,51 @@ func (s *Server) sshConfig() *ssh.ServerConfig {
 			return &ssh.Permissions{Extensions: map[string]string{"key": print}}, nil
 		},
 	}
-	cfg.AddHostKey(s.cfg.HostKey)
+	a := ssh.SupportedAlgorithms()
+	hostKey := s.cfg.HostKey
+	if s.cfg.AllowSHA1 {
+		a.KeyExchanges = append(a.KeyExchanges, ssh.InsecureKeyExchangeDH14SHA1)
+		a.PublicKeyAuths = append(a.PublicKeyAuths, ssh.KeyAlgoRSA)
+	} else {
+		a.KeyExchanges, a.MACs, a.PublicKeyAuths = withoutSHA1(a.KeyExchanges), withoutSHA1(a.MACs), withoutSHA1(a.PublicKeyAuths)
+		hostKey = signWithoutSHA1(hostKey)
+	}
+	cfg.KeyExchanges, cfg.Ciphers, cfg.MACs, cfg.PublicKeyAuthAlgorithms = a.KeyExchanges, a.Ciphers, a.MACs, a.PublicKeyAuths
+	cfg.AddHostKey(hostKey)
 	return cfg
 }
 
+func withoutSHA1(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool {
+		return strings.Contains(name, "sha1") || name == ssh.KeyAlgoRSA || name == ssh.CertAlgoRSAv01
+	})
+}
+
+// signWithoutSHA1 is an RSA key that is not used with SHA-1. Others are not.
+func signWithoutSHA1(key ssh.Signer) ssh.Signer {
+	if by, ok := key.(ssh.AlgorithmSigner); ok && key.PublicKey().Type() == ssh.KeyAlgoRSA {
+		if s, err := ssh.NewSignerWithAlgorithms(by, []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512}); err == nil {
+			return s
+		}
+	}
+	return key
+}
+
 // serveConn speaks SSH on a connection until it ends.
-func (s *Server) serveConn(conn net.Conn) {
-	log := s.log.With("remote", conn.RemoteAddr().String())
-	server, channels, requests, err := s.handshake(conn)
-	s.loggedIn()
+func (s *Server) serveConn(ctx context.Context, v *visit) {
+	log := s.log.With("remote", v.conn.RemoteAddr().String())
+	s.pause(ctx, v)
+	tries := &loginTries{server: s, visit: v}
+	server, channels, requests, err := s.handshake(v.conn, tries)
 	if err != nil {
-		log.Info("not logged in", "err", err)
+		if tries.failed > 0 {
+			s.log.Warn(failedLogin(v.conn.RemoteAddr()), "user", strconv.Quote(tries.user), "tries", tries.failed, "err", tries.last)
+		} else {
+			log.Info("not logged in", "err", err)
+		}
 		return
 	}
-	log.Info("logged in", "user", server.User(), "key", server.Permissions.Extensions["key"])
+	log.Info("logged in", "user", strconv.Quote(server.User()), "key", server.Permissions.Extensions["key"])
 	defer log.Info("connection ended")
 
 	var sessions sync.WaitGroup
@@ -68,15 +108,51 @@ func (s *Server) serveConn(conn net.Conn) {
 	}
 }
 
+// loginTries are those of one connection.
+type loginTries struct {
+	server *Server
+	visit  *visit
+	user   string
+	failed int
+	last   error
+}
+
+// note is an ssh.ServerConfig's AuthLogCallback, called before the client hears of
+// it. Asking with "none" what methods there are is no try.
+func (t *loginTries) note(conn ssh.ConnMetadata, method string, err error) {
+	switch {
+	case err == nil:
+		t.server.loggedIn(t.visit)
+	case method != "none":
+		if t.failed == 0 {
+			t.server.failed(t.visit)
+		}
+		t.user, t.failed, t.last = conn.User(), t.failed+1, err
+	}
+}
+
+// failedLogin is how the line of a failed login begins. Programs that ban
+// addresses look for it (packaging/fail2ban): the address comes before anything
+// that the client chose.
+func failedLogin(addr net.Addr) string {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return "failed login from " + addr.String()
+	}
+	return fmt.Sprintf("failed login from %s port %d", ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
 // handshake is bounded in time: ssh.NewServerConn itself waits for ever.
-func (s *Server) handshake(conn net.Conn) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+func (s *Server) handshake(conn net.Conn, tries *loginTries) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 	if err := setKeepAlive(conn); err != nil {
 		return nil, nil, nil, err
 	}
 	if err := conn.SetDeadline(time.Now().Add(s.cfg.HandshakeTimeout)); err != nil {
 		return nil, nil, nil, err
 	}
-	server, channels, requests, err := ssh.NewServerConn(buffered(conn), s.ssh)
+	cfg := *s.ssh
+	cfg.AuthLogCallback = tries.note
+	server, channels, requests, err := ssh.NewServerConn(buffered(conn), &cfg)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -29,6 +29,8 @@
 //   - It drops the permissions of MKDIR and OPEN. They are read from the packet
 //     before it sees them, and ride behind the path: see packets.go. They are
 //     applied as open(2) and mkdir(2) do, under the umask of the process.
+//   - It does not ask whether a packet fits its handle: READ, WRITE, and READDIR.
+//     See packets.go.
 //   - It answers FSTAT and FSETSTAT by the path a file was opened with, which
 //     is wrong after a rename. Here a handle's request is given a name of its
 //     own, so that they reach the open file: see handle.go.

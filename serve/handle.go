@@ -26,6 +26,49 @@ type handles struct {
 	mu   sync.Mutex
 	last uint64              // guarded by mu
 	open map[string]*os.File // guarded by mu
+
+	// The request server numbers its handles as OPENs and OPENDIRs come, and
+	// executes these in order, so that both sides can count.
+	requests uint64              // guarded by mu: come
+	executed uint64              // guarded by mu
+	folders  map[string]struct{} // guarded by mu: handles that were asked for by OPENDIR, or are open
+}
+
+// asked counts an OPEN or OPENDIR that has come.
+func (h *handles) asked(folder bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.requests++
+	if !folder {
+		return
+	}
+	if h.folders == nil {
+		h.folders = make(map[string]struct{})
+	}
+	h.folders[strconv.FormatUint(h.requests, 10)] = struct{}{}
+}
+
+// execute gives the handle that the OPEN or OPENDIR which is being executed will
+// have.
+func (h *handles) execute() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.executed++
+	return strconv.FormatUint(h.executed, 10)
+}
+
+// noFolder forgets a handle that is not a folder's any more.
+func (h *handles) noFolder(handle string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.folders, handle)
+}
+
+func (h *handles) isFolder(handle string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, ok := h.folders[handle]
+	return ok
 }
 
 // add gives f a name, and puts it in the request that opened it.
@@ -75,11 +118,15 @@ type file struct {
 	*os.File
 	name    string
 	handles *handles
-	floor   int64 // nothing is written before this offset
+	flags   sftp.FileOpenFlags // what it was opened for
+	floor   int64              // nothing is written before this offset
 }
 
 // ReadAt is an io.ReaderAt's.
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	if !f.flags.Read {
+		return 0, status(syscall.EBADF)
+	}
 	if off < 0 {
 		return 0, status(syscall.EINVAL)
 	}
@@ -92,6 +139,9 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 
 // WriteAt is an io.WriterAt's.
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
+	if !f.flags.Write && !f.flags.Append {
+		return 0, status(syscall.EBADF)
+	}
 	if off < f.floor {
 		return 0, status(syscall.EINVAL)
 	}

@@ -54,12 +54,20 @@ func (h *handler) OpenFile(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 // wake a device. The kind is looked at before, so as not to, and after, so as
 // to be sure; O_NONBLOCK covers the time between.
 func (h *handler) openFile(r *sftp.Request) (*file, error) {
-	name, mode := withMode(r.Filepath, 0o666)
+	h.handles.execute()
+	name, mark, err := cutMark(r.Filepath, 0o666)
+	if err != nil {
+		return nil, status(err)
+	}
 	p, err := inRoot(name)
 	if err != nil {
 		return nil, status(err)
 	}
+	r.Flags = mark.pflags
 	flags := r.Pflags()
+	if !flags.Read && !flags.Write && !flags.Append && !flags.Creat && !flags.Trunc {
+		return nil, status(syscall.EINVAL)
+	}
 	if h.readOnly && (flags.Write || flags.Append || flags.Creat || flags.Trunc) {
 		return nil, status(syscall.EROFS)
 	}
@@ -68,18 +76,18 @@ func (h *handler) openFile(r *sftp.Request) (*file, error) {
 			return nil, status(err)
 		}
 	}
-	f, err := h.root.OpenFile(p, openFlags(flags), os.FileMode(mode&0o777))
+	f, err := h.root.OpenFile(p, openFlags(flags), os.FileMode(mark.mode&0o777))
 	if err != nil {
 		return nil, status(err)
 	}
-	opened, err := h.newFile(r, f, flags.Append)
+	opened, err := h.newFile(r, f, flags)
 	if err != nil {
 		return nil, status(closing(f, err))
 	}
 	return opened, nil
 }
 
-func (h *handler) newFile(r *sftp.Request, f *os.File, appending bool) (*file, error) {
+func (h *handler) newFile(r *sftp.Request, f *os.File, flags sftp.FileOpenFlags) (*file, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -90,8 +98,8 @@ func (h *handler) newFile(r *sftp.Request, f *os.File, appending bool) (*file, e
 	if err := h.handles.add(r, f); err != nil {
 		return nil, err
 	}
-	opened := &file{File: f, name: r.Filepath, handles: &h.handles}
-	if appending {
+	opened := &file{File: f, name: r.Filepath, handles: &h.handles, flags: flags}
+	if flags.Append {
 		opened.floor = info.Size()
 	}
 	return opened, nil

@@ -62,25 +62,36 @@ func (i oneInfo) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 }
 
 func (h *handler) opendir(r *sftp.Request) (sftp.ListerAt, error) {
+	handle := h.handles.execute()
+	l, err := h.openFolder(r, handle)
+	if err != nil {
+		h.handles.noFolder(handle)
+		return nil, status(err)
+	}
+	return l, nil
+}
+
+func (h *handler) openFolder(r *sftp.Request, handle string) (*listing, error) {
 	p, err := inRoot(r.Filepath)
 	if err != nil {
-		return nil, status(err)
+		return nil, err
 	}
 	f, err := h.root.OpenFile(p, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, status(err)
+		return nil, err
 	}
 	if err := h.handles.add(r, f); err != nil {
-		return nil, status(closing(f, err))
+		return nil, closing(f, err)
 	}
-	return &listing{dir: f, name: r.Filepath, handles: &h.handles}, nil
+	return &listing{dir: f, name: r.Filepath, handle: handle, handles: &h.handles}, nil
 }
 
 // listing is an open folder. The request server asks for the names in order,
 // from one goroutine.
 type listing struct {
 	dir     *os.File
-	name    string
+	name    string // towards the request server
+	handle  string // towards the client
 	handles *handles
 }
 
@@ -110,7 +121,10 @@ func (l *listing) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 }
 
 // Close gives the handle back.
-func (l *listing) Close() error { return status(l.handles.close(l.name)) }
+func (l *listing) Close() error {
+	l.handles.noFolder(l.handle)
+	return status(l.handles.close(l.name))
+}
 
 // info is what fstatat(2) tells of a name in a folder.
 type info struct {

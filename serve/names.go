@@ -42,9 +42,12 @@ func (h *handler) inParents(p, q string, call func(dir int, base string, dir2 in
 }
 
 func (h *handler) mkdir(marked string) error {
-	p, mode := withMode(marked, 0o777)
+	p, mark, err := cutMark(marked, 0o777)
+	if err != nil {
+		return err
+	}
 	return h.inParent(p, func(dir int, base string) error {
-		return unix.Mkdirat(dir, base, mode)
+		return unix.Mkdirat(dir, base, mark.mode)
 	})
 }
 

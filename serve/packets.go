@@ -5,13 +5,19 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Packet types and attribute flags of draft-ietf-secsh-filexfer-02, sections 3
 // and 5.
 const (
-	fxpOpen  = 3
-	fxpMkdir = 14
+	fxpOpen    = 3
+	fxpRead    = 5
+	fxpWrite   = 6
+	fxpOpendir = 11
+	fxpMkdir   = 14
+
+	pflagsBoth = 1 | 2 // SSH_FXF_READ and SSH_FXF_WRITE
 
 	attrSize        = 1 << 0
 	attrUIDGID      = 1 << 1
@@ -22,13 +28,25 @@ const (
 const maxPacket = 256 << 10
 
 // packets is the stream of a client's requests on its way to the request
-// server. OPEN and MKDIR lose their permissions there, so here these are put
-// behind the path, after a NUL, where withMode finds them. A NUL is in no path
-// that a file can have, and withMode takes the last one, so a client gains
-// nothing by sending such a path itself. All other packets pass untouched and
-// uncopied.
+// server. It is edited where that server would go wrong:
+//
+//   - OPEN and MKDIR lose their permissions there, so here these are put behind
+//     the path, after a NUL, where cutMark finds them. A NUL is in no path that a
+//     file can have, and cutMark takes the last one, so a client gains nothing by
+//     sending such a path itself.
+//   - A READ of a handle opened for writing overwrites the file with zeros there,
+//     and a WRITE to one opened for reading is answered with data, because it goes
+//     by how the handle was opened and not by the packet. So every OPEN asks for
+//     both; what the client asked for goes behind the path as well, the file is
+//     opened so, and the kernel refuses the rest.
+//   - A READ of an open folder is answered with names there. Handles are numbered
+//     as OPENs and OPENDIRs come, so it is known which are folders; a READ or WRITE
+//     of one names no handle then.
+//
+// All other packets pass untouched and uncopied.
 type packets struct {
 	r       io.Reader
+	handles *handles
 	pending []byte // to be handed out first
 	rest    int64  // then so many bytes as they come
 }
@@ -66,42 +84,80 @@ func (p *packets) next() error {
 	if _, err := io.ReadFull(p.r, head[4:]); err != nil {
 		return err
 	}
-	if head[4] != fxpOpen && head[4] != fxpMkdir {
-		p.pending, p.rest = head, length-1
+	switch head[4] {
+	case fxpOpen, fxpMkdir:
+		packet := make([]byte, 4+length, 4+length+16)
+		copy(packet, head)
+		if _, err := io.ReadFull(p.r, packet[5:]); err != nil {
+			return err
+		}
+		if head[4] == fxpOpen {
+			p.handles.asked(false)
+		}
+		p.pending = mark(packet)
 		return nil
+	case fxpRead, fxpWrite:
+		return p.nextData(head, length)
+	case fxpOpendir:
+		p.handles.asked(true)
 	}
-	packet := make([]byte, 4+length, 4+length+16)
-	copy(packet, head)
-	if _, err := io.ReadFull(p.r, packet[5:]); err != nil {
-		return err
-	}
-	p.pending = moveMode(packet)
+	p.pending, p.rest = head, length-1
 	return nil
 }
 
-// moveMode gives an OPEN or MKDIR packet with its permissions behind its path.
-// A packet without permissions, or malformed, is given back as it is.
-func moveMode(packet []byte) []byte {
+// longestHandle is longer than any that the request server gives.
+const longestHandle = 20
+
+// nextData reads a READ or WRITE up to the end of its handle.
+func (p *packets) nextData(head []byte, length int64) error {
+	const upTo = 4 + 1 + 4 + 4 // length, type, id, length of the handle
+	if length < upTo-4 {
+		p.pending, p.rest = head, length-1
+		return nil
+	}
+	head = head[:upTo]
+	if _, err := io.ReadFull(p.r, head[5:]); err != nil {
+		return err
+	}
+	p.pending, p.rest = head, length-(upTo-4)
+	size := int64(binary.BigEndian.Uint32(head[9:]))
+	if size > longestHandle || size > p.rest {
+		return nil
+	}
+	head = head[:upTo+size]
+	if _, err := io.ReadFull(p.r, head[upTo:]); err != nil {
+		return err
+	}
+	if p.handles.isFolder(string(head[upTo:])) {
+		clear(head[upTo:]) // a handle of NULs, which was given to nobody
+	}
+	p.pending, p.rest = head, p.rest-size
+	return nil
+}
+
+// mark gives an OPEN or MKDIR packet with its permissions, and what an OPEN asks
+// for, behind its path. A malformed packet is given back as it is.
+func mark(packet []byte) []byte {
 	path, afterPath, ok := cutString(packet[min(9, len(packet)):])
 	if !ok {
 		return packet
 	}
-	attrs := afterPath
+	attrs, m := afterPath, pathMark{}
 	if packet[4] == fxpOpen {
 		if len(attrs) < 4 {
 			return packet
 		}
-		attrs = attrs[4:] // pflags
+		m.pflags, attrs = binary.BigEndian.Uint32(attrs), attrs[4:]
 	}
-	mode, ok := permissions(attrs)
-	if !ok {
-		return packet
-	}
+	m.mode, m.hasMode = permissions(attrs)
 	longer := append([]byte(nil), packet[:9]...)
-	name := path + modeMark(mode)
+	name := path + m.String()
 	longer = binary.BigEndian.AppendUint32(longer, uint32(len(name)))
 	longer = append(longer, name...)
-	longer = append(longer, afterPath...)
+	if packet[4] == fxpOpen {
+		longer = binary.BigEndian.AppendUint32(longer, pflagsBoth)
+	}
+	longer = append(longer, attrs...)
 	binary.BigEndian.PutUint32(longer, uint32(len(longer)-4))
 	return longer
 }
@@ -136,20 +192,38 @@ func cutString(b []byte) (s string, rest []byte, ok bool) {
 	return string(b[4 : 4+n]), b[4+n:], true
 }
 
-func modeMark(mode uint32) string {
-	return "\x00" + strconv.FormatUint(uint64(mode), 8)
+// A pathMark is what of a packet goes behind its path.
+type pathMark struct {
+	mode    uint32
+	hasMode bool
+	pflags  uint32 // of an OPEN
 }
 
-// withMode separates a path from the permissions that moveMode put behind it;
-// missing ones are fallback.
-func withMode(path string, fallback uint32) (string, uint32) {
+// String is a NUL, the mode in octal digits if there is one, a dot, and pflags.
+func (m pathMark) String() string {
+	mode := ""
+	if m.hasMode {
+		mode = strconv.FormatUint(uint64(m.mode), 8)
+	}
+	return "\x00" + mode + "." + strconv.FormatUint(uint64(m.pflags), 10)
+}
+
+// cutMark separates a path from its mark; the mode of one without is fallback. A
+// path without a mark did not come through packets.
+func cutMark(path string, fallback uint32) (string, pathMark, error) {
 	i := strings.LastIndexByte(path, 0)
 	if i < 0 {
-		return path, fallback
+		return "", pathMark{}, syscall.EINVAL
 	}
-	mode, err := strconv.ParseUint(path[i+1:], 8, 12)
+	mode, pflags, _ := strings.Cut(path[i+1:], ".")
+	m := pathMark{mode: fallback}
+	if n, err := strconv.ParseUint(mode, 8, 12); mode != "" && err == nil {
+		m.mode, m.hasMode = uint32(n), true
+	}
+	n, err := strconv.ParseUint(pflags, 10, 32)
 	if err != nil {
-		return path, fallback
+		return "", m, syscall.EINVAL
 	}
-	return path[:i], uint32(mode)
+	m.pflags = uint32(n)
+	return path[:i], m, nil
 }

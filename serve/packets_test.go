@@ -11,22 +11,27 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-func TestWithMode(t *testing.T) {
+func TestCutMark(t *testing.T) {
 	for _, c := range []struct {
-		in   string
-		path string
-		mode uint32
+		in     string
+		path   string
+		mode   uint32
+		pflags uint32
+		ok     bool
 	}{
-		{"/a", "/a", 0o666},
-		{"/a" + modeMark(0o640), "/a", 0o640},
-		{"/a" + modeMark(0), "/a", 0},
-		{"/a\x00b" + modeMark(0o7777), "/a\x00b", 0o7777},
-		{"/a\x00", "/a\x00", 0o666},
-		{"/a\x00xyz", "/a\x00xyz", 0o666},
-		{"/a\x00777777", "/a\x00777777", 0o666},
+		{"/a", "", 0, 0, false},
+		{"/a" + pathMark{mode: 0o640, hasMode: true, pflags: 3}.String(), "/a", 0o640, 3, true},
+		{"/a" + pathMark{hasMode: true}.String(), "/a", 0, 0, true},
+		{"/a" + pathMark{pflags: 1}.String(), "/a", 0o666, 1, true},
+		{"/a\x00b" + pathMark{mode: 0o7777, hasMode: true}.String(), "/a\x00b", 0o7777, 0, true},
+		{"/a\x00644.3" + pathMark{pflags: 1}.String(), "/a\x00644.3", 0o666, 1, true},
+		{"/a\x00", "", 0, 0, false},
+		{"/a\x00xyz", "", 0, 0, false},
+		{"/a\x00777777.1", "/a", 0o666, 1, true},
 	} {
-		if path, mode := withMode(c.in, 0o666); path != c.path || mode != c.mode {
-			t.Errorf("%q: %q %o, want %q %o", c.in, path, mode, c.path, c.mode)
+		path, m, err := cutMark(c.in, 0o666)
+		if (err == nil) != c.ok || c.ok && (path != c.path || m.mode != c.mode || m.pflags != c.pflags) {
+			t.Errorf("%q: %q %+v %v, want %q %o %d", c.in, path, m, err, c.path, c.mode, c.pflags)
 		}
 	}
 }
@@ -45,7 +50,7 @@ func FuzzPackets(f *testing.F) {
 		}
 		marker := append(u32(5), 42, 4, 3, 2, 1)
 		in := append(append(u32(uint32(len(packet))), packet...), marker...)
-		out, err := io.ReadAll(&packets{r: iotest.HalfReader(bytes.NewReader(in))})
+		out, err := io.ReadAll(&packets{r: iotest.HalfReader(bytes.NewReader(in)), handles: &handles{}})
 		if err != nil {
 			t.Fatal(err)
 		}

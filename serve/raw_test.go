@@ -12,7 +12,6 @@ import (
 const (
 	fxpInit     = 1
 	fxpClose    = 4
-	fxpWrite    = 6
 	fxpSetstat  = 9
 	fxpRemove   = 13
 	fxpRmdir    = 15

@@ -18,6 +18,7 @@ import (
 // Limits that a Config of zero values has.
 const (
 	DefaultMaxConnections   = 64
+	DefaultMaxPerAddress    = 32 // a mount makes up to 25
 	DefaultMaxSessions      = 10 // sessions a connection, as OpenSSH has it
 	DefaultHandshakeTimeout = 30 * time.Second
 )
@@ -40,9 +41,13 @@ type Config struct {
 	// Log hears of connections and refusals; nil discards.
 	Log *slog.Logger
 
-	// MaxConnections bounds the connections at one time; those above are closed
-	// at once. At most a quarter of them may be without a login.
-	MaxConnections int
+	// MaxConnections bounds the connections at one time, and MaxPerAddress those
+	// of one address. At most a quarter of them may be without a login. Where there
+	// is no room, the oldest without a login is closed, or else the new one.
+	MaxConnections, MaxPerAddress int
+
+	// AllowSHA1 takes clients that know only algorithms with SHA-1.
+	AllowSHA1 bool
 
 	// MaxSessions bounds the SFTP sessions of a connection.
 	MaxSessions int
@@ -62,10 +67,12 @@ type Server struct {
 	mu      sync.Mutex
 	closed  bool                                    // guarded by mu
 	open    map[interface{ Close() error }]struct{} // listeners and connections; guarded by mu
-	conns   int                                     // guarded by mu
-	waiting int                                     // connections not logged in yet; guarded by mu
+	visits  int                                     // connections; guarded by mu
+	waiting []*visit                                // those not logged in yet, the oldest first; guarded by mu
+	sources map[string]*source                      // guarded by mu
 
 	running sync.WaitGroup // connections
+	full    seldom
 }
 
 // New opens the folder and prepares to serve it. The Server must be closed.
@@ -86,6 +93,7 @@ func New(cfg Config) (*Server, error) {
 		hostKey: cfg.HostKey.PublicKey(),
 		log:     cfg.Log,
 		open:    make(map[interface{ Close() error }]struct{}),
+		sources: make(map[string]*source),
 	}
 	s.ssh = s.sshConfig()
 	return s, nil
@@ -97,6 +105,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.MaxConnections <= 0 {
 		c.MaxConnections = DefaultMaxConnections
+	}
+	if c.MaxPerAddress <= 0 {
+		c.MaxPerAddress = min(DefaultMaxPerAddress, c.MaxConnections)
 	}
 	if c.MaxSessions <= 0 {
 		c.MaxSessions = DefaultMaxSessions
@@ -170,50 +181,24 @@ func (s *Server) accept(ctx context.Context, l net.Listener, mine *sync.WaitGrou
 
 // start serves conn if there is room for it.
 func (s *Server) start(ctx context.Context, conn net.Conn, mine *sync.WaitGroup) {
-	if !s.admit(conn) {
-		s.log.Warn("too many connections", "remote", conn.RemoteAddr())
+	v, out := s.admit(conn)
+	if out != nil {
+		s.closeQuietly(out.conn)
+		s.full.tell(s.log, "a connection that had not logged in is given up for another one", out.conn)
+	}
+	if v == nil {
 		s.closeQuietly(conn)
+		s.full.tell(s.log, "too many connections", conn)
 		return
 	}
 	mine.Add(1)
 	go func() {
 		defer mine.Done()
-		defer s.leave(conn)
+		defer s.leave(v)
 		stop := context.AfterFunc(ctx, func() { s.closeQuietly(conn) })
 		defer stop()
-		s.serveConn(conn)
+		s.serveConn(ctx, v)
 	}()
-}
-
-// admit counts a connection in, as one that is not logged in.
-func (s *Server) admit(conn net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.conns >= s.cfg.MaxConnections || s.waiting >= (s.cfg.MaxConnections+3)/4 {
-		return false
-	}
-	s.conns++
-	s.waiting++
-	s.open[conn] = struct{}{}
-	s.running.Add(1)
-	return true
-}
-
-// loggedIn ends a connection's time among those that wait, in one way or the
-// other.
-func (s *Server) loggedIn() {
-	s.mu.Lock()
-	s.waiting--
-	s.mu.Unlock()
-}
-
-func (s *Server) leave(conn net.Conn) {
-	s.closeQuietly(conn)
-	s.mu.Lock()
-	s.conns--
-	delete(s.open, conn)
-	s.mu.Unlock()
-	s.running.Done()
 }
 
 func (s *Server) track(l net.Listener) bool {

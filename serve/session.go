@@ -52,7 +52,7 @@ func isSFTP(req *ssh.Request) bool {
 func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel) {
 	h := newHandler(s.root, s.cfg.ReadOnly)
 	server := sftp.NewRequestServer(
-		&session{packets: packets{r: ch}, Channel: ch},
+		&session{packets: packets{r: ch, handles: &h.handles}, Channel: ch},
 		sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h},
 		sftp.WithRSMaxTxPacket(maxRead),
 	)

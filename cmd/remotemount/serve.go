@@ -33,6 +33,7 @@ func serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "authorized-keys", Usage: "`FILE` of the public keys that may log in"},
 			&cli.StringFlag{Name: "host-key-file", Usage: "`FILE` of the server's own key; made on first use"},
 			&cli.BoolFlag{Name: "read-only", Usage: "refuse every change"},
+			&cli.BoolFlag{Name: "allow-sha1", Usage: "let in old clients that know only algorithms with SHA-1"},
 			&cli.StringFlag{Name: "log-level", Usage: "`LEVEL` from which on messages are written: debug, info, warn or error"},
 		},
 		Action: serveAction,
@@ -96,7 +97,7 @@ func newServer(c *cli.Context, dir string, log *slog.Logger) (*serve.Server, err
 	if err != nil {
 		return nil, err
 	}
-	return serve.New(serve.Config{Dir: dir, HostKey: hostKey, AuthorizedKeys: authorized, ReadOnly: c.Bool("read-only"), Log: log})
+	return serve.New(serve.Config{Dir: dir, HostKey: hostKey, AuthorizedKeys: authorized, ReadOnly: c.Bool("read-only"), AllowSHA1: c.Bool("allow-sha1"), Log: log})
 }
 
 func defaultHostKeyFile() string {
