@@ -41,8 +41,14 @@ func (h *handle) flight(n int) int64 {
 const stripedFrom = 2 << 20
 
 // gatherFor is how long a write waits for others to be sent with, while an earlier
-// one of the file is unanswered. One that finds nothing under way leaves at once.
-const gatherFor = 5 * time.Millisecond
+// one of the file is unanswered: at most, since it leaves with the last answer.
+// aloneFor is the same when nothing is under way: as long as a program takes from
+// its last write to its close, with which the data then leaves in one packet. An
+// untar without latency took a fifth longer without it.
+const (
+	gatherFor = 5 * time.Millisecond
+	aloneFor  = time.Millisecond
+)
 
 // timesFor is how long times wait for a flush to go with.
 const timesFor = 500 * time.Millisecond
@@ -135,9 +141,11 @@ func (f *file) gather(p []byte, off int64) int {
 		c.f, c.off, c.buf = f, off, takeBuffer(min(len(p), packet))
 		f.out.current = c
 		f.out.count++
+		wait := aloneFor
 		if f.out.unanswered() {
-			f.out.gather = f.later(f.out.gather, gatherFor, f.object.gathered)
+			wait = gatherFor
 		}
+		f.out.gather = f.later(f.out.gather, wait, f.object.gathered)
 	}
 	c := f.out.current
 	n, grown := c.add(p, off, packet)
@@ -149,7 +157,7 @@ func (f *file) gather(p []byte, off int64) int {
 		r.cover(p[:n], off)
 	}
 	full := len(c.buf) == packet
-	if full || !f.out.unanswered() {
+	if full {
 		f.send()
 	}
 	striped := full && f.out.end >= stripedFrom
