@@ -28,7 +28,7 @@ func TestAutofs(t *testing.T) {
 	must(t, s.WriteFile("direct", []byte(fmt.Sprintf("%s/there %s :%s\n", s.Dir, options, location)), 0o644))
 	must(t, s.WriteFile("master", []byte(fmt.Sprintf("%[1]s/auto %[1]s/indirect --timeout=60\n/- %[1]s/direct --timeout=60\n", s.Dir)), 0o644))
 	must(t, s.WriteFile("script", []byte(autofsScript), 0o755))
-	out, stderr, code := s.run(t, "unshare", "-m", "--propagation", "private", "sh", "-eu", s.Path("script"), s.Dir, binary)
+	out, stderr, code := s.run(t, "unshare", "-m", "--propagation", "private", "sh", "-eux", s.Path("script"), s.Dir, binary)
 	if code != 0 {
 		daemon, _ := os.ReadFile(s.Path("automount.log"))
 		t.Fatalf("exit code %d:\n%s%s\nthe automounter said:\n%s", code, out, stderr, tail(string(daemon)))
