@@ -45,6 +45,7 @@ func scripts(t *testing.T, dir string) {
 			env.Setenv("XDG_STATE_HOME", "")
 			env.Setenv("SSH_AUTH_SOCK", "")
 			env.Setenv("LC_ALL", "C")
+			env.Setenv("GORACE", os.Getenv("GORACE")) // it steers the programs too
 			return errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(home, 0o700))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfor": waitFor},
