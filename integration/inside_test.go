@@ -25,6 +25,7 @@ var jobs = map[string]func(t *testing.T, dir string){
 	"mmap":     mmapJob,
 	"locks":    locksJob,
 	"copy":     copyRangeJob,
+	"contract": contractJob,
 }
 
 // TestInside is the body of a helper process.
@@ -48,7 +49,7 @@ func (s *site) inside(t *testing.T, name, dir string) {
 	stdout, stderr, code := s.run(t, "env", insideEnv+"="+name, insideDir+"="+dir,
 		program, "-test.run=^TestInside$", "-test.v="+fmt.Sprint(testing.Verbose()))
 	if code != 0 {
-		t.Errorf("%s in the mount:\n%s%s", name, tail(stdout), tail(stderr))
+		t.Errorf("%s in the mount:\n%s%s", name, stdout, tail(stderr))
 	} else if testing.Verbose() {
 		t.Log(stdout)
 	}

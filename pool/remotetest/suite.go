@@ -72,24 +72,41 @@ type contract struct {
 // started by open.
 func Run(t *testing.T, open func(t testing.TB) Fixture) {
 	t.Helper()
-	groups := []struct {
-		name      string
-		contracts []contract
-	}{
+	run(t, open, append([]group{
 		{"look", lookContracts()},
 		{"list", listContracts()},
 		{"tree", treeContracts()},
 		{"rename", renameContracts()},
 		{"open", openContracts()},
+		{"attr", attrContracts()},
+		{"context", contextContracts()},
+	}, dataGroups()...))
+}
+
+// RunData is Run for what is promised of data alone. That can be asked of a mount,
+// where the kernel stands between and keeps other things as it likes.
+func RunData(t *testing.T, open func(t testing.TB) Fixture) {
+	t.Helper()
+	run(t, open, dataGroups())
+}
+
+type group struct {
+	name      string
+	contracts []contract
+}
+
+func dataGroups() []group {
+	return []group{
 		{"data", dataContracts()},
 		{"size", sizeContracts()},
 		{"order", orderContracts()},
 		{"alive", aliveContracts()},
-		{"attr", attrContracts()},
 		{"copy", copyContracts()},
-		{"context", contextContracts()},
 		{"together", togetherContracts()},
 	}
+}
+
+func run(t *testing.T, open func(t testing.TB) Fixture, groups []group) {
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.contracts {
