@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # Where setup.sh puts a Go when the machine's is too old.
 export PATH := $(CURDIR)/$(BUILD)/go/bin:$(PATH)
 
-.PHONY: all build setup demo test race fresh check bench man install uninstall clean
+.PHONY: all build setup demo test race fresh check judge bench man install uninstall clean
 
 all: build
 
@@ -59,6 +59,16 @@ check: setup
 	go tool errcheck ./...
 	go mod tidy -diff
 	go test -run Directions .
+
+# STEPS random steps in each setting, beginning with the history of a SEED; see
+# CONTRIBUTING.md.
+STEPS ?= 50000
+SEED  ?= $(shell date +%s)
+
+judge:
+	@integration/setup.sh test
+	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_JUDGE_STEPS=$(STEPS) REMOTEMOUNT_JUDGE_SEED=$(SEED) \
+		go test -count=1 -timeout 6h -v -run '^TestJudge$$' $(TESTFLAGS) ./integration
 
 # BENCH takes the flags of integration/bench, as in BENCH="-rtt 20ms -work read".
 bench:

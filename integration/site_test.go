@@ -158,9 +158,15 @@ func (s *site) mount(t testing.TB, flags ...string) *lab.Mount {
 // mountBy is mount through another port, such as that of a link.
 func (s *site) mountBy(t testing.TB, port int, flags ...string) *lab.Mount {
 	t.Helper()
+	return s.mountAt(t, port, s.address(), s.point, flags...)
+}
+
+// mountAt is mountBy with another REMOTE, on another mountpoint.
+func (s *site) mountAt(t testing.TB, port int, remote, point string, flags ...string) *lab.Mount {
+	t.Helper()
 	args := append([]string{"mount", "--foreground"}, s.connect(t, port)...)
-	args = append(append(args, flags...), s.address(), s.point)
-	m, err := s.StartMount(s.Command(context.Background(), binary, args...), s.point)
+	args = append(append(args, flags...), remote, point)
+	m, err := s.StartMount(s.Command(context.Background(), binary, args...), point)
 	if err != nil {
 		t.Fatalf("mount: %v", err)
 	}

@@ -1,0 +1,161 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/remotemount/remotemount/integration/link"
+	"github.com/remotemount/remotemount/pool/remotetest"
+)
+
+// A server is one that histories are played on. It has the site's folder at
+// path, and is reached at port by the site's key and with its host key.
+type server struct {
+	port int
+	path string
+}
+
+// openSSH is the site's own server, which keeps the order of requests.
+func openSSH(_ testing.TB, s *site) server { return server{s.sshd.Port, s.remote} }
+
+// farOpenSSH is behind a link of 20 ms.
+func farOpenSSH(t testing.TB, s *site) server { return far(t, openSSH(t, s)) }
+
+func far(t testing.TB, to server) server {
+	t.Helper()
+	l, err := link.New("127.0.0.1:" + strconv.Itoa(to.port))
+	must(t, err)
+	t.Cleanup(func() { must(t, l.Close()) })
+	l.SetDelay(10 * time.Millisecond)
+	return server{l.Port(), to.path}
+}
+
+// serving is our own gateway, which executes the WRITEs of a session in parallel.
+func serving(t testing.TB, s *site) server {
+	t.Helper()
+	keys := filepath.Dir(s.sshd.Identity)
+	cmd := s.Command(context.Background(), binary, "serve", "--listen", "127.0.0.1:0",
+		"--authorized-keys", filepath.Join(keys, "authorized_keys"), "--host-key-file", filepath.Join(keys, "host_key"), s.remote)
+	said, err := cmd.StderrPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait() // how a server ends is another test's matter
+	})
+	text := make([]byte, 4096)
+	n, err := said.Read(text)
+	must(t, err)
+	go func() { _, _ = io.Copy(io.Discard, said) }() // ends with the server
+	_, after, _ := strings.Cut(string(text[:n]), " at 127.0.0.1:")
+	digits, _, _ := strings.Cut(after, ",")
+	port, err := strconv.Atoi(digits)
+	if err != nil {
+		t.Fatalf("serve said %q", text[:n])
+	}
+	return server{port, "/"}
+}
+
+// foreign is a server that executes what reaches it together in the reverse
+// order: the worst that the protocol allows. It is a child, as a mount is.
+func foreign(t testing.TB, s *site) server {
+	t.Helper()
+	cmd := s.childJob(t, "foreign")
+	orders, err := cmd.StdinPipe()
+	must(t, err)
+	said, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		must(t, orders.Close())
+		_, _ = io.Copy(io.Discard, said)
+		must(t, cmd.Wait())
+	})
+	var port int
+	if _, err := fmt.Fscanln(said, &port); err != nil {
+		t.Fatalf("the foreign server does not tell its port: %v", err)
+	}
+	return server{port, s.remote}
+}
+
+func init() { jobs["foreign"] = foreignJob }
+
+// foreignJob is the foreign server, of the folder "remote" in a lab. It ends with
+// its standard input.
+func foreignJob(t *testing.T, dir string) {
+	scripted := remotetest.NewServer(t, filepath.Join(dir, "remote"))
+	scripted.Identification = "SSH-2.0-Foreign"
+	keys, err := filepath.Glob(filepath.Join(dir, "sshd-*", "host_key"))
+	must(t, err)
+	text, err := os.ReadFile(keys[0])
+	must(t, err)
+	hostKey, err := ssh.ParsePrivateKey(text)
+	must(t, err)
+	config := &ssh.ServerConfig{ServerVersion: scripted.Identification, NoClientAuth: true}
+	config.AddHostKey(hostKey)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serveForeign(c, config, scripted)
+		}
+	}()
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	must(t, l.Close())
+}
+
+// serveForeign carries one connection's sessions to the scripted server.
+func serveForeign(c net.Conn, config *ssh.ServerConfig, scripted *remotetest.Server) {
+	conn, channels, requests, err := ssh.NewServerConn(c, config)
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	to, err := scripted.Connect(context.Background())
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	for offered := range channels {
+		ch, requests, err := offered.Accept()
+		if err != nil {
+			continue
+		}
+		go func() {
+			for r := range requests {
+				_ = r.Reply(r.Type == "subsystem", nil)
+			}
+		}()
+		session, err := to.OpenSFTP(context.Background())
+		if err != nil {
+			_ = ch.Close()
+			continue
+		}
+		go func() {
+			_, _ = io.Copy(session, ch)
+			_ = session.Close()
+		}()
+		go func() {
+			_, _ = io.Copy(ch, session)
+			_ = ch.Close()
+		}()
+	}
+	_ = to.Close()
+	scripted.Forget() // it remembers every request
+}

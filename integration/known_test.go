@@ -1,0 +1,43 @@
+package integration
+
+import (
+	"slices"
+	"testing"
+)
+
+// known are the tests that fail: faults that are written down and not mended yet.
+// Each has the settings in which it fails every time. One that passes fails the
+// list, so that it is taken out in the change that mends the fault.
+var known = map[string][]string{
+	"appends by two mounts by turns, each with its fsync":             every,
+	"second open knows the end of what was just written":              {"ordered", "serve", "foreign"},
+	"second open knows the end of what was just appended":             {"ordered", "serve", "foreign"},
+	"an append after a flush begins behind what others have appended": every,
+}
+
+// unsteady are those that fail in some runs and not in others, for a fault that is
+// in known, so that neither outcome tells anything.
+var unsteady = map[string][]string{
+	randomHistories: every, // "second open knows the end ..."
+}
+
+// every is all settings.
+var every = []string{"ordered", "ordered, nothing kept", "ordered, 20 ms", "serve", "foreign", "foreign, nothing kept"}
+
+func isKnown(test string, in setting) bool {
+	return slices.Contains(known[test], in.name) || slices.Contains(unsteady[test], in.name)
+}
+
+// verdict ends a test that may be in known. err is what the test found; nil is
+// nothing.
+func verdict(t *testing.T, test string, in setting, err error) {
+	t.Helper()
+	switch {
+	case slices.Contains(known[test], in.name) && err == nil:
+		t.Errorf("%q passes now in the setting %q: take it out of known", test, in.name)
+	case err != nil && isKnown(test, in):
+		t.Logf("known: %v", err)
+	case err != nil:
+		t.Error(err)
+	}
+}
