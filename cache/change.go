@@ -202,19 +202,16 @@ func (t *tree) forgetTree(path string) {
 	t.touch(&change{paths: []string{path}, kind: wholeTree})
 }
 
-// wrote notes that data up to the offset end of path was written, now.
-func (t *tree) wrote(path string, end int64) {
+// wrote notes that path was written to. Its size and times are what the server says
+// once it has that: who asks for them asks the remote.
+func (t *tree) wrote(path string) {
 	if t.off() {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stir(path)
-	mtime := t.now().Unix()
-	t.update(path, func(a *pool.Attr) {
-		a.Size = max(a.Size, end)
-		a.Mtime = max(a.Mtime, mtime)
-	})
+	t.outdate(path)
 }
 
 // stir makes stale what is being asked about path, and keeps what is stored.

@@ -60,10 +60,6 @@ func TestOwnChangesShow(t *testing.T) {
 			b.open(t, "d/new", flagWrite|pool.FlagCreate)
 		}, []string{"d/new"}},
 		"truncating open": {func(t *testing.T, b *bench) { b.open(t, "d/f", flagWrite|pool.FlagTruncate) }, []string{"d/f"}},
-		"write": {func(t *testing.T, b *bench) {
-			_, err := b.open(t, "d/f", flagWrite).WriteAt(t.Context(), []byte("more"), 10)
-			check(t, err)
-		}, []string{"d/f"}},
 		"write and flush": {func(t *testing.T, b *bench) {
 			f := b.open(t, "d/f", flagWrite)
 			_, err := f.WriteAt(t.Context(), []byte("more"), 10)
@@ -100,6 +96,33 @@ func TestOwnChangesShow(t *testing.T) {
 				t.Errorf("listing %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// Size and times of a file that is being written are what the remote makes of them:
+// ours would be another clock's.
+func TestWriteIsAskedFor(t *testing.T) {
+	b := newBench(t, fiveSeconds, nil)
+	b.disk(t, "d/f", "hello")
+	b.list(t, "d")
+	f := b.open(t, "d/f", flagWrite)
+	for i := range 3 {
+		_, err := f.WriteAt(t.Context(), []byte("more"), int64(10*i))
+		check(t, err)
+		b.dir.Reset()
+		want, err := b.dir.Lstat(t.Context(), "d/f")
+		check(t, err)
+		for range 2 {
+			if got, err := b.Lstat(t.Context(), "d/f"); err != nil || got.Size != want.Size || got.Mtime != want.Mtime {
+				t.Errorf("Lstat: %+v, %v; want %+v", got, err, want)
+			}
+			if got, err := f.Stat(t.Context()); err != nil || got.Size != want.Size || got.Mtime != want.Mtime {
+				t.Errorf("Stat: %+v, %v; want %+v", got, err, want)
+			}
+		}
+		if calls := b.dir.Calls(); calls["lstat"] != 2 || calls["fstat"] != 1 {
+			t.Errorf("%d looks and %d of the open file reached the remote, want 2, one of them our own, and 1", calls["lstat"], calls["fstat"])
+		}
 	}
 }
 

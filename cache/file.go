@@ -82,23 +82,21 @@ func (f *File) wrote(off, n, done int64, err error) {
 	case err != nil || !f.named:
 		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
 	case done > 0:
-		f.c.tree.wrote(path, off+done)
+		f.c.tree.wrote(path)
 	}
 }
 
-// grow takes written data into the attributes held by the Files of one path.
+// grow takes written data into the sizes held by the Files of one path. What else
+// there is to say of them only the remote knows.
 func (f *File) grow(end int64) {
-	now := f.c.cfg.Now().Unix()
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.each(f.obj, f, func(g *File) {
-		if g.obj != f.obj {
-			g.until = 0
-			return
+		g.until = 0
+		if g.obj == f.obj {
+			g.attr.Size = max(g.attr.Size, end)
 		}
-		g.attr.Size = max(g.attr.Size, end)
-		g.attr.Mtime = max(g.attr.Mtime, now)
 	})
 }
 

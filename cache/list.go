@@ -157,7 +157,7 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 	begun := c.tree.clock()
 	err := c.remote.ReadDir(ctx, l.path, func(batch []pool.Entry) error {
 		batch = slices.Clone(batch)
-		c.correct(l, batch)
+		c.correct(ctx, l, batch)
 		return l.add(ctx, batch)
 	})
 	c.answeredIn(begun, err)
@@ -168,17 +168,26 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 	c.sweepLater()
 }
 
-// correct takes the data we have written and not flushed into a batch.
-func (c *Cache) correct(l *list, batch []pool.Entry) {
-	var doubts []string
-	c.files.correct(l.path, batch, c.tree.clock(), func(name string) { doubts = append(doubts, name) })
-	if len(doubts) == 0 {
+// correct asks for what a batch says of files with data that is not flushed yet: the
+// remote counts that, a listing does not.
+func (c *Cache) correct(ctx context.Context, l *list, batch []pool.Entry) {
+	names := c.files.unflushed(l.path)
+	if len(names) == 0 {
 		return
 	}
 	c.tree.mu.Lock()
-	defer c.tree.mu.Unlock()
-	for _, name := range doubts {
+	for _, name := range names {
 		l.skip(name)
+	}
+	c.tree.mu.Unlock()
+	for i, e := range batch {
+		if !slices.Contains(names, e.Name) {
+			continue
+		}
+		if a, err := c.remote.Lstat(ctx, pool.Join(l.path, e.Name)); err == nil {
+			batch[i].Attr = a
+			batch[i].Attr.Nlink = e.Attr.Nlink
+		}
 	}
 }
 

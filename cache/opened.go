@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"slices"
 	"strings"
 	"sync"
 
@@ -174,25 +173,17 @@ func (o *opened) hasDirty(path string) bool {
 	return dirty
 }
 
-// correct puts the sizes and times that we know into a listing of the folder dir,
-// which does not count data not flushed yet, and calls doubt for each name of which
-// they are not known.
-func (o *opened) correct(dir string, entries []pool.Entry, now instant, doubt func(name string)) {
+// unflushed names the files in the folder dir with data that a listing does not
+// count.
+func (o *opened) unflushed(dir string) (names []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for obj := range o.dirty {
-		in, name := split(obj.path)
-		if in != dir || obj.gone {
-			continue
-		}
-		doubt(name)
-		i := slices.IndexFunc(entries, func(e pool.Entry) bool { return e.Name == name })
-		for f := range obj.files {
-			if i >= 0 && f.named && f.until > now {
-				entries[i].Attr.Size, entries[i].Attr.Mtime = f.attr.Size, f.attr.Mtime
-			}
+		if in, name := split(obj.path); in == dir && !obj.gone {
+			names = append(names, name)
 		}
 	}
+	return names
 }
 
 // seen compares what is open at path with attributes that a look or a listing gave:

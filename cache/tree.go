@@ -206,19 +206,15 @@ func (t *tree) put(path string, s state, a pool.Attr) {
 	t.keep(f, r.until)
 }
 
-// update changes the attributes held for path, if there are any that are fresh.
-func (t *tree) update(path string, edit func(*pool.Attr)) {
+// outdate keeps what is known of path but for its attributes.
+func (t *tree) outdate(path string) {
 	dir, name := split(path)
-	f, ok := t.folders.Peek(dir)
-	if !ok {
-		return
+	if f, ok := t.folders.Peek(dir); ok {
+		if r, held := f.names[name]; held && r.state == present {
+			r.until = 0
+			f.names[name] = r
+		}
 	}
-	r, ok := f.names[name]
-	if !ok || r.state != present {
-		return
-	}
-	edit(&r.attr)
-	f.names[name] = r
 }
 
 // drop forgets the attributes held for path. The record stays where a listing

@@ -30,6 +30,13 @@ func (c *serverClock) learn(mtime int64, sent, answered time.Time) {
 	}
 }
 
+// now is the server's time, as far as it is known.
+func (c *serverClock) now() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset).Unix()
+}
+
 // before reports whether mtime is certainly before the local time t.
 func (c *serverClock) before(mtime int64, t time.Time) bool {
 	c.mu.Lock()

@@ -32,6 +32,7 @@ func (f *file) flushed(ctx context.Context, op string, sync bool) (Attr, error) 
 
 // A flight is what leaves together behind the last data of a file.
 type flight struct {
+	told  *sftp3.Call // sets the time that was told; that may be refused, as no program asked for it
 	calls []*sftp3.Call
 	sync  *sftp3.Call
 	fstat *sftp3.Call
@@ -87,15 +88,23 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, up
 	times := f.out.times
 	f.out.times = Change{}
 	change := times.merge(c)
-	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
+	told := f.out.told
+	f.out.told = 0
 	if change.Fields&SetMtime != 0 {
+		told = 0
+	}
+	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
+	switch {
+	case change.Fields&SetMtime != 0:
 		f.out.asked = &change.Mtime
+	case told != 0:
+		f.out.asked = &told
 	}
 	look := change.needsPair() && !(wrote && change.isMtime())
 	var fl *flight
 	if f.stale == nil && !look {
 		if h := f.inOrder(min(seq, upTo)); h != nil {
-			fl = f.startFlight(h, change, have, sync)
+			fl = f.startFlight(h, change, told, have, sync)
 		}
 	}
 	f.mu.Unlock()
@@ -106,14 +115,14 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, up
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
 		err = f.failed() // the data was given up: no more is waited for
 	case fl == nil && err == nil:
-		a, err = f.flushApart(ctx, w, change, have, look, sync)
+		a, err = f.flushApart(ctx, w, change, told, have, look, sync)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
 	case fl != nil:
 		fl.forget()
 	}
 	if err == nil {
-		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&SetMtime == 0)
+		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&SetMtime == 0 && told == 0)
 		return a, nil
 	}
 	f.mu.Lock()
@@ -121,6 +130,9 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, up
 	switch {
 	case lostRequest(err) || ctx.Err() != nil:
 		f.out.times = times.merge(f.out.times)
+		if f.out.seq == seq {
+			f.out.told = told
+		}
 	case times.Fields != 0 && c.Fields == 0:
 		f.fail(errnoOf(err)) // whoever set them is told, also when somebody else flushes
 	}
@@ -178,8 +190,11 @@ func (f *file) inOrder(seq uint64) *handle {
 
 // startFlight issues what follows the data, in the order in which it must be
 // executed.
-func (f *file) startFlight(h *handle, change Change, have Attr, sync bool) *flight {
+func (f *file) startFlight(h *handle, change Change, told int64, have Attr, sync bool) *flight {
 	fl := new(flight)
+	if told != 0 {
+		fl.told = h.s.client.StartFsetstat(h.id, toldTime(told).toWire(have))
+	}
 	for _, part := range change.parts() {
 		fl.calls = append(fl.calls, h.s.client.StartFsetstat(h.id, part.toWire(have)))
 	}
@@ -190,11 +205,18 @@ func (f *file) startFlight(h *handle, change Change, have Attr, sync bool) *flig
 	return fl
 }
 
+func toldTime(mtime int64) Change { return Change{Fields: SetMtime, Mtime: mtime} }
+
 func (fl *flight) wait(ctx context.Context) (Attr, error) {
 	var failed error
 	keep := func(err error) {
 		if err != nil && (failed == nil || lostRequest(err)) {
 			failed = err
+		}
+	}
+	if fl.told != nil {
+		if err := fl.told.WaitStatus(ctx); lostRequest(err) || ctx.Err() != nil {
+			keep(err)
 		}
 	}
 	for _, call := range fl.calls {
@@ -209,6 +231,9 @@ func (fl *flight) wait(ctx context.Context) (Attr, error) {
 }
 
 func (fl *flight) forget() {
+	if fl.told != nil {
+		fl.told.Forget()
+	}
 	for _, call := range fl.calls {
 		call.Forget()
 	}
@@ -220,7 +245,7 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, w *waiter, change Change, have Attr, look, sync bool) (a Attr, err error) {
+func (f *file) flushApart(ctx context.Context, w *waiter, change Change, told int64, have Attr, look, sync bool) (a Attr, err error) {
 	err = f.ask(ctx, w, func(h *handle) error {
 		have := have
 		if look {
@@ -229,8 +254,13 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change Change, have At
 			}
 		}
 		if h.s.ordered && !look {
-			a, err = f.startFlight(h, change, have, sync).wait(ctx)
+			a, err = f.startFlight(h, change, told, have, sync).wait(ctx)
 			return err
+		}
+		if told != 0 {
+			if err := h.s.client.StartFsetstat(h.id, toldTime(told).toWire(have)).WaitStatus(ctx); lostRequest(err) {
+				return err
+			}
 		}
 		for _, part := range change.parts() {
 			if err := h.s.client.StartFsetstat(h.id, part.toWire(have)).WaitStatus(ctx); err != nil {

@@ -170,20 +170,17 @@ func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) 
 		return Attr{}, false, nil
 	}
 	o.mu.Lock()
-	local, dirty, held := o.local(), o.out.dirty(), o.out.held
+	dirty, held := o.out.dirty(), o.out.held
 	o.mu.Unlock()
 	if !dirty {
 		return Attr{}, false, nil
 	}
-	f := o.writer()
-	if held > statSettles || f == nil {
-		return local, true, nil
-	}
 	o.p.mu.Lock()
 	connected := o.p.state == StateConnected
 	o.p.mu.Unlock()
-	if !connected {
-		return local, true, nil
+	f := o.writer()
+	if held > statSettles || f == nil || !connected {
+		return o.tell(), true, nil
 	}
 	err = o.p.lookBound(ctx, func(ctx context.Context) error {
 		a, err = f.flush(ctx, o.p.keep(), Change{}, false)
@@ -191,7 +188,7 @@ func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) 
 	})
 	switch {
 	case errors.Is(err, errAway):
-		return local, true, nil
+		return o.tell(), true, nil
 	case errors.Is(err, syscall.EBADF):
 		return Attr{}, false, nil // it was closed meanwhile, and has flushed itself
 	case err != nil && ctx.Err() == nil:
@@ -200,12 +197,19 @@ func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) 
 	return a, err == nil, err
 }
 
-// local is what the server will say of the file once it has all that is under way;
-// mu is held.
-func (o *object) local() Attr {
+// tell is what the server will say of the file once it has all that is under way.
+// The time that is told is the one that the file gets: the next flush sets it, unless
+// something is written before.
+func (o *object) tell() Attr {
+	now := o.p.clock.now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	a := o.seen
 	if o.out.held > 0 {
-		a.Size, a.Mtime = max(a.Size, o.out.end), max(a.Mtime, time.Now().Unix())
+		if o.out.told == 0 {
+			o.out.told = max(a.Mtime, now)
+		}
+		a.Size, a.Mtime = max(a.Size, o.out.end), o.out.told
 	}
 	return o.out.times.apply(a)
 }

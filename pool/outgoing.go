@@ -17,6 +17,7 @@ type outgoing struct {
 	count    int           // chunks in all of these
 	seq      uint64        // of the last chunk pushed, or other change of the size begun
 	times    Change        // to be set with the next flush
+	told     int64         // the mtime that was told of what is under way; 0 when none was
 	end      int64         // size of the file with all that was written
 	least    int64         // bounds of the size that the server may have by now
 	most     int64         //

@@ -136,6 +136,7 @@ func (f *file) gather(p []byte, off int64) int {
 	}
 	f.wrote, f.written = true, true
 	f.out.times.Fields &^= SetMtime
+	f.out.told = 0
 	if f.out.current == nil {
 		c := f.p.chunks.Get().(*chunk)
 		c.f, c.off, c.buf = f, off, takeBuffer(min(len(p), packet))

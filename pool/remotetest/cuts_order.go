@@ -140,13 +140,16 @@ func renameFolderDirty(c *cut) {
 func openBesideWrite(c *cut) {
 	w := c.file("file", flagsNew)
 	look := c.s.Next("STAT|FSTAT", "file", Hold)
+	came := make(chan struct{})
 	wrote := c.s.Ahead("WRITE", "file", Answer, func() {
+		close(came)
 		select {
 		case <-look.Sprung():
 		case <-time.After(500 * time.Millisecond): // both are on one session
 		}
 	})
 	mustWrite(c.T, w, "data", 0)
+	<-came
 	go func() {
 		<-wrote.Sprung()
 		time.Sleep(50 * time.Millisecond)
