@@ -29,6 +29,10 @@ func TestContractOnPool(t *testing.T) {
 	}
 }
 
+func TestClocksOnPool(t *testing.T) {
+	remotetest.RunClocks(t, func(t testing.TB, s *remotetest.Server) pool.Remote { return stack(t, s) })
+}
+
 // stack is a cache around a pool on the scripted server.
 func stack(t testing.TB, s *remotetest.Server) *Cache {
 	t.Helper()

@@ -52,3 +52,9 @@ func TestAway(t *testing.T) {
 		return connected(t, s, pool.Config{Timeout: 30 * time.Second, Retry: 10 * time.Minute})
 	})
 }
+
+func TestClocks(t *testing.T) {
+	remotetest.RunClocks(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+		return connected(t, s, pool.Config{Timeout: 20 * time.Second})
+	})
+}

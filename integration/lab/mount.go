@@ -108,7 +108,7 @@ func (m *Mount) ended() error {
 	select {
 	case <-m.exited:
 	case <-time.After(unmountTime):
-		return errors.Join(fmt.Errorf("unmounted, but runs on: %s", m.out.String()), m.Kill())
+		return errors.Join(fmt.Errorf("unmounted, but runs on: %s", m.stacks()), m.Kill())
 	}
 	if mounted, err := m.Mounted(); err != nil || mounted {
 		return errors.Join(err, fmt.Errorf("ended (%v), but is mounted: %s", m.err, m.out.String()), m.Kill())
@@ -117,6 +117,17 @@ func (m *Mount) ended() error {
 		return fmt.Errorf("%w: %s", m.err, m.out.String())
 	}
 	return nil
+}
+
+// stacks has a program that should have ended say where it is, and ends it.
+func (m *Mount) stacks() string {
+	if err := m.cmd.Process.Signal(syscall.SIGQUIT); err == nil {
+		select {
+		case <-m.exited:
+		case <-time.After(10 * time.Second):
+		}
+	}
+	return m.out.String()
 }
 
 // Signal sends a signal to the program.

@@ -37,6 +37,9 @@ type Server struct {
 	MaxSessions    int
 	MaxConnections int
 
+	// Clock is how far the server's clock is ahead of this machine's.
+	Clock time.Duration
+
 	// Latency is what a round trip takes: a dial takes six of them, a session
 	// three. Flight numbers need it.
 	Latency time.Duration

@@ -91,11 +91,11 @@ func (s *session) byPath(m message) (*reply, error) {
 	at := s.conn.server.absolute(m.path)
 	switch m.kind {
 	case typeLstat:
-		return m.describe(at, unix.AT_SYMLINK_NOFOLLOW)
+		return s.describe(m, at, unix.AT_SYMLINK_NOFOLLOW)
 	case typeStat:
-		return m.describe(at, 0)
+		return s.describe(m, at, 0)
 	case typeSetstat:
-		return nil, m.attrs.apply(pathTarget(at))
+		return nil, m.attrs.apply(pathTarget(at), s.conn.server.Clock)
 	case typeRemove:
 		return nil, unix.Unlink(at)
 	case typeMkdir:
@@ -114,13 +114,13 @@ func (s *session) byPath(m message) (*reply, error) {
 	return nil, syscall.ENOSYS
 }
 
-func (m message) describe(at string, flags int) (*reply, error) {
+func (s *session) describe(m message, at string, flags int) (*reply, error) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(unix.AT_FDCWD, at, &st, flags); err != nil {
 		return nil, err
 	}
 	r := m.answer(typeAttrs)
-	r.attrs(&st)
+	r.attrs(&st, s.conn.server.Clock)
 	return r, nil
 }
 
@@ -206,7 +206,7 @@ func linkTarget(at string) target {
 
 // apply sets attributes in OpenSSH's order, and stops at nothing: the last error
 // is the answer.
-func (a attrs) apply(to target) error {
+func (a attrs) apply(to target, ahead time.Duration) error {
 	var last error
 	note := func(err error) {
 		if err != nil {
@@ -220,7 +220,8 @@ func (a attrs) apply(to target) error {
 		note(to.chmod(a.permissions & 0o7777))
 	}
 	if a.flags&attrACModTime != 0 {
-		note(to.utimens([]unix.Timespec{{Sec: int64(a.atime)}, {Sec: int64(a.mtime)}}))
+		off := int64(ahead / time.Second)
+		note(to.utimens([]unix.Timespec{{Sec: int64(a.atime) - off}, {Sec: int64(a.mtime) - off}}))
 	}
 	if a.flags&attrUIDGID != 0 {
 		note(to.chown(int(a.uid), int(a.gid)))
@@ -241,7 +242,7 @@ func (s *session) extended(m message) (*reply, error) {
 	case "hardlink@openssh.com":
 		return nil, unix.Link(at, to)
 	case "lsetstat@openssh.com":
-		return nil, m.attrs.apply(linkTarget(at))
+		return nil, m.attrs.apply(linkTarget(at), s.conn.server.Clock)
 	case "statvfs@openssh.com":
 		var st unix.Statfs_t
 		return m.statVFS(&st, unix.Statfs(at, &st))

@@ -163,7 +163,7 @@ func (s *session) readDir(m message) (*reply, error) {
 		count++
 		entries.string(name)
 		entries.string(longNameOf(name, &st))
-		entries.attrs(&st)
+		entries.attrs(&st, s.conn.server.Clock)
 	}
 	if count == 0 {
 		return nil, errEOF
@@ -188,14 +188,14 @@ func (s *session) byHandle(m message) (*reply, error) {
 				return unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(h.fd), times, 0)
 			},
 			chown: func(uid, gid int) error { return unix.Fchown(h.fd, uid, gid) },
-		})
+		}, s.conn.server.Clock)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(h.fd, &st); err != nil {
 		return nil, err
 	}
 	r := m.answer(typeAttrs)
-	r.attrs(&st)
+	r.attrs(&st, s.conn.server.Clock)
 	return r, nil
 }
 

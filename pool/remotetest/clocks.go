@@ -1,0 +1,70 @@
+package remotetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+)
+
+// RunClocks holds a Remote to what a program may rely on where the server's clock is
+// another than ours: the mtime that it is told between its last write and its close
+// is what the file has afterwards. open is as for RunCuts.
+func RunClocks(t *testing.T, open func(t testing.TB, s *Server) pool.Remote) {
+	t.Helper()
+	for _, clock := range []time.Duration{0, 4 * time.Second, -4 * time.Second, 2 * time.Hour, -2 * time.Hour} {
+		for _, size := range []int{10, 1 << 20} {
+			t.Run(fmt.Sprint(clock, " ", size), func(t *testing.T) {
+				t.Parallel()
+				s := NewServer(t, t.TempDir())
+				s.Clock, s.Latency = clock, 10*time.Millisecond
+				toldStays(&cut{Fixture: Fixture{Remote: open(t, s), Path: s.Root, Capabilities: OpenSSH()}, T: t, s: s}, size)
+			})
+		}
+	}
+}
+
+func toldStays(c *cut, size int) {
+	for _, wait := range []time.Duration{0, 1300 * time.Millisecond} {
+		for _, step := range []struct {
+			name string
+			do   func(f pool.File) error
+		}{
+			{"write", func(pool.File) error { return nil }},
+			{"rewrite", func(f pool.File) error { _, err := f.WriteAt(c.Context(), []byte("again"), 0); return err }},
+			{"append", func(f pool.File) error { _, err := f.WriteAt(c.Context(), []byte("more"), int64(size)); return err }},
+			{"flush, and write", func(f pool.File) error {
+				if _, err := f.Flush(c.Context()); err != nil {
+					return err
+				}
+				_, err := f.WriteAt(c.Context(), []byte("again"), 0)
+				return err
+			}},
+		} {
+			what := fmt.Sprintf("%s, closed after %v", step.name, wait)
+			f := c.file("file", flagsMake|pool.FlagTruncate)
+			mustWrite(c.T, f, strings.Repeat("x", size), 0)
+			time.Sleep(wait)
+			if err := step.do(f); err != nil {
+				c.Fatalf("%s: %v", what, err)
+			}
+			byFile, err := f.Stat(c.Context())
+			if err != nil {
+				c.Fatalf("%s: Stat: %v", what, err)
+			}
+			byPath := c.mustAttr(c.T, "file")
+			time.Sleep(wait)
+			if err := f.Close(c.Context()); err != nil {
+				c.Fatalf("%s: Close: %v", what, err)
+			}
+			after := c.mustAttr(c.T, "file")
+			server := c.stat(c.T, "file").Mtim.Sec + int64(c.s.Clock/time.Second)
+			if byFile.Mtime != after.Mtime || byPath.Mtime != after.Mtime || after.Mtime != server {
+				c.Errorf("%s: told %d by the file and %d by its path, then %d; the server has %d",
+					what, byFile.Mtime, byPath.Mtime, after.Mtime, server)
+			}
+		}
+	}
+}
