@@ -10,24 +10,14 @@ import (
 // list, so that it is taken out in the change that mends the fault.
 var known = map[string][]string{
 	"appends by two mounts by turns, each with its fsync":             every,
-	"second open knows the end of what was just written":              {"ordered", "serve", "foreign"},
-	"second open knows the end of what was just appended":             {"ordered", "serve", "foreign"},
 	"an append after a flush begins behind what others have appended": every,
-}
-
-// unsteady are those that fail in some runs and not in others, for a fault that is
-// in known, so that neither outcome tells anything.
-var unsteady = map[string][]string{
-	randomHistories: every, // "second open knows the end ..."
-	"second open knows the end of what was just written":  {"ordered, 20 ms"},
-	"second open knows the end of what was just appended": {"ordered, 20 ms"},
 }
 
 // every is all settings.
 var every = []string{"ordered", "ordered, nothing kept", "ordered, 20 ms", "serve", "foreign", "foreign, nothing kept"}
 
 func isKnown(test string, in setting) bool {
-	return slices.Contains(known[test], in.name) || slices.Contains(unsteady[test], in.name)
+	return slices.Contains(known[test], in.name)
 }
 
 // verdict ends a test that may be in known. err is what the test found; nil is
@@ -35,7 +25,7 @@ func isKnown(test string, in setting) bool {
 func verdict(t *testing.T, test string, in setting, err error) {
 	t.Helper()
 	switch {
-	case slices.Contains(known[test], in.name) && err == nil:
+	case isKnown(test, in) && err == nil:
 		t.Errorf("%q passes now in the setting %q: take it out of known", test, in.name)
 	case err != nil && isKnown(test, in):
 		t.Logf("known: %v", err)
