@@ -2,7 +2,9 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +206,29 @@ func rootLab(s *site, root lab.User) *lab.Lab {
 	l := *s.Lab
 	l.User = root
 	return &l
+}
+
+// TestCommandsRunWhereCalled pins where a mount in the background runs the commands
+// it was given, and with which environment. The login itself fails.
+func TestCommandsRunWhereCalled(t *testing.T) {
+	eachUser(t, func(t *testing.T, u lab.User) {
+		s := newSite(t, u, "PasswordAuthentication yes")
+		note := func(name string) string { return fmt.Sprintf(`(pwd; echo "$HOME") >%s; echo wrong`, s.Path(name)) }
+		flags := []string{"mount", "--port", fmt.Sprint(s.sshd.Port), "--known-hosts", s.sshd.KnownHosts, "--ssh-config", "none"}
+		for name, more := range map[string][]string{
+			"password": {"--password-command", note("password")},
+			"proxy":    {"-o", "ProxyCommand=" + strings.ReplaceAll("sh -c '"+note("proxy")+"'", ",", `\,`)},
+		} {
+			_, stderr, code := s.run(t, binary, slices.Concat(flags, more, []string{s.address(), s.point})...)
+			if code == 0 {
+				t.Errorf("%s: mounted", name)
+			}
+			got, err := os.ReadFile(s.Path(name))
+			if err != nil || string(got) != s.Dir+"\n"+s.Home+"\n" {
+				t.Errorf("%s: it was run in %q: %v: %s", name, got, err, stderr)
+			}
+		}
+	})
 }
 
 // TestPasswordIsNotShown pins that a secret is in no argument and no message.

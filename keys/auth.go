@@ -88,7 +88,10 @@ func (a *attempt) nextMethod(allowed []string) ssh.AuthMethod {
 	}
 	takes := func(method string) bool { return slices.Contains(allowed, method) }
 	talk := takes("password") || takes("keyboard-interactive")
-	if takes("publickey") {
+	// Nobody is asked to unlock a key that was not asked for, while there is a
+	// password that was given.
+	later := talk && len(a.keys) > 0 && a.keys[0].asks && a.client.givenPassword()
+	if takes("publickey") && !later {
 		reserve := 0
 		if talk && a.client.hasPassword() {
 			reserve = 1
@@ -97,6 +100,16 @@ func (a *attempt) nextMethod(allowed []string) ssh.AuthMethod {
 			return method
 		}
 	}
+	if method := a.nextPassword(takes); method != nil || !later {
+		return method
+	}
+	if takes("publickey") {
+		return a.nextKey(left)
+	}
+	return nil
+}
+
+func (a *attempt) nextPassword(takes func(method string) bool) ssh.AuthMethod {
 	given := a.client.knownPassword()
 	switch {
 	case takes("password") && given && a.passwords < maxAsked:
@@ -116,6 +129,12 @@ func (c *Client) hasPassword() bool { return c.canAsk() || c.knownPassword() }
 func (c *Client) knownPassword() bool {
 	_, kept := c.secrets.get(c.passwordName())
 	return kept || (c.cfg.Password != nil && !c.pwRefused.Load())
+}
+
+// givenPassword reports whether there is one that nobody has to be asked for.
+func (c *Client) givenPassword() bool {
+	_, kept := c.secrets.get(c.passwordName())
+	return kept || !c.cfg.PasswordAsks && c.knownPassword()
 }
 
 // passwordName is where the vault keeps a typed password, givenName one from

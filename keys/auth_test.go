@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -183,6 +184,88 @@ func TestLockedKeysDoNotUseUpAttempts(t *testing.T) {
 	}
 	if n := server.keysOffered(); n != 0 {
 		t.Errorf("%d keys offered", n)
+	}
+}
+
+// A password that was given goes before the passphrase of a key that nobody named
+// in this call; when it is refused, that passphrase is asked for. A key that needs
+// none goes first, whichever comes first in ssh's order.
+func TestGivenPasswordBeforePassphrase(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		given    string
+		bySSH    bool // the key is named by ssh_config, and has no default name
+		byFlag   bool
+		asks     bool // the password has to be asked for
+		plain    bool // there is a key without a passphrase, too
+		asked    int
+		password string // what the server has seen of them
+	}{
+		{name: "default key", given: "right", password: "right"},
+		{name: "ssh_config's key", given: "right", bySSH: true, password: "right"},
+		{name: "named key", given: "right", byFlag: true, asked: 1},
+		{name: "wrong password", given: "wrong", asked: 1, password: "wrong"},
+		{name: "no password", asked: 1},
+		{name: "a password to ask for", given: "right", asks: true, asked: 1},
+		{name: "another key", given: "right", plain: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file, public := newKeyFile(t, "open sesame")
+			plainFile, plain := newKeyFile(t, "")
+			server := startOwnServer(t, func(s *ownServer) {
+				s.takePasswords("right")
+				s.config.PublicKeyCallback = func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+					if sameKey(key, public) || sameKey(key, plain) {
+						return nil, nil
+					}
+					return nil, errors.New("no")
+				}
+			})
+			cfg := server.clientConfig()
+			cfg.Identities, cfg.IdentitiesOnly = nil, false
+			cfg.Home = t.TempDir()
+			prompt := &scripted{answers: []string{"open sesame"}}
+			cfg.Prompt, cfg.PasswordAsks = prompt, c.asks
+			if c.given != "" {
+				cfg.Password = func(context.Context) (string, error) { return c.given, nil }
+			}
+			link := func(from, name string) {
+				err := os.Mkdir(filepath.Join(cfg.Home, ".ssh"), 0o700)
+				if err != nil && !errors.Is(err, os.ErrExist) {
+					t.Fatal(err)
+				}
+				if err := os.Rename(from, filepath.Join(cfg.Home, ".ssh", name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			switch {
+			case c.byFlag:
+				cfg.Identities = []string{file}
+			case c.bySSH:
+				cfg.ConfigFile = filepath.Join(cfg.Home, "config")
+				if err := os.WriteFile(cfg.ConfigFile, []byte("IdentityFile "+file+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				link(file, "id_ecdsa")
+			}
+			if c.plain {
+				link(plainFile, "id_ed25519")
+			}
+			client, err := NewClient(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := loginWith(t, client); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seen := strings.Join(slices.Compact(server.seen()), " ")
+			if len(prompt.asked) != c.asked || seen != c.password {
+				t.Errorf("asked %s, and the server saw the passwords %q, want %d and %q", texts(prompt.asked), seen, c.asked, c.password)
+			}
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ type candidate struct {
 	source string
 	open   func(ctx context.Context) (ssh.Signer, error)
 	sha1   bool // an RSA key once more, to sign with SHA-1
+	asks   bool // its passphrase has to be asked for, and nobody named it in this call
 }
 
 func (k candidate) String() string {
@@ -60,11 +61,29 @@ func (c *Client) candidates(ctx context.Context) []candidate {
 			others = append(others, k.candidate())
 		}
 	}
-	all := c.lastFirst(uniqueKeys(slices.Concat(certs, held, named, others, defaults)))
+	all := uniqueKeys(slices.Concat(certs, held, named, others, defaults))
+	if c.givenPassword() {
+		all = askingLast(all)
+	}
+	all = c.lastFirst(all)
 	if c.cfg.AllowSHA1 {
 		all = withSHA1(all)
 	}
 	return all
+}
+
+// askingLast puts the keys back that a given password goes before.
+func askingLast(list []candidate) []candidate {
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		switch {
+		case a.asks == b.asks:
+			return 0
+		case b.asks:
+			return -1
+		}
+		return 1
+	})
+	return list
 }
 
 // withSHA1 offers each RSA key a second time, with the old signature.
@@ -98,7 +117,7 @@ func (id *identity) candidate(agentKeys []*agentKey) *candidate {
 	if id.data == nil {
 		return nil // a public key whose private half nobody holds
 	}
-	return &candidate{public: id.public, source: id.source, open: id.lazySigner}
+	return &candidate{public: id.public, source: id.source, open: id.lazySigner, asks: id.asks()}
 }
 
 // lazySigner puts off the passphrase until the first signature, when the public

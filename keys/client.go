@@ -43,6 +43,8 @@ type ClientConfig struct {
 	// Password gives the password of --password-file or --password-command, or
 	// the keyring's. Nil when there is none. Called once, until refused.
 	Password func(ctx context.Context) (string, error)
+	// PasswordAsks: Password asks a person, who is spared while there are keys.
+	PasswordAsks bool
 	// Prompt asks the user. Nil: nobody is asked.
 	Prompt Prompter
 
@@ -58,6 +60,7 @@ type ClientConfig struct {
 
 	Jump         []string // ssh's -J: [user@]host[:port], the first hop first; ["none"] for no jump
 	ProxyCommand string   // "none" for none
+	Dir          string   // where the proxy command is run; empty is the working directory
 	BindAddress  string
 
 	Log *slog.Logger // nil: nothing is logged

@@ -166,7 +166,7 @@ func (c *Client) makeJump(depth int) error {
 	}
 	cfg := ClientConfig{
 		User: user, Host: host, Port: port, ConfigFile: c.cfg.ConfigFile, Home: c.cfg.Home,
-		Jump: hops[:len(hops)-1], Agent: c.cfg.Agent, AllowSHA1: c.cfg.AllowSHA1,
+		Dir: c.cfg.Dir, Jump: hops[:len(hops)-1], Agent: c.cfg.Agent, AllowSHA1: c.cfg.AllowSHA1,
 		Prompt: c.cfg.Prompt, KnownHosts: c.flags.KnownHosts, GlobalKnownHosts: c.flags.GlobalKnownHosts,
 		Policy: c.flags.Policy, StateDir: c.cfg.StateDir, MaxAuthTries: c.cfg.MaxAuthTries,
 		BindAddress: c.flags.BindAddress, Log: c.cfg.Log, Now: c.cfg.Now,

@@ -23,6 +23,7 @@ type identity struct {
 	public   ssh.PublicKey // nil when only the passphrase can tell
 	certs    []*ssh.Certificate
 	byUser   bool // named, not a default
+	byFlag   bool // named in this call, and not by ssh_config
 	client   *Client
 	sha1Also bool
 }
@@ -51,6 +52,7 @@ func (c *Client) readIdentities() error {
 		id, err := c.readIdentity(file, byUser)
 		switch {
 		case err == nil:
+			id.byFlag = i < len(c.flags.Identities)
 			c.identities = append(c.identities, id)
 		case i < len(c.flags.Identities):
 			return fmt.Errorf("identity %s: %w", file, err)
@@ -176,10 +178,21 @@ func (id *identity) addCertificate(cert *ssh.Certificate) {
 	}
 }
 
+// asks reports whether using the key means to ask somebody who did not name it.
+func (id *identity) asks() bool {
+	if id.byFlag || !id.info.Encrypted {
+		return false
+	}
+	_, unlocked := id.client.secrets.get(id.secretName())
+	return !unlocked
+}
+
+func (id *identity) secretName() string { return "key " + id.source }
+
 // open unlocks the key, asking for the passphrase at most three times. It stays
 // unlocked in memory.
 func (id *identity) open(ctx context.Context) (ssh.Signer, error) {
-	signer, err := id.client.secrets.obtain(ctx, "key "+id.source, func() (any, error) { return id.unlock(ctx) })
+	signer, err := id.client.secrets.obtain(ctx, id.secretName(), func() (any, error) { return id.unlock(ctx) })
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (c *Client) dialCommand() (net.Conn, error) {
 	}
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Dir, cmd.SysProcAttr = c.cfg.Dir, &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("proxy command: %w", err)

@@ -64,16 +64,13 @@ func (m *mounting) serveParent(p *parent) error {
 		return err
 	}
 	defer closeLog()
-	if err := os.Chdir("/"); err != nil {
-		return err
-	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	write := p.log(later)
 	h := host{
 		signals: signals, log: logger(m.level, write), keyLog: logger(min(m.level, slog.LevelInfo), write),
-		mounted: ownSession, ready: p.ready, lost: p.lost,
+		mounted: detach, ready: p.ready, lost: p.lost,
 	}
 	if p.canAsk {
 		h.prompt = p
@@ -81,12 +78,13 @@ func (m *mounting) serveParent(p *parent) error {
 	return m.serve(h)
 }
 
-// ownSession leaves the terminal's session and the process group.
-func ownSession() error {
+// detach leaves the terminal's session, the process group, and the folder, which
+// a program in the background would keep in use.
+func detach() error {
 	if _, err := syscall.Setsid(); err != nil {
 		return fmt.Errorf("leave the session: %w", err)
 	}
-	return nil
+	return os.Chdir("/")
 }
 
 // laterLog is where messages go when the parent is gone.

@@ -30,7 +30,9 @@ func (t target) password() passwordSource {
 	case t.conn.PasswordFile != "":
 		return func(context.Context) (string, error) { return passwordFromFile(t.conn.PasswordFile) }
 	case t.conn.PasswordCommand != "":
-		return func(ctx context.Context) (string, error) { return passwordFromCommand(ctx, t.conn.PasswordCommand) }
+		return func(ctx context.Context) (string, error) {
+			return passwordFromCommand(ctx, t.here, t.conn.PasswordCommand)
+		}
 	case t.conn.Keyring:
 		return func(context.Context) (string, error) { return passwordFromKeyring(t.keyringName()) }
 	}
@@ -61,11 +63,13 @@ func passwordFromFile(path string) (string, error) {
 // commandTime is for a program that unlocks something and asks a person.
 const commandTime = 2 * time.Minute
 
-func passwordFromCommand(ctx context.Context, command string) (string, error) {
+// passwordFromCommand runs the command in a folder: a mount in the background has
+// left the one it was started in when it logs in again.
+func passwordFromCommand(ctx context.Context, dir, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	cmd.WaitDelay = time.Second
+	cmd.Dir, cmd.WaitDelay = dir, time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {

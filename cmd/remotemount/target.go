@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,7 @@ type target struct {
 	port   int // 0 for ssh_config to decide
 	dir    string
 	conn   config.Connection
+	here   string // the working directory of who gave it; commands are run there
 	batch  bool   // nobody is asked
 	secret string // a password read from standard input
 	stdin  []byte // what --identity - reads
@@ -37,6 +39,7 @@ func newTarget(given string, said config.Connection) (target, error) {
 		return target{}, err
 	}
 	t := target{given: given, conn: said}
+	t.here, _ = os.Getwd() // removed: then commands run where we are
 	if a.Name != "" {
 		named, err := readRemote(store, a.Name)
 		if err != nil {

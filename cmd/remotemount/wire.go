@@ -175,6 +175,7 @@ func (t target) clientConfig(prompt keys.Prompter, log *slog.Logger) keys.Client
 		HostKeys:         t.conn.HostKeys,
 		Policy:           keys.Policy(t.conn.HostKeyPolicy),
 		BindAddress:      t.conn.BindAddress,
+		Dir:              t.here,
 		HostKeyAlias:     t.conn.SSH["HostKeyAlias"],
 		Agent:            t.conn.SSH["IdentityAgent"],
 		ProxyCommand:     t.conn.SSH["ProxyCommand"],
@@ -185,6 +186,7 @@ func (t target) clientConfig(prompt keys.Prompter, log *slog.Logger) keys.Client
 		Log:              log,
 	}
 	if t.conn.AskPassword && c.Password == nil && prompt != nil {
+		c.PasswordAsks = true
 		c.Password = func(ctx context.Context) (string, error) {
 			return prompt.Ask(ctx, keys.Prompt{Text: fmt.Sprintf("Password of %s:", t.keyringName())})
 		}
