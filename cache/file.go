@@ -100,6 +100,19 @@ func (f *File) grow(end int64) {
 	})
 }
 
+// End implements pool.File.
+func (f *File) End(ctx context.Context) (int64, error) {
+	remote, err := f.handle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	end, err := remote.End(ctx)
+	if err == nil {
+		f.grow(end)
+	}
+	return end, err
+}
+
 // Flush implements pool.File.
 func (f *File) Flush(ctx context.Context) (pool.Attr, error) {
 	return f.flush(ctx, pool.File.Flush)

@@ -116,9 +116,16 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 	off := int64(in.Offset)
 	mapped := in.WriteFlags&fuse.WRITE_CACHE != 0
 	if in.Flags&syscall.O_APPEND != 0 && !mapped {
-		// The kernel appends at the size it knows, which may be older than the
-		// one our open brought.
-		off = f.tree.appendAt(h.node, off)
+		// The kernel appends at the size it knows, which may be older than what
+		// others have appended.
+		end, err := h.file.End(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if end != off {
+			f.moved(h.node, off)
+		}
+		off = end
 	}
 	h.mu.Lock()
 	h.dirty, h.timed = true, false
@@ -133,6 +140,15 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 	}
 	return n, nil
 }
+
+// moved has the kernel drop what it holds of a file from an offset on: it takes data
+// for written there that went elsewhere. That cannot be done before the request is
+// answered, which holds these pages.
+func (f *filesystem) moved(n *node, off int64) {
+	f.work.Go(func() { f.kernel.InodeNotify(n.id, off&^(pageSize-1), 0) })
+}
+
+const pageSize = 4096
 
 // bufferPool keeps buffers for READs, by size.
 type bufferPool struct{ small, middle, large sync.Pool }

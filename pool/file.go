@@ -173,6 +173,33 @@ func (h *handle) fstat(ctx context.Context) (Attr, error) {
 	return fromWire(w), err
 }
 
+// End implements File.
+func (f *file) End(ctx context.Context) (int64, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	f.mu.Lock()
+	end, known := f.out.end, f.out.knowsEnd()
+	f.mu.Unlock()
+	if known {
+		return end, nil
+	}
+	var a Attr
+	asked := time.Now()
+	err := f.ask(ctx, f.p.keep(), func(h *handle) (err error) {
+		a, err = h.fstat(ctx)
+		return err
+	})
+	if err != nil {
+		return 0, pathError("end", f.name(), errnoOf(err))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note(a, asked)
+	f.out.end = max(f.out.end, a.Size)
+	f.out.learnedEnd()
+	return f.out.end, nil
+}
+
 // SetAttr implements File.
 func (f *file) SetAttr(ctx context.Context, c Change) (a Attr, err error) {
 	f.gate.RLock()

@@ -152,6 +152,7 @@ func (f *file) failed() error {
 func (o *object) flushedAs(a Attr, seq uint64, asked time.Time, timed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.out.endKnown = false // others may append now
 	if o.out.held == 0 && o.out.seq == seq {
 		o.wrote = false
 		o.seen = a

@@ -255,6 +255,7 @@ func (o *object) cut(size int64) {
 		o.out.end = max(o.out.end, c.end())
 	}
 	o.out.least, o.out.most = size, max(size, o.out.end)
+	o.out.learnedEnd()
 	o.out.leaves()
 }
 

@@ -19,6 +19,8 @@ type outgoing struct {
 	times    Change        // to be set with the next flush
 	told     int64         // the mtime that was told of what is under way; 0 when none was
 	end      int64         // size of the file with all that was written
+	endKnown bool          // the server told where it ends, and that was not flushed since...
+	endAt    time.Time     // ...when that was, or data behind it was last acknowledged
 	least    int64         // bounds of the size that the server may have by now
 	most     int64         //
 	lastSent time.Time     // when a change of data last left; zero when none ever did
@@ -145,6 +147,17 @@ func (o *outgoing) newest() time.Time {
 	}
 	return o.lastSent
 }
+
+// endFor is how long the end of a file is believed to be where it was.
+const endFor = time.Second
+
+// knowsEnd reports whether the file still ends where it is noted to.
+func (o *outgoing) knowsEnd() bool {
+	return o.endKnown && (o.held > 0 || time.Since(o.endAt) < endFor)
+}
+
+// learnedEnd notes that end is what the server told just now.
+func (o *outgoing) learnedEnd() { o.endKnown, o.endAt = true, time.Now() }
 
 // newChunk is what a Pool makes chunks with.
 func newChunk() any {

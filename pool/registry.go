@@ -45,7 +45,10 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	defer o.mu.Unlock()
 	f.object = o
 	o.files[f] = struct{}{}
-	return o.note(a, asked)
+	if current = o.note(a, asked); current {
+		o.out.learnedEnd()
+	}
+	return current
 }
 
 // leave takes a File off its object, and the object away with its last File.

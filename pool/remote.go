@@ -159,6 +159,12 @@ type File interface {
 	// returned here or by Flush, once to each File that was open then.
 	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 
+	// End is where the file ends with all that was written: where an append goes. The
+	// server is asked, unless data of ours is under way behind an end that it told, or
+	// was a moment ago and was not flushed since. Asked again; while the remote is away
+	// it waits as data does.
+	End(ctx context.Context) (int64, error)
+
 	// Flush returns when all data written so far is acknowledged and the times
 	// set by SetAttr are set, with the attributes after that. It leaves in one
 	// flight. While the remote is away it waits up to the retry time; then EIO,

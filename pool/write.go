@@ -135,6 +135,7 @@ func (f *file) gather(p []byte, off int64) int {
 		f.send()
 	}
 	f.wrote, f.written = true, true
+	f.out.endKnown = f.out.knowsEnd()
 	f.out.times.Fields &^= SetMtime
 	f.out.told = 0
 	if f.out.current == nil {
@@ -322,6 +323,7 @@ func (c *chunk) completed(err error) {
 		f.p.count.bytesOut.Add(uint64(n))
 		f.losses = losses{}
 		o.out.stirred = time.Now()
+		o.out.endAt = o.out.stirred
 		o.out.least = max(o.out.least, c.end())
 		o.out.remove(c)
 		o.free(c)

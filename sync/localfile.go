@@ -95,6 +95,12 @@ func (f *localFile) fstat() (unix.Stat_t, error) {
 	return st, err
 }
 
+// End implements pool.File.
+func (f *localFile) End(context.Context) (int64, error) {
+	st, err := f.fstat()
+	return st.Size, f.wrap("fstat", err)
+}
+
 func (f *localFile) stamp() (stamp, error) {
 	st, err := f.fstat()
 	return exactStamp(&st), f.wrap("fstat", err)

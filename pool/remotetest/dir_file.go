@@ -297,6 +297,12 @@ func (f *dirFile) Stat(ctx context.Context) (pool.Attr, error) {
 	return f.stat("fstat", nil)
 }
 
+// End implements pool.File.
+func (f *dirFile) End(ctx context.Context) (int64, error) {
+	a, err := f.Stat(ctx)
+	return a.Size, err
+}
+
 // SetAttr implements pool.File.
 func (f *dirFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
 	done, err := f.use(ctx, "fsetattr")
