@@ -178,7 +178,7 @@ func (f *file) End(ctx context.Context) (int64, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
 	f.mu.Lock()
-	end, known := f.out.end, f.out.knowsEnd()
+	end, known := f.out.end, f.out.knowsEnd(f.rtt())
 	f.mu.Unlock()
 	if known {
 		return end, nil

@@ -148,12 +148,10 @@ func (o *outgoing) newest() time.Time {
 	return o.lastSent
 }
 
-// endFor is how long the end of a file is believed to be where it was.
-const endFor = time.Second
-
-// knowsEnd reports whether the file still ends where it is noted to.
-func (o *outgoing) knowsEnd() bool {
-	return o.endKnown && (o.held > 0 || time.Since(o.endAt) < endFor)
+// knowsEnd reports whether the file still ends where it is noted to: for as long as
+// a question would take, in which others may append anyway.
+func (o *outgoing) knowsEnd(rtt time.Duration) bool {
+	return o.endKnown && (o.held > 0 || time.Since(o.endAt) < rtt)
 }
 
 // learnedEnd notes that end is what the server told just now.

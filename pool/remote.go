@@ -161,8 +161,9 @@ type File interface {
 
 	// End is where the file ends with all that was written: where an append goes. The
 	// server is asked, unless data of ours is under way behind an end that it told, or
-	// was a moment ago and was not flushed since. Asked again; while the remote is away
-	// it waits as data does.
+	// it told so no longer ago than a question takes and nothing was flushed since: two
+	// that append within one round trip of each other can write over each other. Asked
+	// again; while the remote is away it waits as data does.
 	End(ctx context.Context) (int64, error)
 
 	// Flush returns when all data written so far is acknowledged and the times

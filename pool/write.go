@@ -135,7 +135,7 @@ func (f *file) gather(p []byte, off int64) int {
 		f.send()
 	}
 	f.wrote, f.written = true, true
-	f.out.endKnown = f.out.knowsEnd()
+	f.out.endKnown = f.out.knowsEnd(f.rtt())
 	f.out.times.Fields &^= SetMtime
 	f.out.told = 0
 	if f.out.current == nil {
@@ -177,6 +177,14 @@ func (o *object) later(t *time.Timer, d time.Duration, do func()) *time.Timer {
 	}
 	t.Reset(d)
 	return t
+}
+
+// rtt is the round-trip time to the server, as far as it is known; mu is held.
+func (f *file) rtt() time.Duration {
+	for _, h := range f.handles {
+		return time.Duration(h.s.conn.rtt.Load())
+	}
+	return 0
 }
 
 // packet is how much one WRITE carries; mu is held.
