@@ -2,8 +2,6 @@ package integration
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,27 +38,8 @@ func ends(t testing.TB, m *lab.Mount, limit time.Duration) {
 	select {
 	case <-m.Exited():
 	case <-time.After(limit):
-		t.Fatalf("the mount runs on after %v: %s", limit, stuck(m))
+		t.Fatalf("the mount runs on after %v: %s", limit, m.Stacks())
 	}
-}
-
-// stuck tells where a mount that does not end is: its threads in the kernel, and
-// all goroutines, which the Go runtime writes down at SIGQUIT.
-func stuck(m *lab.Mount) string {
-	var threads []string
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", m.PID())) // a pattern of ours
-	for _, task := range tasks {
-		wchan, err := os.ReadFile(task + "/wchan")
-		threads = append(threads, fmt.Sprint(filepath.Base(task), " ", string(wchan), " ", err))
-	}
-	err := m.Signal(syscall.SIGQUIT)
-	select {
-	case <-m.Exited():
-	case <-time.After(10 * time.Second):
-		err = errors.Join(err, errors.New("SIGQUIT does not end it either"))
-	}
-	said := m.Output()
-	return fmt.Sprintf("threads %q, %v\n%s", threads, err, said[max(0, len(said)-40000):])
 }
 
 // TestMountKilled kills the mount's process: programs in the mount get ENOTCONN,

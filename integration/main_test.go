@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -14,6 +16,7 @@ import (
 var binary = os.Getenv("REMOTEMOUNT_BINARY")
 
 func TestMain(m *testing.M) {
+	heedSignals()
 	if binary != "" || os.Getenv(insideEnv) != "" { // a helper process: see inside_test.go
 		os.Exit(m.Run())
 	}
@@ -36,6 +39,17 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// heedSignals has programs that are started here heed a Ctrl-C, also when nohup or a
+// shell that started the tests in the background has them ignore it: what is ignored
+// stays so in children, what is handled does not.
+func heedSignals() {
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 }
 
 func build(out string) error {

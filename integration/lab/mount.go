@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -108,7 +110,7 @@ func (m *Mount) ended() error {
 	select {
 	case <-m.exited:
 	case <-time.After(unmountTime):
-		return errors.Join(fmt.Errorf("unmounted, but runs on: %s", m.stacks()), m.Kill())
+		return errors.Join(fmt.Errorf("unmounted, but runs on: %s", m.Stacks()), m.Kill())
 	}
 	if mounted, err := m.Mounted(); err != nil || mounted {
 		return errors.Join(err, fmt.Errorf("ended (%v), but is mounted: %s", m.err, m.out.String()), m.Kill())
@@ -119,15 +121,23 @@ func (m *Mount) ended() error {
 	return nil
 }
 
-// stacks has a program that should have ended say where it is, and ends it.
-func (m *Mount) stacks() string {
-	if err := m.cmd.Process.Signal(syscall.SIGQUIT); err == nil {
-		select {
-		case <-m.exited:
-		case <-time.After(10 * time.Second):
-		}
+// Stacks has a program that should have ended say where it is, and ends it: its
+// threads in the kernel, and all goroutines.
+func (m *Mount) Stacks() string {
+	var threads []string
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", m.PID()))
+	for _, task := range tasks {
+		in, readErr := os.ReadFile(filepath.Join(task, "wchan"))
+		threads = append(threads, fmt.Sprintf("%s in %s (%v)", filepath.Base(task), in, readErr))
 	}
-	return m.out.String()
+	err = errors.Join(err, m.Signal(syscall.SIGQUIT))
+	select {
+	case <-m.exited:
+	case <-time.After(10 * time.Second):
+		err = errors.Join(err, errors.New("SIGQUIT does not end it either"))
+	}
+	said := m.out.String()
+	return fmt.Sprintf("threads %q (%v)\n%s", threads, err, said[max(0, len(said)-40000):])
 }
 
 // Signal sends a signal to the program.
