@@ -147,19 +147,28 @@ func (p *Pool) redialLoop() {
 func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 	refusal := p.cfg.Refused(err)
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	closed := p.state == StateClosed
+	leaves := tried >= p.cfg.Timeout && p.state == StateConnecting
 	switch {
-	case p.state == StateClosed:
-		return true
+	case closed:
 	case refusal != TryAgain:
 		p.disable(err)
-		return true
-	case tried >= p.cfg.Timeout && p.state == StateConnecting:
-		p.log.Warn("the remote is away", "remote", p.cfg.Addr, "err", err)
+	case leaves:
 		p.setState(StateAway, err)
 	default:
-		p.log.Debug("dialling failed", "remote", p.cfg.Addr, "err", err)
 		p.setState(p.state, err)
+	}
+	p.mu.Unlock()
+	switch {
+	case closed:
+		return true
+	case refusal != TryAgain:
+		p.logDisabled(err)
+		return true
+	case leaves:
+		p.log.Warn("the remote is away", "remote", p.cfg.Addr, "err", err)
+	default:
+		p.log.Debug("dialling failed", "remote", p.cfg.Addr, "err", err)
 	}
 	return false
 }
@@ -168,11 +177,14 @@ func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 // refused is not asked again, and where another host key has shown up, no
 // connection is trusted any more.
 func (p *Pool) disable(err error) {
-	p.log.Error("the remote is disabled", "remote", p.cfg.Addr, "err", err)
 	p.setState(StateDisabled, err)
 	for _, c := range p.conns {
 		p.tasks.Go(func() { p.dropConn(c) })
 	}
+}
+
+func (p *Pool) logDisabled(err error) {
+	p.log.Error("the remote is disabled", "remote", p.cfg.Addr, "err", err)
 }
 
 // jitter spreads dials of many clients: half to all of d.
@@ -223,21 +235,32 @@ func (p *Pool) growConns(n, sessions int) {
 		return
 	}
 	p.dialing++
-	p.tasks.Go(func() {
-		err := p.dialAgain(sessions)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.dialing--
-		switch {
-		case err == nil || p.life.Err() != nil:
-		case p.cfg.Refused(err) == HostKeyRefused:
-			p.disable(err)
-		default:
-			p.cap, p.capAt = max(1, len(p.conns)), time.Now()
-			p.log.Info("no further connection for now", "connections", len(p.conns), "err", err)
-		}
-		p.broadcast()
-	})
+	p.tasks.Go(func() { p.grewConn(p.dialAgain(sessions)) })
+}
+
+// grewConn notes what became of a further connection.
+func (p *Pool) grewConn(err error) {
+	ended := err == nil || p.life.Err() != nil
+	refused := !ended && p.cfg.Refused(err) == HostKeyRefused
+	p.mu.Lock()
+	p.dialing--
+	n := len(p.conns)
+	switch {
+	case ended:
+	case refused:
+		p.disable(err)
+	default:
+		p.cap, p.capAt = max(1, n), time.Now()
+	}
+	p.broadcast()
+	p.mu.Unlock()
+	switch {
+	case ended:
+	case refused:
+		p.logDisabled(err)
+	default:
+		p.log.Info("no further connection for now", "connections", n, "err", err)
+	}
 }
 
 // growSessions asks for n sessions on a connection; mu is held.
@@ -249,21 +272,30 @@ func (p *Pool) growSessions(c *conn, n int) {
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 		defer cancel()
-		s, err := p.openSession(ctx, c)
-		p.mu.Lock()
-		c.opening--
-		switch {
-		case err == nil && s.alive():
-			c.sessions = append(c.sessions, s)
-		case err != nil && len(c.sessions) > 0 && p.life.Err() == nil:
-			p.perConn = max(1, len(c.sessions)+c.opening) // the others may yet come
-			p.log.Info("no further session on a connection", "sessions", p.perConn, "err", err)
-		}
-		empty := len(c.sessions) == 0 && c.opening == 0
-		p.broadcast()
-		p.mu.Unlock()
-		if empty {
-			p.dropConn(c)
-		}
+		p.grewSession(c, func() (*session, error) { return p.openSession(ctx, c) })
 	})
+}
+
+// grewSession adds what open gives to the connection.
+func (p *Pool) grewSession(c *conn, open func() (*session, error)) {
+	s, err := open()
+	p.mu.Lock()
+	c.opening--
+	fewer := 0
+	switch {
+	case err == nil && s.alive():
+		c.sessions = append(c.sessions, s)
+	case err != nil && len(c.sessions) > 0 && p.life.Err() == nil:
+		fewer = max(1, len(c.sessions)+c.opening) // the others may yet come
+		p.perConn = fewer
+	}
+	empty := len(c.sessions) == 0 && c.opening == 0
+	p.broadcast()
+	p.mu.Unlock()
+	if fewer > 0 {
+		p.log.Info("no further session on a connection", "sessions", fewer, "err", err)
+	}
+	if empty {
+		p.dropConn(c)
+	}
 }

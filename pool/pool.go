@@ -48,6 +48,8 @@ type Pool struct {
 	info    Info          // guarded by mu
 	rooted  bool          // guarded by mu; info.Root is known
 	lost    []LostData    // guarded by mu
+
+	counted map[*session]struct{} // guarded by mu; sessions whose requests are not in count
 }
 
 // New makes a Pool. Nothing goes over the network before the first use.
@@ -65,6 +67,7 @@ func New(cfg Config) (*Pool, error) {
 		since:   time.Now(),
 		changed: make(chan struct{}),
 		nudge:   make(chan struct{}, 1),
+		counted: make(map[*session]struct{}),
 	}
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.chunks.New = newChunk

@@ -215,6 +215,7 @@ func (f *file) unsentBytes() (n int64) {
 func (p *Pool) noteLost(l LostData) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.count.lost++
 	p.lost = append(p.lost, l)
 	if len(p.lost) > maxLost {
 		p.lost = p.lost[1:]

@@ -97,14 +97,26 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 	}
 	s := &session{conn: c, client: client, ordered: isOpenSSH(c.conn.Server())}
 	client.InOrder = s.ordered
+	p.mu.Lock()
+	p.counted[s] = struct{}{}
+	p.mu.Unlock()
 	p.tasks.Go(func() {
 		select {
 		case <-client.Done():
 		case <-p.life.Done():
 		}
 		p.dropSession(s)
+		p.settleCount(s)
 	})
 	return s, nil
+}
+
+// settleCount keeps what a session that has ended has counted.
+func (p *Pool) settleCount(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.counted, s)
+	p.count.requests += s.client.Stats().Requests
 }
 
 // knownLimits are those of a session there is, which further ones of the same server
@@ -135,7 +147,6 @@ func (p *Pool) dropSession(s *session) {
 	for i, other := range c.sessions {
 		if other == s {
 			c.sessions = append(c.sessions[:i:i], c.sessions[i+1:]...)
-			p.count.requests.Add(s.client.Stats().Requests)
 			break
 		}
 	}

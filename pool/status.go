@@ -47,12 +47,15 @@ type Status struct {
 	BytesIn        uint64 // file data read
 	BytesOut       uint64 // file data written
 	Reconnects     uint64
-	Unacknowledged int64 // bytes written that the server has not confirmed
-	Lost           []LostData
+	Unacknowledged int64      // bytes written that the server has not confirmed
+	Lost           []LostData // the last of them
+	LostCount      uint64     // all of them, since the start
 }
 
 type counters struct {
-	requests, bytesIn, bytesOut, reconnects atomic.Uint64
+	bytesIn, bytesOut, reconnects atomic.Uint64
+	requests                      uint64 // guarded by Pool.mu; of sessions that have ended
+	lost                          uint64 // guarded by Pool.mu
 }
 
 // Unacknowledged is how many bytes were written that the server has not confirmed.
@@ -67,17 +70,18 @@ func (p *Pool) Status() Status {
 		Connections: len(p.conns), MaxConnections: p.cap,
 		OpenFiles:      p.files.len(),
 		Unacknowledged: p.Unacknowledged(),
-		Requests:       p.count.requests.Load(),
+		Requests:       p.count.requests,
 		BytesIn:        p.count.bytesIn.Load(),
 		BytesOut:       p.count.bytesOut.Load(),
 		Reconnects:     p.count.reconnects.Load(),
 		Lost:           append([]LostData(nil), p.lost...),
+		LostCount:      p.count.lost,
 	}
 	for _, c := range p.conns {
 		st.Sessions += len(c.sessions)
-		for _, s := range c.sessions {
-			st.Requests += s.client.Stats().Requests
-		}
+	}
+	for s := range p.counted {
+		st.Requests += s.client.Stats().Requests
 	}
 	return st
 }

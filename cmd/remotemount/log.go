@@ -9,6 +9,7 @@ import (
 	"log/syslog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -101,6 +102,54 @@ func toSyslog() func(slog.Level, string) {
 			_ = w.Info(line)
 		default:
 			_ = w.Debug(line)
+		}
+	}
+}
+
+// logQueue is how many lines wait for a log that does not take them.
+const logQueue = 1000
+
+// behind has lines written by a goroutine of its own, so that a journal that does
+// not read, or a log file on the mount itself, holds up nobody. What finds no room is
+// left out, and that is said. end waits a second at most for what has been said.
+func behind(write func(slog.Level, string)) (put func(slog.Level, string), end func()) {
+	lines, quit, done := make(chan note, logQueue), make(chan struct{}), make(chan struct{})
+	var left atomic.Int64
+	out := func(n note) {
+		write(n.Level, n.Line)
+		if missed := left.Swap(0); missed > 0 {
+			write(slog.LevelWarn, fmt.Sprintf("%d further messages found no room and are left out", missed))
+		}
+	}
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case n := <-lines:
+				out(n)
+				continue
+			default:
+			}
+			select {
+			case n := <-lines:
+				out(n)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	put = func(l slog.Level, line string) {
+		select {
+		case lines <- note{l, line}:
+		default:
+			left.Add(1)
+		}
+	}
+	return put, func() {
+		close(quit)
+		select {
+		case <-done:
+		case <-time.After(time.Second):
 		}
 	}
 }

@@ -224,9 +224,11 @@ func (m *mounting) foreground(errOut io.Writer) error {
 		if err != nil {
 			return err
 		}
-		defer func() { _ = f.Close() }() // written line by line
+		defer func() { go func() { _ = f.Close() }() }() // written line by line; on the mount itself it may wait
 		write = writeFile(f)
 	}
+	write, endLog := behind(write)
+	defer endLog()
 	log := logger(m.level, write)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)

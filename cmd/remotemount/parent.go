@@ -90,13 +90,18 @@ func detach() error {
 // laterLog is where messages go when the parent is gone.
 func (m *mounting) laterLog() (write func(slog.Level, string), close func(), err error) {
 	if m.LogFile == "" {
-		return toSyslog(), func() {}, nil
+		write, close = behind(toSyslog())
+		return write, close, nil
 	}
 	f, err := os.OpenFile(m.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
-	return writeFile(f), func() { _ = f.Close() }, nil // written line by line
+	write, end := behind(writeFile(f))
+	return write, func() {
+		end()
+		go func() { _ = f.Close() }() // written line by line; on the mount itself it may wait
+	}, nil
 }
 
 // listen ends with the socket, which the parent closes when it is interrupted,

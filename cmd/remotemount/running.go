@@ -242,11 +242,12 @@ func (r *running) force() {
 }
 
 func (r *running) lostError() error {
-	lost := r.link.pool.Status().Lost
-	if len(lost) == 0 {
+	st := r.link.pool.Status()
+	if st.LostCount == 0 {
 		return nil
 	}
-	return fmt.Errorf("data of %d files was lost; the first: %s, %d bytes: %w", len(lost), lost[0].Path, lost[0].Bytes, lost[0].Err)
+	last := st.Lost[len(st.Lost)-1]
+	return fmt.Errorf("data of %d files was lost; the last: %s, %d bytes: %w", st.LostCount, last.Path, last.Bytes, last.Err)
 }
 
 // unmount is asked for over the control socket. The caller waits for the process.

@@ -56,7 +56,7 @@ func (r *running) status() control.Status {
 		Server: info.Server, Root: info.Root,
 		Connections: p.Connections, MaxConnections: p.MaxConnections, Sessions: p.Sessions, OpenFiles: p.OpenFiles,
 		Requests: p.Requests, BytesRead: p.BytesIn, BytesWritten: p.BytesOut, Reconnects: p.Reconnects,
-		Unacknowledged: p.Unacknowledged, Operations: map[string]control.Operation{},
+		Unacknowledged: p.Unacknowledged, LostFiles: p.LostCount, Operations: map[string]control.Operation{},
 		Sync: r.sidecar.status(), RefusedLinks: f.RefusedLinks,
 	}
 	if p.LastError != nil && p.State != pool.StateConnected {

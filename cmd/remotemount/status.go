@@ -115,6 +115,9 @@ func statusText(s control.Status, now time.Time) string {
 	if s.RefusedLinks > 0 {
 		line("links", "%d symbolic links lead out of the mount and are refused (option no_contain_symlinks allows them)", s.RefusedLinks)
 	}
+	if s.LostFiles > uint64(len(s.Lost)) {
+		line("LOST", "data of %d files; the last %d are", s.LostFiles, len(s.Lost))
+	}
 	for _, l := range s.Lost {
 		line("LOST", "%s: %d bytes at %s: %s", l.Path, l.Bytes, l.Time.Format(time.DateTime), l.Error)
 	}

@@ -33,6 +33,10 @@ func TestStatusText(t *testing.T) {
 	if got := statusText(s, now); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	s.LostFiles = 101
+	if got := statusText(s, now); !strings.Contains(got, "data of 101 files; the last 1 are") {
+		t.Errorf("of more losses than are listed:\n%s", got)
+	}
 	var b strings.Builder
 	if err := showStatus(&b, nil, now); err != nil || b.String() != "nothing is mounted\n" {
 		t.Errorf("without mounts: %q, %v", b.String(), err)

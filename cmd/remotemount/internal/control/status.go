@@ -36,7 +36,8 @@ type Status struct {
 	BytesWritten   uint64 `json:"bytes_written"`
 	Reconnects     uint64 `json:"reconnects"`
 	Unacknowledged int64  `json:"unacknowledged_bytes"`
-	Lost           []Lost `json:"lost,omitempty"`
+	Lost           []Lost `json:"lost,omitempty"`       // the last 100
+	LostFiles      uint64 `json:"lost_files,omitempty"` // all of them
 
 	Operations map[string]Operation `json:"operations,omitempty"` // by FUSE name
 	Cache      map[string]int64     `json:"cache,omitempty"`
@@ -79,7 +80,7 @@ func (s Status) WriteMetrics(w io.Writer) error {
 	m.one("remotemount_written_bytes_total", "counter", "bytes of files written to the server", int64(s.BytesWritten))
 	m.one("remotemount_reconnects_total", "counter", "connections made after the first", int64(s.Reconnects))
 	m.one("remotemount_unacknowledged_bytes", "gauge", "bytes written and not yet on the server", s.Unacknowledged)
-	m.one("remotemount_lost_files_total", "counter", "files of which written data was lost", int64(len(s.Lost)))
+	m.one("remotemount_lost_files_total", "counter", "files of which written data was lost", int64(s.LostFiles))
 	m.one("remotemount_refused_links", "gauge", "symbolic links refused because they lead out of the mount", int64(s.RefusedLinks))
 	m.operations(s.Operations)
 	if len(s.Cache) > 0 {
