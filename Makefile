@@ -60,7 +60,7 @@ check: setup
 	go mod tidy -diff
 	go test -run Directions .
 
-# STEPS random steps in each setting, beginning with the history of a SEED; see
+# STEPS random steps in each setting, about data and about names, beginning with the history of a SEED; see
 # CONTRIBUTING.md.
 STEPS ?= 50000
 SEED  ?= $(shell date +%s)
@@ -68,7 +68,7 @@ SEED  ?= $(shell date +%s)
 judge:
 	@integration/setup.sh test
 	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_JUDGE_STEPS=$(STEPS) REMOTEMOUNT_JUDGE_SEED=$(SEED) \
-		go test -count=1 -timeout 6h -v -run '^TestJudge$$' $(TESTFLAGS) ./integration
+		go test -count=1 -timeout 6h -v -run '^TestJudge(Names)?$$' $(TESTFLAGS) ./integration
 
 # BENCH takes the flags of integration/bench, as in BENCH="-rtt 20ms -work read".
 bench:

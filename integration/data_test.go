@@ -113,6 +113,19 @@ var pinnedHistories = []pinned{
 		A write 0 20 $1
 		A fsync 0
 		A there-append a 30 $2`)},
+	{"a file that others made longer is whole to a mapping after opening", 2, longer + `
+		A open 0 a rdonly
+		A mmap 0 0 0 100010 rdonly
+		A load 0 0 100010`},
+	{"a file that others made longer is appended to where it ends after opening", 12, longer + `
+		A open 0 a rdwr,append
+		A write 0 5 3
+		A read 0 10
+		A pread 0 0 200000`},
+	{"a file that others made longer is copied whole after opening", 2, longer + `
+		A open 0 a rdwr
+		A copy 0 0 0 200000 100010
+		A pread 0 0 400000`},
 	{"copy_file_range within one file", 2, `
 		A open 0 a rdwr,create
 		A pwrite 0 0 100000 1
@@ -130,6 +143,13 @@ var pinnedHistories = []pinned{
 		A copy 1 50000 0 300000 1000
 		A pread 1 0 400000`},
 }
+
+// longer is a file that another machine has made longer since we saw it.
+const longer = `
+		A open 0 a rdwr,create
+		A write 0 10 1
+		A close 0
+		A there-append a 100000 2`
 
 // turns repeats steps with new contents.
 func turns(script string) string {

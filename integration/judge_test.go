@@ -23,16 +23,20 @@ const (
 	differences = 5 // of a long run, which then ends
 )
 
-// randomHistories is the name of TestJudge in known.
-const randomHistories = "random histories"
+// What TestJudge and TestJudgeNames are called in known.
+const (
+	randomHistories = "random histories about data"
+	randomNames     = "random histories about names"
+)
 
 // A judge plays random histories on a stage.
 type judge struct {
 	*stage
-	t     *testing.T
-	known bool
-	steps int    // how many to play; 0 is as many as judgeTime has
-	seed  uint64 // of the first history
+	t      *testing.T
+	known  bool
+	random func(seed uint64) []history.Step
+	steps  int    // how many to play; 0 is as many as judgeTime has
+	seed   uint64 // of the first history
 
 	mu     sync.Mutex
 	next   uint64 // guarded by mu, like all below
@@ -47,23 +51,28 @@ type found struct {
 	diff *history.Difference
 }
 
-// TestJudge compares random histories with a local folder, in every setting.
-// REMOTEMOUNT_JUDGE_STEPS makes it a long run of so many steps in each setting,
-// REMOTEMOUNT_JUDGE_SEED says with which history it begins.
-func TestJudge(t *testing.T) {
+// TestJudge compares random histories about data with a local folder, in every
+// setting. REMOTEMOUNT_JUDGE_STEPS makes it a long run of so many steps in each
+// setting, REMOTEMOUNT_JUDGE_SEED says with which history it begins.
+func TestJudge(t *testing.T) { judgeAll(t, randomHistories, history.Random) }
+
+// TestJudgeNames is TestJudge with histories about names and attributes as well.
+func TestJudgeNames(t *testing.T) { judgeAll(t, randomNames, history.RandomNames) }
+
+func judgeAll(t *testing.T, name string, random func(uint64) []history.Step) {
 	for _, in := range settings {
 		t.Run(in.name, func(t *testing.T) {
 			j := &judge{
-				stage: newStage(t, in), t: t, known: isKnown(randomHistories, in),
+				stage: newStage(t, in), t: t, known: isKnown(name, in), random: random,
 				steps: number(t, "REMOTEMOUNT_JUDGE_STEPS", 0), seed: uint64(number(t, "REMOTEMOUNT_JUDGE_SEED", 1)),
 			}
-			verdict(t, randomHistories, in, j.run(max(in.pairs, 1)))
+			verdict(t, name, in, j.run(max(in.pairs, 1)))
 		})
 	}
 }
 
 // TestJudgeScript plays the script in the file that REMOTEMOUNT_JUDGE_SCRIPT
-// names, ten times in every setting.
+// names, REMOTEMOUNT_JUDGE_TIMES (10) times in every setting.
 func TestJudgeScript(t *testing.T) {
 	path := os.Getenv("REMOTEMOUNT_JUDGE_SCRIPT")
 	if path == "" {
@@ -76,7 +85,7 @@ func TestJudgeScript(t *testing.T) {
 	for _, in := range settings {
 		t.Run(in.name, func(t *testing.T) {
 			st := newStage(t, in)
-			if err := st.repeat(t, 10, steps); err != nil {
+			if err := st.repeat(t, number(t, "REMOTEMOUNT_JUDGE_TIMES", 10), steps); err != nil {
 				t.Error(err)
 			}
 		})
@@ -133,7 +142,7 @@ func (j *judge) work(pair []*history.Process, until time.Time) {
 		if !ok {
 			return
 		}
-		steps := history.Random(seed)
+		steps := j.random(seed)
 		diff, err := history.Play(pair, name, steps)
 		j.mu.Lock()
 		j.done += len(steps)
@@ -170,7 +179,7 @@ func (j *judge) enough() int {
 
 // explain shortens a history, and tells how often what is left differs.
 func (j *judge) explain(pair []*history.Process, f found) error {
-	steps := history.Random(f.seed)
+	steps := j.random(f.seed)
 	err := fmt.Errorf("seed %d, %d steps: %v", f.seed, len(steps), f.diff)
 	if j.known {
 		return err

@@ -8,7 +8,14 @@ import (
 // known are the tests that fail: faults that are written down and not mended yet.
 // Each has the settings in which it fails every time. One that passes fails the
 // list, so that it is taken out in the change that mends the fault.
-var known = map[string][]string{}
+var known = map[string][]string{
+	randomNames: every,
+	"a file that others made longer is whole to a mapping after opening":        keeping,
+	"a file that others made longer is appended to where it ends after opening": keeping,
+}
+
+// keeping are those in which the kernel keeps attributes for a while.
+var keeping = []string{"ordered", "ordered, 20 ms", "serve", "foreign"}
 
 // every is all settings.
 var every = []string{"ordered", "ordered, nothing kept", "ordered, 20 ms", "serve", "foreign", "foreign, nothing kept"}

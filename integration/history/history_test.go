@@ -50,10 +50,16 @@ func processes(t *testing.T) (list []*Process, server string) {
 // TestLocalFolders pins that the judge finds nothing wrong with a folder that is
 // right.
 func TestLocalFolders(t *testing.T) {
+	for name, random := range map[string]func(uint64) []Step{"data": Random, "names": RandomNames} {
+		t.Run(name, func(t *testing.T) { playLocally(t, random) })
+	}
+}
+
+func playLocally(t *testing.T, random func(uint64) []Step) {
 	both, _ := processes(t)
 	steps := 0
 	for seed := uint64(1); steps < 3000; seed++ {
-		h := Random(seed)
+		h := random(seed)
 		steps += len(h)
 		found, err := Play(both, fmt.Sprint("h", seed), h)
 		if err != nil {
@@ -78,7 +84,7 @@ func TestFindsDifferences(t *testing.T) {
 		{"a", "0123", "A pause 1", "the server's a: 4 bytes instead of 10"},
 		{"a", "0123", "A there-same a", "4 bytes instead of 10"},
 		{"b", "", "A open 1 b rdonly", `error "none" instead of "no such file or directory"`},
-		{"b", "", "A pause 1", "the server has [a b] instead of [a]"},
+		{"b", "", "A pause 1", "the server's folder: \"a b\" instead of \"a\""},
 	} {
 		name := fmt.Sprint("h", i)
 		said := orders(t, both, []string{"begin " + name, "make"}, "A open 0 a rdwr,create\nA pwrite 0 0 10 1", nil)
@@ -114,9 +120,13 @@ func orders(t *testing.T, both []*Process, before []string, script string, after
 }
 
 func TestScript(t *testing.T) {
-	for seed := range uint64(200) {
-		h := Random(seed)
-		if !slices.Equal(h, Random(seed)) {
+	for seed := range uint64(400) {
+		random := Random
+		if seed%2 == 1 {
+			random = RandomNames
+		}
+		h := random(seed)
+		if !slices.Equal(h, random(seed)) {
 			t.Fatalf("seed %d makes two histories", seed)
 		}
 		back, err := Parse(Format(h))

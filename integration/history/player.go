@@ -142,8 +142,8 @@ func (p *player) do(step Step) (differs string, err error) {
 }
 
 // makeThere makes a file whose content the mount has not seen. Its name is made in
-// the mount, for the reason above, and opened after: that is when a mount learns of
-// what others have written.
+// the mount, for the reason above. That it is another size now the kernel only
+// learns when it asks for attributes, so one of them is changed.
 func (p *player) makeThere(step Step) error {
 	path := filepath.Join(p.mount.dir, step.Name)
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
@@ -156,7 +156,7 @@ func (p *player) makeThere(step Step) error {
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	return errors.Join(f.Chmod(0o600), f.Close(), os.Chmod(filepath.Join(p.local.dir, step.Name), 0o600))
 }
 
 // appendThere appends to a file on the server.
@@ -175,21 +175,26 @@ func appendTo(path string, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// compareTrees compares the names and the contents of two folders.
+// compareTrees compares what is in two folders: names, attributes, contents.
 func compareTrees(got, want string) (differs string, err error) {
-	wanted, err := os.ReadDir(want)
+	found, wanted := listed(got), listed(want)
+	if differs := found.compare(wanted); differs != "" {
+		return "the server's folder: " + differs, nil
+	}
+	entries, err := os.ReadDir(want)
 	if err != nil {
 		return "", err
 	}
-	found, err := os.ReadDir(got)
-	if err != nil {
-		return "", err
-	}
-	if a, b := list(found), list(wanted); a != b {
-		return fmt.Sprintf("the server has [%s] instead of [%s]", a, b), nil
-	}
-	for _, e := range wanted {
-		differs, err := compareFiles(filepath.Join(got, e.Name()), filepath.Join(want, e.Name()))
+	for _, e := range entries {
+		got, want := filepath.Join(got, e.Name()), filepath.Join(want, e.Name())
+		differs, err := compareFacts(got, want)
+		if differs == "" && err == nil {
+			if e.IsDir() {
+				differs, err = compareTrees(got, want)
+			} else {
+				differs, err = compareFiles(got, want)
+			}
+		}
 		if differs != "" || err != nil {
 			return differs, err
 		}
@@ -197,12 +202,16 @@ func compareTrees(got, want string) (differs string, err error) {
 	return "", nil
 }
 
-func list(entries []os.DirEntry) string {
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
+func compareFacts(got, want string) (differs string, err error) {
+	var found, wanted unix.Stat_t
+	if err := first(unix.Lstat(got, &found), unix.Lstat(want, &wanted)); err != nil {
+		return "", err
 	}
-	return strings.Join(names, " ")
+	found.Size = wanted.Size // contents are compared besides
+	if differs := facts(&found, nil).compare(facts(&wanted, nil)); differs != "" {
+		return "the server's " + filepath.Base(got) + ": " + differs, nil
+	}
+	return "", nil
 }
 
 func compareFiles(got, want string) (differs string, err error) {

@@ -128,7 +128,7 @@ func Play(processes []*Process, name string, steps []Step) (*Difference, error) 
 		last(string(rune('A'+i))+" closes all", differs)
 	}
 	order := orderJudge
-	if outlives(steps) {
+	if late(steps) {
 		order = orderJudgeLate
 	}
 	differs, err := processes[0].order(order)
@@ -136,11 +136,14 @@ func Play(processes []*Process, name string, steps []Step) (*Difference, error) 
 	return found, err
 }
 
-// outlives reports whether something is stored to a mapping whose descriptor has
-// been closed. That is the one difference allowed, of time alone: the kernel hands
-// such bytes down when the mapping goes, and tells of the end of the file (RELEASE)
-// without waiting for an answer. So munmap returns before the server has them.
-func outlives(steps []Step) bool {
+// late reports whether the server may have the end of a history a little after its
+// last step. These are the differences allowed, of time alone; the kernel tells of
+// the end of an open file (RELEASE) without waiting for an answer.
+//   - What is stored to a mapping whose descriptor is closed is handed down when the
+//     mapping goes.
+//   - A file that is removed or replaced while it is open has a hidden name on the
+//     server until its last close, as SFTP has no other way to it.
+func late(steps []Step) bool {
 	type place struct{ process, n int }
 	of, closed := map[place]int{}, map[place]bool{}
 	for _, s := range steps {
@@ -155,6 +158,8 @@ func outlives(steps []Step) bool {
 			if closed[m] {
 				return true
 			}
+		case "unlink", "rename":
+			return true
 		}
 	}
 	return false

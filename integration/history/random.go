@@ -36,7 +36,7 @@ func randomShape(r *rand.Rand) shape {
 // on one or two files.
 func Random(seed uint64) []Step {
 	r := rand.New(rand.NewPCG(seed, 0))
-	m := &maker{Rand: r, shape: randomShape(r), sizes: map[string]int64{}}
+	m := &maker{Rand: r, shape: randomShape(r), kinds: dataKinds(), files: map[string]*file{}}
 	m.start()
 	for len(m.steps) < m.shape.steps {
 		m.next()
@@ -49,19 +49,24 @@ func Random(seed uint64) []Step {
 // make steps that have an effect; a step that has none is allowed.
 type maker struct {
 	*rand.Rand
-	shape  shape
-	steps  []Step
-	names  []string
-	sizes  map[string]int64
-	open   []*descriptor
-	maps   []*mapped
-	recent []span
-	most   int // descriptors open at a time
+	shape   shape
+	kinds   []kind
+	steps   []Step
+	names   []string
+	folders []string
+	files   map[string]*file // by the names they have; nil where there is none
+	open    []*descriptor
+	maps    []*mapped
+	recent  []span
+	most    int // descriptors open at a time
 }
+
+// A file has the size that it should have.
+type file struct{ size int64 }
 
 type descriptor struct {
 	process, fd int
-	name        string
+	file        *file
 	flags       int
 }
 
@@ -78,16 +83,22 @@ type span struct{ from, to int64 }
 
 func (m *maker) start() {
 	m.names, m.most = []string{"a", "b"}[:1+m.IntN(2)], 1+m.IntN(4)
-	for _, name := range m.names {
-		if m.IntN(3) == 0 {
-			m.sizes[name] = m.length()
-			m.add(Step{Op: "there-make", Name: name, Len: m.sizes[name], Seed: m.seed()})
-		}
-	}
-	m.openOne()
+	m.begin()
 	if m.shape.stretch {
 		m.writeStretch()
 	}
+}
+
+// begin lets some files be there, and opens one.
+func (m *maker) begin() {
+	for _, name := range m.names {
+		if m.IntN(3) == 0 {
+			f := &file{m.length()}
+			m.files[name] = f
+			m.add(Step{Op: "there-make", Name: name, Len: f.size, Seed: m.seed()})
+		}
+	}
+	m.openOne()
 }
 
 func (m *maker) add(s Step) { m.steps = append(m.steps, s) }
@@ -95,29 +106,34 @@ func (m *maker) add(s Step) { m.steps = append(m.steps, s) }
 // seed is another one for each step.
 func (m *maker) seed() uint64 { return uint64(len(m.steps)) + 1 }
 
-// weights say how often each kind of step is tried.
-var weights = []struct {
+// A kind of step, and how often it is tried.
+type kind struct {
 	weight int
 	make   func(*maker)
-}{
-	{9, (*maker).openOne}, {5, (*maker).closeOne},
-	{24, (*maker).pwrite}, {10, (*maker).write}, {16, (*maker).pread}, {6, (*maker).read},
-	{4, (*maker).seek}, {5, (*maker).resize}, {2, (*maker).truncate},
-	{3, (*maker).fsync}, {3, (*maker).flush}, {7, (*maker).fstat}, {2, (*maker).stat},
-	{4, (*maker).mmap}, {8, (*maker).load}, {5, (*maker).store}, {2, (*maker).msync}, {1, (*maker).munmap},
-	{2, (*maker).copy},
-	{2, (*maker).pause},
+}
+
+// dataKinds are the kinds of steps of histories about data.
+func dataKinds() []kind {
+	return []kind{
+		{9, (*maker).openOne}, {5, (*maker).closeOne},
+		{24, (*maker).pwrite}, {10, (*maker).write}, {16, (*maker).pread}, {6, (*maker).read},
+		{4, (*maker).seek}, {5, (*maker).resize}, {2, (*maker).truncate},
+		{3, (*maker).fsync}, {3, (*maker).flush}, {7, (*maker).fstat}, {2, (*maker).stat},
+		{4, (*maker).mmap}, {8, (*maker).load}, {5, (*maker).store}, {2, (*maker).msync}, {1, (*maker).munmap},
+		{2, (*maker).copy},
+		{2, (*maker).pause},
+	}
 }
 
 func (m *maker) next() {
 	total := 0
-	for _, w := range weights {
-		total += w.weight
+	for _, k := range m.kinds {
+		total += k.weight
 	}
 	n := m.IntN(total)
-	for _, w := range weights {
-		if n -= w.weight; n < 0 {
-			w.make(m)
+	for _, k := range m.kinds {
+		if n -= k.weight; n < 0 {
+			k.make(m)
 			return
 		}
 	}
@@ -141,14 +157,15 @@ func (m *maker) openOne() {
 	if len(m.open) >= m.most {
 		return
 	}
-	d := &descriptor{process: m.IntN(2), name: m.names[m.IntN(len(m.names))]}
+	d, name := &descriptor{process: m.IntN(2)}, m.there()
 	for d.fd = range places {
 		if m.at(d.process, d.fd) == nil {
 			break
 		}
 	}
 	d.flags = [...]int{unix.O_RDWR, unix.O_RDWR, unix.O_RDWR, unix.O_WRONLY, unix.O_RDONLY}[m.IntN(5)]
-	_, there := m.sizes[d.name]
+	d.file = m.files[name]
+	there := d.file != nil
 	if !there || m.IntN(4) == 0 {
 		d.flags |= unix.O_CREAT
 	}
@@ -157,16 +174,20 @@ func (m *maker) openOne() {
 	}
 	if m.IntN(10) == 0 {
 		d.flags |= unix.O_TRUNC
-		m.sizes[d.name] = 0
 	}
 	if d.flags&unix.O_CREAT != 0 && m.IntN(20) == 0 {
 		d.flags |= unix.O_EXCL
 	}
-	m.add(Step{Process: d.process, Op: "open", FD: d.fd, Name: d.name, Flags: d.flags})
-	if there && d.flags&unix.O_EXCL != 0 {
+	m.add(Step{Process: d.process, Op: "open", FD: d.fd, Name: name, Flags: d.flags})
+	switch {
+	case there && d.flags&unix.O_EXCL != 0:
 		return // refused
+	case !there:
+		d.file = &file{}
+		m.files[name] = d.file
+	case d.flags&unix.O_TRUNC != 0:
+		d.file.size = 0
 	}
-	m.sizes[d.name] += 0
 	m.open = append(m.open, d)
 }
 
@@ -211,17 +232,17 @@ func (m *maker) pwrite() {
 		return
 	}
 	s.Len, s.Seed = m.length(), m.seed()
-	s.Off = m.offset(d.name, s.Len)
+	s.Off = m.offset(d.file, s.Len)
 	m.add(s)
 	if d.flags&unix.O_APPEND != 0 {
-		s.Off = m.sizes[d.name] // Linux appends, whatever offset is told
+		s.Off = d.file.size // Linux appends, whatever offset is told
 	}
 	m.wrote(d, s.Off, s.Len)
 }
 
 func (m *maker) wrote(d *descriptor, off, n int64) {
 	if d.writes() && n > 0 {
-		m.sizes[d.name] = max(m.sizes[d.name], off+n)
+		d.file.size = max(d.file.size, off+n)
 		m.note(off, n)
 	}
 }
@@ -235,13 +256,13 @@ func (m *maker) note(off, n int64) {
 
 func (m *maker) write() {
 	d, s := m.on("write", (*descriptor).writes)
-	if d == nil || m.sizes[d.name]+m.shape.largest > maxSize {
+	if d == nil || d.file.size+m.shape.largest > maxSize {
 		return
 	}
 	s.Len, s.Seed = m.length(), m.seed()
 	m.add(s)
 	if d.flags&unix.O_APPEND != 0 {
-		m.wrote(d, m.sizes[d.name], s.Len)
+		m.wrote(d, d.file.size, s.Len)
 	}
 }
 
@@ -251,10 +272,10 @@ func (m *maker) pread() {
 		return
 	}
 	if m.IntN(3) == 0 { // all of it
-		s.Len = m.sizes[d.name] + 10
+		s.Len = d.file.size + 10
 	} else {
 		s.Len = m.length()
-		s.Off = m.offset(d.name, s.Len)
+		s.Off = m.offset(d.file, s.Len)
 	}
 	m.add(s)
 }
@@ -274,7 +295,7 @@ func (m *maker) seek() {
 	if m.IntN(3) == 0 {
 		s.Flags = unix.O_APPEND
 	} else {
-		s.Off = m.offset(d.name, 0)
+		s.Off = m.offset(d.file, 0)
 	}
 	m.add(s)
 }
@@ -284,20 +305,21 @@ func (m *maker) resize() {
 	if d == nil {
 		return
 	}
-	s.Len = m.offset(d.name, 0)
+	s.Len = m.offset(d.file, 0)
 	m.add(s)
 	if d.writes() {
-		m.sizes[d.name] = s.Len
+		d.file.size = s.Len
 	}
 }
 
 func (m *maker) truncate() {
-	name := m.names[m.IntN(len(m.names))]
-	size := m.offset(name, 0)
-	m.add(Step{Process: m.IntN(2), Op: "truncate", Name: name, Len: size})
-	if _, there := m.sizes[name]; there {
-		m.sizes[name] = size
+	name := m.there()
+	f := m.files[name]
+	if f == nil {
+		f = &file{} // refused
 	}
+	f.size = m.offset(f, 0)
+	m.add(Step{Process: m.IntN(2), Op: "truncate", Name: name, Len: f.size})
 }
 
 func (m *maker) fsync() { m.plain("fsync") }
@@ -311,7 +333,7 @@ func (m *maker) plain(op string) {
 }
 
 func (m *maker) stat() {
-	m.add(Step{Process: m.IntN(2), Op: "stat", Name: m.names[m.IntN(len(m.names))]})
+	m.add(Step{Process: m.IntN(2), Op: "stat", Name: m.there()})
 }
 
 // pause lets timers go off: most of the time short ones.

@@ -23,7 +23,7 @@ func (m *maker) length() int64 {
 
 // offset is where something of n bytes is done: across, inside or next to
 // something done before, at the end of the file or beyond, or anywhere.
-func (m *maker) offset(name string, n int64) int64 {
+func (m *maker) offset(f *file, n int64) int64 {
 	at := m.Int64N(m.shape.spread)
 	if len(m.recent) > 0 {
 		s := m.recent[m.IntN(len(m.recent))]
@@ -37,9 +37,9 @@ func (m *maker) offset(name string, n int64) int64 {
 		case 4:
 			at = s.from - n
 		case 5:
-			at = m.sizes[name]
+			at = f.size
 		case 6:
-			at = m.sizes[name] + m.Int64N(2*page)
+			at = f.size + m.Int64N(2*page)
 		}
 	}
 	if m.IntN(6) == 0 {
@@ -58,7 +58,7 @@ func (m *maker) writeStretch() {
 	steps := Stretch(m.Int64N, s, 2+m.Int64N(10), m.seed())
 	m.steps = append(m.steps, steps...)
 	m.shape.steps += len(steps)
-	m.sizes[d.name] = max(m.sizes[d.name], steps[len(steps)-1].Off)
+	d.file.size = max(d.file.size, steps[len(steps)-1].Off)
 }
 
 // Stretch is so many MiB of that, done as the given step. random is a number below
@@ -83,11 +83,11 @@ func (m *maker) mmap() {
 	if d == nil {
 		return
 	}
-	if s.Map = m.free(d.process); s.Map < 0 || m.sizes[d.name] == 0 && m.IntN(10) > 0 {
+	if s.Map = m.free(d.process); s.Map < 0 || d.file.size == 0 && m.IntN(10) > 0 {
 		return
 	}
-	s.Off = m.Int64N(m.sizes[d.name]+1) / 2 &^ (page - 1)
-	s.Len = max(m.sizes[d.name]-s.Off, 1)
+	s.Off = m.Int64N(d.file.size+1) / 2 &^ (page - 1)
+	s.Len = max(d.file.size-s.Off, 1)
 	if m.IntN(4) == 0 {
 		s.Len += m.Int64N(4 * page) // beyond the end: it may grow
 	}
@@ -172,9 +172,9 @@ func (m *maker) copy() {
 		return
 	}
 	s.To, s.Len = to.fd, m.length()
-	s.Off, s.At = m.offset(from.name, s.Len), m.offset(to.name, s.Len)
+	s.Off, s.At = m.offset(from.file, s.Len), m.offset(to.file, s.Len)
 	m.add(s)
-	if n := min(s.Len, m.sizes[from.name]-s.Off); to.flags&unix.O_APPEND == 0 {
+	if n := min(s.Len, from.file.size-s.Off); to.flags&unix.O_APPEND == 0 {
 		m.wrote(to, s.At, n)
 	}
 }

@@ -3,8 +3,6 @@ package history
 import (
 	"fmt"
 	"path/filepath"
-	"runtime/debug"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,12 +18,6 @@ type side struct {
 	buf  []byte
 }
 
-type mapping struct {
-	mem []byte
-	off int64
-	fd  int // a duplicate on the local side, to ask for the size; else -1
-}
-
 func newSide(dir string) *side {
 	s := &side{dir: dir}
 	for i := range places {
@@ -34,10 +26,11 @@ func newSide(dir string) *side {
 	return s
 }
 
-// An outcome is what a step gave: a count, bytes, an error. sigbus is a mapping
+// An outcome is what a step gave: a count, bytes, a text, an error. sigbus is a mapping
 // that had nothing behind it.
 type outcome struct {
 	n      int64
+	text   string
 	data   []byte
 	err    error
 	sigbus bool
@@ -50,6 +43,8 @@ func (got outcome) compare(want outcome) string {
 		return fmt.Sprintf("SIGBUS: %v instead of %v", got.sigbus, want.sigbus)
 	case got.err != want.err:
 		return fmt.Sprintf("error %q instead of %q", said(got.err), said(want.err))
+	case got.text != want.text:
+		return fmt.Sprintf("%q instead of %q", got.text, want.text)
 	case got.n != want.n && got.data == nil && want.data == nil:
 		return fmt.Sprintf("%d instead of %d", got.n, want.n)
 	}
@@ -130,7 +125,10 @@ func (s *side) do(step Step) outcome {
 	case "resize":
 		return outcome{err: unix.Ftruncate(fd, step.Len)}
 	}
-	return s.doMapped(step)
+	if mapping := step.Op == "mmap" || step.Op == "load" || step.Op == "store" || step.Op == "msync" || step.Op == "munmap"; mapping {
+		return s.doMapped(step)
+	}
+	return s.doNames(step)
 }
 
 func (s *side) path(name string) string { return filepath.Join(s.dir, name) }
@@ -167,88 +165,6 @@ func seekFrom(flags int) int {
 		return unix.SEEK_END
 	}
 	return unix.SEEK_SET
-}
-
-func (s *side) doMapped(step Step) outcome {
-	m := &s.maps[step.Map]
-	if step.Op == "mmap" {
-		return s.mmap(m, step)
-	}
-	if m.mem == nil {
-		return outcome{err: unix.EINVAL}
-	}
-	switch step.Op {
-	case "load":
-		from := m.mem[clamp(step.Off, len(m.mem)):clamp(step.Off+step.Len, len(m.mem))]
-		b := s.room(int64(len(from)))
-		if sigbus(func() { copy(b, from) }) {
-			return outcome{sigbus: true}
-		}
-		return outcome{data: b}
-	case "store":
-		if step.Len == 0 {
-			return outcome{}
-		}
-		to, b := m.mem[clamp(step.Off, len(m.mem)):], s.content(step)
-		return outcome{sigbus: sigbus(func() { copy(to, b) })}
-	case "msync":
-		return outcome{err: unix.Msync(m.mem, unix.MS_SYNC)}
-	case "munmap":
-		return outcome{err: m.unmap()}
-	}
-	return outcome{err: syscall.ENOSYS}
-}
-
-func (s *side) mmap(m *mapping, step Step) outcome {
-	if m.mem != nil {
-		return outcome{err: unix.EBUSY}
-	}
-	protection := unix.PROT_READ
-	if step.Flags&unix.O_ACCMODE == unix.O_RDWR {
-		protection |= unix.PROT_WRITE
-	}
-	mem, err := unix.Mmap(s.fds[step.FD], step.Off, int(step.Len), protection, unix.MAP_SHARED)
-	if err != nil {
-		return outcome{err: err}
-	}
-	m.mem, m.off = mem, step.Off
-	return outcome{}
-}
-
-func (m *mapping) unmap() error {
-	err := unix.Munmap(m.mem)
-	m.mem = nil
-	if m.fd >= 0 {
-		_ = unix.Close(m.fd) // of a local file, and only ever asked for its size
-		m.fd = -1
-	}
-	return err
-}
-
-// end is how many bytes of a mapping the file behind it has.
-func (m *mapping) end() int64 {
-	var st unix.Stat_t
-	if unix.Fstat(m.fd, &st) != nil {
-		return 0
-	}
-	return min(max(st.Size-m.off, 0), int64(len(m.mem)))
-}
-
-func clamp(off int64, size int) int64 { return min(max(off, 0), int64(size)) }
-
-// sigbus reports whether touching a mapping failed.
-func sigbus(touch func()) (failed bool) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			if _, fault := r.(interface{ Addr() uintptr }); !fault {
-				panic(r)
-			}
-			failed = true
-		}
-	}()
-	touch()
-	return false
 }
 
 // close gives back what is still held, the mappings first.

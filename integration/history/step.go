@@ -16,12 +16,14 @@ type Step struct {
 	Op       string
 	FD       int    // a place in the process's own table of descriptors
 	Map      int    // a place in its table of mappings
-	Name     string // of a file
+	Name     string // of a file, relative to the history's folder
+	Name2    string // the other one of a rename and its like
 	Off, Len int64
 	To       int    // of a copy: the descriptor it goes to
 	At       int64  // and the place there
 	Seed     uint64 // of the bytes written
 	Flags    int    // of open, or from where to seek
+	Mode     uint32 // of chmod
 }
 
 // Places in the tables of a process.
@@ -49,6 +51,21 @@ var syntax = map[string][]string{
 	"msync":    {"map"},
 	"munmap":   {"map"},
 	"pause":    {"len"}, // milliseconds
+
+	"rename": {"name", "name2"},
+	"link":   {"name", "name2"},
+	"unlink": {"name"},
+	"mkdir":  {"name"},
+	"rmdir":  {"name"},
+	"list":   {"name"},
+	"lstat":  {"name"}, // all that SFTP tells of a file, and how many links it has
+	"look":   {"fd"},   // the same by descriptor
+	"chmod":  {"name", "mode"},
+	"fchmod": {"fd", "mode"},
+	"utime":  {"name", "len"}, // the second it was changed in
+	"futime": {"fd", "len"},
+	"same":   {"name", "name2"}, // whether they are one file
+	"fsame":  {"fd", "name"},
 
 	// Done on the server itself, as another machine would.
 	"there-make":   {"name", "len", "seed"},
@@ -85,6 +102,10 @@ func (s *Step) word(field string) string {
 		return strconv.Itoa(s.To)
 	case "name":
 		return s.Name
+	case "name2":
+		return s.Name2
+	case "mode":
+		return fmt.Sprintf("%#o", s.Mode)
 	case "at":
 		return strconv.FormatInt(s.At, 10)
 	case "off":
@@ -165,6 +186,12 @@ func (s *Step) set(field, word string) (err error) {
 		s.To, err = parsePlace(word)
 	case "name":
 		s.Name = word
+	case "name2":
+		s.Name2 = word
+	case "mode":
+		var mode uint64
+		mode, err = strconv.ParseUint(word, 0, 12)
+		s.Mode = uint32(mode)
 	case "at":
 		s.At, err = strconv.ParseInt(word, 10, 64)
 	case "off":
