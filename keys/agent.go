@@ -80,7 +80,7 @@ func (c *Client) agentKeys(ctx context.Context) []*agentKey {
 			c.cfg.Log.Debug("a key of the agent cannot be used", "comment", printable(k.Comment), "error", err)
 			continue
 		}
-		out = append(out, &agentKey{ctx, socket, public, k.Comment, c.cfg.AllowSHA1})
+		out = append(out, &agentKey{ctx, socket, public, k.Comment, c.takes(ssh.KeyAlgoRSA)})
 	}
 	return out
 }

@@ -73,7 +73,10 @@ func TestFullAgent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := server.config()
-			cfg.Agent, cfg.Identities, cfg.IdentitiesOnly = socket, tt.identities, tt.only
+			cfg.Agent, cfg.Identities = socket, tt.identities
+			if tt.only {
+				cfg.Options = []string{"IdentitiesOnly=yes"}
+			}
 			err := login(t, cfg)
 			if (err == nil) != tt.works {
 				t.Fatalf("got %v", err)
@@ -115,7 +118,10 @@ func TestSHA1OnlyWhenAsked(t *testing.T) {
 	for _, sha1 := range []bool{false, true} {
 		for _, agent := range []string{"none", startAgent(t, file)} {
 			cfg := server.config()
-			cfg.Identities, cfg.AllowSHA1, cfg.Agent = []string{file}, sha1, agent
+			cfg.Identities, cfg.Agent, cfg.Options = []string{file}, agent, nil
+			if sha1 {
+				cfg.Options = []string{"PubkeyAcceptedAlgorithms=+ssh-rsa"}
+			}
 			if err := login(t, cfg); (err == nil) != sha1 {
 				t.Errorf("SHA-1 %v, agent %s: %v\n%s", sha1, agent, err, server.log)
 			}
@@ -174,7 +180,7 @@ func TestUserCertificate(t *testing.T) {
 		if err := login(t, cfg); !IsAuthFailure(err) {
 			t.Errorf("%s without its certificate: %v", kind, err)
 		}
-		cfg.Certificates = []string{cert}
+		cfg.Options = []string{"CertificateFile=" + cert}
 		if err := login(t, cfg); err != nil {
 			t.Errorf("%s with a certificate named: %v", kind, err)
 		}

@@ -70,7 +70,7 @@ func (a *attempt) settle(state *ssh.ClientAuthContext) {
 	a.inFlight, a.unsent = nil, false
 	if !a.ready {
 		a.ready = true
-		a.keys = a.client.candidates(a.ctx)
+		a.keys, a.err = a.client.candidates(a.ctx)
 	}
 }
 
@@ -86,7 +86,7 @@ func (a *attempt) nextMethod(allowed []string) ssh.AuthMethod {
 	if left <= 0 {
 		return nil
 	}
-	takes := func(method string) bool { return slices.Contains(allowed, method) }
+	takes := func(method string) bool { return slices.Contains(allowed, method) && a.client.uses(method) }
 	talk := takes("password") || takes("keyboard-interactive")
 	// Nobody is asked to unlock a key that was not asked for, while there is a
 	// password that was given.
@@ -112,14 +112,23 @@ func (a *attempt) nextMethod(allowed []string) ssh.AuthMethod {
 func (a *attempt) nextPassword(takes func(method string) bool) ssh.AuthMethod {
 	given := a.client.knownPassword()
 	switch {
-	case takes("password") && given && a.passwords < maxAsked:
+	case takes("password") && given && a.passwords < a.client.asks:
 		return a.password()
-	case takes("keyboard-interactive") && a.rounds < maxAsked && (given || a.client.canAsk()):
+	case takes("keyboard-interactive") && a.rounds < a.client.asks && (given || a.client.canAsk()):
 		return a.interactive()
-	case takes("password") && a.passwords < maxAsked && a.client.canAsk():
+	case takes("password") && a.passwords < a.client.asks && a.client.canAsk():
 		return a.password()
 	}
 	return nil
+}
+
+// uses reports whether a method is to be tried at all, by ssh_config.
+func (c *Client) uses(method string) bool {
+	keyword := map[string]string{
+		"publickey": "pubkeyauthentication", "password": "passwordauthentication", "keyboard-interactive": "kbdinteractiveauthentication",
+	}[method]
+	preferred := c.ssh.Value("preferredauthentications")
+	return !c.ssh.No(keyword) && (preferred == "" || slices.Contains(strings.Split(preferred, ","), method))
 }
 
 // hasPassword reports whether there is, or could be, a password to offer.
@@ -155,11 +164,14 @@ func (a *attempt) nextKey(left int) ssh.AuthMethod {
 	a.client.cfg.Log.Debug("offering a key", "key", key.String())
 	return ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 		signer, err := key.open(a.ctx)
+		if err == nil {
+			err = a.client.longEnough(signer.PublicKey())
+		}
 		if err != nil {
 			a.note(fmt.Errorf("%s: %w", key.source, err))
 			return nil, err
 		}
-		return []ssh.Signer{watchSigner(present(signer, key.sha1), func(err error) {
+		return []ssh.Signer{watchSigner(present(signer, a.client.signatureAlgorithms(key.sha1)), func(err error) {
 			if err != nil {
 				a.note(fmt.Errorf("%s: %w", key.source, err))
 				return
@@ -182,7 +194,7 @@ func (a *attempt) password() ssh.AuthMethod {
 	return ssh.PasswordCallback(func() (string, error) {
 		s, err := a.client.passwordSecret(a.ctx)
 		if err != nil {
-			a.passwords = maxAsked // no answer now, none the next time
+			a.passwords = a.client.asks // no answer now, none the next time
 			a.note(err)
 			return "", err
 		}
@@ -225,7 +237,7 @@ func (a *attempt) interactive() ssh.AuthMethod {
 		for i, question := range questions {
 			answer, err := a.answer(question, echos[i], len(questions) == 1)
 			if err != nil {
-				a.rounds = maxAsked
+				a.rounds = a.client.asks
 				a.note(err)
 				a.unsent = false // the conversation was begun, and the server counts it
 				return nil, err

@@ -20,7 +20,7 @@ func TestPasswordIsAskedUntilRightAndKept(t *testing.T) {
 	cfg := server.clientConfig()
 	prompt := &scripted{answers: []string{"wrong", "right"}}
 	cfg.Prompt = prompt
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestRefusedPasswordIsNotSentAgain(t *testing.T) {
 		} else {
 			cfg.Prompt = &scripted{answers: []string{"old"}}
 		}
-		client, err := NewClient(cfg)
+		client, err := NewClient(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestKeyboardInteractiveWithTwoPrompts(t *testing.T) {
 	cfg := server.clientConfig()
 	prompt := &scripted{answers: []string{"secret", "code1", "code2"}}
 	cfg.Prompt = prompt
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestGivenPasswordBeforePassphrase(t *testing.T) {
 				}
 			})
 			cfg := server.clientConfig()
-			cfg.Identities, cfg.IdentitiesOnly = nil, false
+			cfg.Identities = nil
 			cfg.Home = t.TempDir()
 			prompt := &scripted{answers: []string{"open sesame"}}
 			cfg.Prompt, cfg.PasswordAsks = prompt, c.asks
@@ -252,7 +252,7 @@ func TestGivenPasswordBeforePassphrase(t *testing.T) {
 			if c.plain {
 				link(plainFile, "id_ed25519")
 			}
-			client, err := NewClient(cfg)
+			client, err := NewClient(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -299,7 +299,7 @@ func TestPromptDoesNotRunIntoTheDeadline(t *testing.T) {
 		time.Sleep(700 * time.Millisecond)
 		return "right", nil
 	})
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestPromptDoesNotRunIntoTheDeadline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := client.SSHConfig(ctx)
+	config, err := client.SSHConfig(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestCancelledPrompt(t *testing.T) {
 		<-ctx.Done()
 		return "", ctx.Err()
 	})
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestConcurrentLoginsAskOnce(t *testing.T) {
 	cfg := server.clientConfig()
 	prompt := &scripted{answers: []string{"right"}}
 	cfg.Prompt = prompt
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

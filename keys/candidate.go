@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 
 	"golang.org/x/crypto/ssh"
@@ -36,7 +37,7 @@ func (k candidate) String() string {
 // candidates puts everything there is into the order of offering: ssh's, but
 // for one thing. Identities the user named come before keys of the agent nobody
 // named, so that a full agent does not use up the attempts.
-func (c *Client) candidates(ctx context.Context) []candidate {
+func (c *Client) candidates(ctx context.Context) ([]candidate, error) {
 	agentKeys := c.agentKeys(ctx)
 	var certs, held, named, defaults, others []candidate
 	for _, id := range c.identities {
@@ -57,7 +58,7 @@ func (c *Client) candidates(ctx context.Context) []candidate {
 		}
 	}
 	for _, k := range agentKeys {
-		if !c.cfg.IdentitiesOnly || c.isIdentity(k.public) {
+		if !c.ssh.Yes("identitiesonly") || c.isIdentity(k.public) {
 			others = append(others, k.candidate())
 		}
 	}
@@ -65,11 +66,7 @@ func (c *Client) candidates(ctx context.Context) []candidate {
 	if c.givenPassword() {
 		all = askingLast(all)
 	}
-	all = c.lastFirst(all)
-	if c.cfg.AllowSHA1 {
-		all = withSHA1(all)
-	}
-	return all
+	return c.acceptable(c.lastFirst(all))
 }
 
 // askingLast puts the keys back that a given password goes before.
@@ -86,17 +83,51 @@ func askingLast(list []candidate) []candidate {
 	return list
 }
 
-// withSHA1 offers each RSA key a second time, with the old signature.
-func withSHA1(list []candidate) []candidate {
-	var out []candidate
+// acceptable leaves out what PubkeyAcceptedAlgorithms does not have, and RSA keys
+// that are too short; why is the last reason. It offers RSA keys a second time,
+// with the old signature, where that is to be taken.
+func (c *Client) acceptable(list []candidate) (out []candidate, why error) {
 	for _, k := range list {
-		out = append(out, k)
-		if k.public != nil && k.public.Type() == ssh.KeyAlgoRSA {
-			k.sha1 = true
+		if k.public == nil { // only the passphrase can tell
 			out = append(out, k)
+			continue
+		}
+		if err := c.longEnough(k.public); err != nil {
+			why = fmt.Errorf("%s: %w", k.source, err)
+			continue
+		}
+		switch {
+		case k.public.Type() == ssh.KeyAlgoRSA:
+			if len(c.signatureAlgorithms(false)) > 0 {
+				out = append(out, k)
+			}
+			if k.sha1 = c.takes(ssh.KeyAlgoRSA); k.sha1 {
+				out = append(out, k)
+			}
+		case slices.ContainsFunc(certificateAlgorithms(k.public.Type()), c.takes):
+			out = append(out, k)
+		default:
+			why = fmt.Errorf("%s: keys of type %s are not used unless asked for (-o PubkeyAcceptedAlgorithms=+%s)", k.source, k.public.Type(), k.public.Type())
 		}
 	}
-	return out
+	return out, why
+}
+
+// certificateAlgorithms are the signatures behind a type: an RSA certificate has
+// several.
+func certificateAlgorithms(keyType string) []string {
+	if keyType == ssh.CertAlgoRSAv01 {
+		return []string{ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01, ssh.CertAlgoRSAv01}
+	}
+	return []string{keyType}
+}
+
+// signatureAlgorithms are those that an RSA key signs with in one offer.
+func (c *Client) signatureAlgorithms(sha1 bool) []string {
+	if sha1 {
+		return []string{ssh.KeyAlgoRSA}
+	}
+	return slices.DeleteFunc([]string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512}, func(a string) bool { return !c.takes(a) })
 }
 
 // isIdentity is for certificates in the agent: they belong to the identity

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,29 +15,33 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
 // ClientConfig is what the user said of a remote's login, by flags and by a
 // named remote. What is left at its zero value is taken from ssh_config, and
 // then from ssh's defaults.
 type ClientConfig struct {
-	User         string
-	Host         string // as typed: it may be an alias of ssh_config
-	Port         int
-	HostKeyAlias string
+	User string
+	Host string // as typed: it may be an alias of ssh_config
+	Port int
 
 	// ConfigFile is ssh's -F: that file alone; "none" for no file; empty for
 	// ~/.ssh/config and then /etc/ssh/ssh_config.
 	ConfigFile string
 	Home       string // the user's home; found when empty
+	// Options are settings of ssh_config, "Keyword=value" as ssh's -o takes them.
+	// They win over the files.
+	Options []string
+	// Commands lets the commands of Match exec run and names be looked up for
+	// CanonicalizeHostname. For a login, and for nothing else.
+	Commands bool
 
-	Identities     []string // files; "-" is read from Stdin. Relative to the working directory, "~" is Home
-	Certificates   []string // certificates beside those named FILE-cert.pub
-	IdentitiesOnly bool     // offer nothing of the agent but the Identities
-	Agent          string   // socket; empty is $SSH_AUTH_SOCK, "none" is no agent
-	Stdin          io.Reader
-	AllowSHA1      bool // also sign with ssh-rsa, for servers older than 2016
-	MaxAuthTries   int  // attempts a server allows; 6 when zero, as OpenSSH
+	Identities   []string // files; "-" is read from Stdin. Relative to the working directory, "~" is Home
+	Agent        string   // socket; empty is $SSH_AUTH_SOCK, "none" is no agent
+	Stdin        io.Reader
+	MaxAuthTries int // attempts a server allows; 6 when zero, as OpenSSH
 
 	// Password gives the password of --password-file or --password-command, or
 	// the keyring's. Nil when there is none. Called once, until refused.
@@ -50,18 +53,13 @@ type ClientConfig struct {
 
 	KnownHosts       []string // files; the first is written to. Empty: ~/.ssh/known_hosts, ~/.ssh/known_hosts2
 	GlobalKnownHosts []string // only read. Empty: /etc/ssh/ssh_known_hosts, /etc/ssh/ssh_known_hosts2
-	HashKnownHosts   bool
 	HostKeys         []string // pins: "SHA256:..." or "type base64". When there are any, nothing else counts
 	Policy           Policy   // empty: StrictHostKeyChecking, else auto
 	StateDir         string   // folder for disabled-hosts. Empty: $XDG_STATE_HOME/remotemount
 
-	HostKeyAlgorithms []string // as in ssh_config, split at commas: +, - and ^ work
-	Ciphers           []string
-
-	Jump         []string // ssh's -J: [user@]host[:port], the first hop first; ["none"] for no jump
-	ProxyCommand string   // "none" for none
-	Dir          string   // where the proxy command is run; empty is the working directory
-	BindAddress  string
+	Jump        []string // ssh's -J: [user@]host[:port], the first hop first; ["none"] for no jump
+	Dir         string   // where the proxy command is run; empty is the working directory
+	BindAddress string
 
 	Log *slog.Logger // nil: nothing is logged
 	Now func() time.Time
@@ -75,6 +73,7 @@ type Settings struct {
 	HostKeyName    string        // the host as known_hosts spells it
 	AliveTimeout   time.Duration // ssh_config's ServerAliveInterval times ServerAliveCountMax; 0: not said
 	ConnectTimeout time.Duration
+	Direct         bool // no jump host and no proxy command stand between
 }
 
 // A Client connects to one remote host and logs in. It may be used from several
@@ -83,31 +82,49 @@ type Client struct {
 	cfg        ClientConfig // merged with ssh_config and the defaults
 	flags      ClientConfig // as given
 	typedHost  string       // the host as given; cfg.Host is the real one
+	ssh        *sshconfig.Config
 	settings   Settings
-	family     string // "tcp", "tcp4", "tcp6"
 	checker    *hostChecker
 	identities []*identity
 	secrets    *vault
 	jump       *Client // the last jump host, which may have jump hosts of its own; nil for none
-	pending    openConns
+	depth      int     // of jump hosts above this one
+	stdin      []byte  // the key that standard input held
 
-	quiet      atomic.Bool  // nobody is asked any more
+	family       string // "tcp", "tcp4", "tcp6"
+	proxyCommand string // with its tokens put in; "" for none
+	certificates []string
+	noDefaults   bool // identities were named, if only to say that there are none
+	asks         int  // how often a person is asked for a password or passphrase
+	chosen       chosenAlgorithms
+
+	// What follows is shared with the clients that take this one's place.
+	pending *openConns
+	quiet   *atomic.Bool // nobody is asked any more
+
+	renewing chan struct{}          // holds one token while nobody settles the configuration anew
+	latest   atomic.Pointer[Client] // in this one's place; nil for itself
+	dialled  atomic.Bool
+
 	lastSigned atomic.Value // string: fingerprint of the key that signed last, offered first the next time
 	pinnedType atomic.Value // string: the type of the key a fingerprint pin belongs to
 	pwRefused  atomic.Bool  // what cfg.Password gives was refused
 }
 
-// NewClient settles the configuration and reads the identities. It does not
-// touch the network, and asks nothing.
-func NewClient(cfg ClientConfig) (*Client, error) {
-	return newClient(cfg, newVault(), 0)
+// NewClient settles the configuration and reads the identities. It asks nothing,
+// and without cfg.Commands touches no network and runs no command.
+func NewClient(ctx context.Context, cfg ClientConfig) (*Client, error) {
+	pending := &openConns{conns: map[*conn]struct{}{}}
+	return newClient(ctx, cfg, &Client{secrets: newVault(), pending: pending, quiet: new(atomic.Bool)})
 }
 
 // maxJumps ends chains of ProxyJump that lead in a circle.
 const maxJumps = 8
 
-func newClient(cfg ClientConfig, secrets *vault, depth int) (*Client, error) {
-	if depth > maxJumps {
+// newClient makes a client that shares secrets, connections and silence with
+// another one.
+func newClient(ctx context.Context, cfg ClientConfig, with *Client) (*Client, error) {
+	if with.depth > maxJumps {
 		return nil, fmt.Errorf("more than %d jump hosts: does ProxyJump lead in a circle?", maxJumps)
 	}
 	if cfg.Log == nil {
@@ -123,9 +140,11 @@ func newClient(cfg ClientConfig, secrets *vault, depth int) (*Client, error) {
 		}
 		cfg.Home = home
 	}
-	c := &Client{secrets: secrets, family: "tcp"}
-	c.pending.conns = map[*conn]struct{}{}
-	if err := c.configure(cfg); err != nil {
+	c := &Client{secrets: with.secrets, pending: with.pending, quiet: with.quiet, depth: with.depth, stdin: with.stdin, renewing: make(chan struct{}, 1)}
+	if err := c.configure(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := c.chooseAlgorithms(); err != nil {
 		return nil, err
 	}
 	if err := c.makeChecker(); err != nil {
@@ -134,24 +153,17 @@ func newClient(cfg ClientConfig, secrets *vault, depth int) (*Client, error) {
 	if err := c.readIdentities(); err != nil {
 		return nil, err
 	}
-	return c, c.makeJump(depth)
+	return c, c.makeJump(ctx)
 }
 
 // configure merges ssh_config into the flags and fills in the defaults.
-func (c *Client) configure(cfg ClientConfig) error {
+func (c *Client) configure(ctx context.Context, cfg ClientConfig) error {
 	c.cfg = cfg
 	if err := errors.Join(CheckUser(cfg.User), CheckHost(cfg.Host)); err != nil {
 		return err
 	}
-	if err := c.applySSHConfig(); err != nil {
+	if err := c.readSSHConfig(ctx); err != nil {
 		return err
-	}
-	if c.cfg.User == "" { // ssh_config said nothing either
-		u, err := user.Current()
-		if err != nil {
-			return fmt.Errorf("find the user name: %w", err)
-		}
-		c.cfg.User = u.Username
 	}
 	setDefault(&c.cfg.Port, 22)
 	setDefault(&c.cfg.MaxAuthTries, 6)
@@ -161,8 +173,8 @@ func (c *Client) configure(cfg ClientConfig) error {
 	}
 	c.settings.User, c.settings.Port = c.cfg.User, c.cfg.Port
 	c.settings.HostKeyName = hostName(c.cfg.Host, c.cfg.Port)
-	if c.cfg.HostKeyAlias != "" {
-		c.settings.HostKeyName = hostName(c.cfg.HostKeyAlias, 0)
+	if alias := c.ssh.Value("hostkeyalias"); alias != "" {
+		c.settings.HostKeyName = hostName(alias, 0)
 	}
 	return nil
 }
@@ -196,9 +208,14 @@ func (c *Client) makeChecker() error {
 	c.checker = &hostChecker{
 		known: &KnownHosts{
 			Files: c.expand(cfg.KnownHosts), Global: c.expand(cfg.GlobalKnownHosts),
-			StateDir: cfg.StateDir, Hashed: cfg.HashKnownHosts, Log: cfg.Log,
+			StateDir: cfg.StateDir, Hashed: c.ssh.Yes("hashknownhosts"), Log: cfg.Log,
 		},
 		name: c.settings.HostKeyName, pins: pins, policy: cfg.Policy, now: cfg.Now, log: cfg.Log,
+		strong: c.longEnough, authorities: c.chosen.authorities,
+		notLoopback: c.ssh.Yes("nohostauthenticationforlocalhost"),
+	}
+	if revoked := c.ssh.Value("revokedhostkeys"); !isNone(revoked) {
+		c.checker.revoked = expandHome(revoked, cfg.Home)
 	}
 	if cfg.Prompt != nil {
 		c.checker.ask = c.ask
@@ -214,15 +231,16 @@ func defaultStateDir(home string) string {
 }
 
 // Settings tells what the configuration came to.
-func (c *Client) Settings() Settings { return c.settings }
+func (c *Client) Settings() Settings { return c.now().settings }
 
 // Hosts is what this client knows of host keys.
-func (c *Client) Hosts() *KnownHosts { return c.checker.known }
+func (c *Client) Hosts() *KnownHosts { return c.now().checker.known }
 
 // Blocked gives the standing refusal of a host whose key changed, without
 // touching the network; nil when there is none. It turns nil again when the
 // host was accepted, in whichever process.
 func (c *Client) Blocked() error {
+	c = c.now()
 	if c.jump != nil {
 		if err := c.jump.Blocked(); err != nil {
 			return err
@@ -237,69 +255,46 @@ func (c *Client) Blocked() error {
 // StopAsking makes the client silent: from now on only what is known is used.
 // For a mount that has gone into the background, where a question would never
 // be answered.
-func (c *Client) StopAsking() {
-	c.quiet.Store(true)
-	if c.jump != nil {
-		c.jump.StopAsking()
-	}
-}
+func (c *Client) StopAsking() { c.quiet.Store(true) }
 
-// SSHConfig is the configuration for one connection attempt to the remote. ctx
-// bounds the questions asked and the agent's answers during the handshake; it
+// SSHConfig is the configuration for the login over a connection that Dial made.
+// ctx bounds the questions asked and the agent's answers during the handshake; it
 // must live as long as that.
-func (c *Client) SSHConfig(ctx context.Context) (*ssh.ClientConfig, error) {
+func (c *Client) SSHConfig(ctx context.Context, over net.Conn) (*ssh.ClientConfig, error) {
+	if made, ok := over.(*conn); ok {
+		c = made.client
+	}
 	if err := c.Blocked(); err != nil {
 		return nil, err
 	}
 	if err := c.resolvePins(ctx); err != nil {
 		return nil, err
 	}
-	config, _, err := c.attemptConfig(ctx)
-	return config, err
+	config, _ := c.attemptConfig(ctx)
+	return config, nil
 }
 
-func (c *Client) attemptConfig(ctx context.Context) (*ssh.ClientConfig, *attempt, error) {
-	algorithms, err := c.hostKeyAlgorithms()
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *Client) attemptConfig(ctx context.Context) (*ssh.ClientConfig, *attempt) {
 	a := &attempt{client: c, ctx: ctx}
 	config := &ssh.ClientConfig{
+		Config:            c.chosen.config(),
 		User:              c.cfg.User,
 		HostKeyCallback:   c.checker.callback(ctx),
-		HostKeyAlgorithms: algorithms,
+		HostKeyAlgorithms: c.hostKeyAlgorithms(),
 		AuthCallback:      a.next,
 		BannerCallback:    c.banner,
 		ClientVersion:     clientVersion,
 	}
-	config.Ciphers, err = c.ciphers()
-	return config, a, err
+	return config, a
 }
 
-func (c *Client) hostKeyAlgorithms() ([]string, error) {
-	chosen, unknown := chooseAlgorithms(c.cfg.HostKeyAlgorithms, hostKeyAlgorithms(), supportedHostKeys())
-	if len(unknown) > 0 {
-		c.cfg.Log.Debug("host key algorithms not supported here", "names", unknown)
-	}
-	if len(chosen) == 0 {
-		return nil, errors.New("none of the host key algorithms asked for is supported")
-	}
-	chosen = c.checker.algorithms(chosen)
+// hostKeyAlgorithms puts the types first that can be compared.
+func (c *Client) hostKeyAlgorithms() []string {
+	order := c.checker.algorithms(c.chosen.hostKeys)
 	if keyType, ok := c.pinnedType.Load().(string); ok {
-		chosen = orderAlgorithms(chosen, algorithmsOf(keyType), false)
+		order = orderAlgorithms(order, algorithmsOf(keyType), false)
 	}
-	return chosen, nil
-}
-
-func (c *Client) ciphers() ([]string, error) {
-	chosen, unknown := chooseAlgorithms(c.cfg.Ciphers, nil, supportedCiphers())
-	if len(unknown) > 0 {
-		c.cfg.Log.Debug("ciphers not supported here", "names", unknown)
-	}
-	if len(c.cfg.Ciphers) > 0 && len(chosen) == 0 {
-		return nil, errors.New("none of the ciphers asked for is supported")
-	}
-	return chosen, nil
+	return order
 }
 
 func (c *Client) banner(message string) error {

@@ -16,10 +16,11 @@ import (
 // through a jump host): there, passing one closes the connection.
 type conn struct {
 	net.Conn
-	owner *openConns
-	timed bool     // the transport keeps deadlines itself
-	under net.Conn // the first hop's connection, where this one goes through others; else nil
-	done  func()   // ends what carried the connection; may be nil
+	client *Client // whose configuration it was made by
+	owner  *openConns
+	timed  bool     // the transport keeps deadlines itself
+	under  net.Conn // the first hop's connection, where this one goes through others; else nil
+	done   func()   // ends what carried the connection; may be nil
 
 	mu       sync.Mutex
 	deadline time.Time     // guarded by mu: as the caller set it

@@ -7,41 +7,106 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
 // defaultHandshake bounds a handshake whose context has no deadline.
 const defaultHandshake = 30 * time.Second
 
-// Dial makes a connection to the server's SSH port: directly, from the bind
-// address, through jump hosts (each with its host key checked and logged in
+// Dial makes a connection to the server's SSH port, unless its host is blocked:
+// directly, from the bind address, through jump hosts (each with its host key checked and logged in
 // to), or through a proxy command. ctx bounds the dialling alone. Closing the
 // connection also ends what carried it.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	c, err := c.renewed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Blocked(); err != nil {
+		return nil, err
+	}
+	return c.dialUnchecked(ctx)
+}
+
+// dialUnchecked is for those who only look at the server's key.
+func (c *Client) dialUnchecked(ctx context.Context) (net.Conn, error) {
 	switch {
 	case c.jump != nil:
 		return c.dialJump(ctx)
-	case c.cfg.ProxyCommand != "" && c.cfg.ProxyCommand != "none":
+	case c.proxyCommand != "":
 		return c.dialCommand()
 	}
-	d := net.Dialer{Timeout: c.settings.ConnectTimeout}
+	return c.dialDirect(ctx)
+}
+
+// dialDirect goes over the network, from the bind address or from those of the
+// bind interface.
+func (c *Client) dialDirect(ctx context.Context) (net.Conn, error) {
+	from, err := c.localAddresses()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	for _, local := range from {
+		d := net.Dialer{Timeout: c.settings.ConnectTimeout}
+		network := c.family
+		if local != nil {
+			d.LocalAddr = local
+			network = "tcp6"
+			if local.IP.To4() != nil {
+				network = "tcp4"
+			}
+		}
+		nc, err := d.DialContext(ctx, network, c.address())
+		if err == nil {
+			return c.pending.add(&conn{Conn: nc, client: c, timed: true}), nil
+		}
+		if failed == nil || len(from) == 1 {
+			failed = err
+		}
+	}
+	return nil, failed
+}
+
+// localAddresses are what the connection may come from; one nil for any.
+func (c *Client) localAddresses() ([]*net.TCPAddr, error) {
 	if c.cfg.BindAddress != "" {
 		local, err := net.ResolveTCPAddr(c.family, net.JoinHostPort(c.cfg.BindAddress, "0"))
 		if err != nil {
 			return nil, fmt.Errorf("bind address: %w", err)
 		}
-		d.LocalAddr = local
+		return []*net.TCPAddr{local}, nil
 	}
-	nc, err := d.DialContext(ctx, c.family, c.address())
+	name := c.ssh.Value("bindinterface")
+	if name == "" {
+		return []*net.TCPAddr{nil}, nil
+	}
+	device, err := net.InterfaceByName(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("BindInterface %s: %w", name, err)
 	}
-	return c.pending.add(&conn{Conn: nc, timed: true}), nil
+	all, err := device.Addrs()
+	if err != nil {
+		return nil, fmt.Errorf("BindInterface %s: %w", name, err)
+	}
+	var out []*net.TCPAddr
+	for _, a := range all {
+		n, ok := a.(*net.IPNet)
+		v4 := ok && n.IP.To4() != nil
+		if !ok || n.IP.IsLinkLocalUnicast() || v4 && c.family == "tcp6" || !v4 && c.family == "tcp4" {
+			continue
+		}
+		out = append(out, &net.TCPAddr{IP: n.IP})
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("BindInterface %s: it has no address to connect from", name)
+	}
+	return out, nil
 }
 
 func (c *Client) dialJump(ctx context.Context) (net.Conn, error) {
@@ -53,7 +118,7 @@ func (c *Client) dialJump(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("from jump host %s: %w", c.jump.settings.HostKeyName, err), closeQuietly(carrier))
 	}
-	return c.pending.add(&conn{Conn: nc, under: under, done: func() { _ = carrier.Close() }}), nil
+	return c.pending.add(&conn{Conn: nc, client: c, under: under, done: func() { _ = carrier.Close() }}), nil
 }
 
 // closeQuietly closes a connection that has served; that it is gone already is
@@ -84,6 +149,9 @@ func (c *Client) connect(ctx context.Context) (*ssh.Client, net.Conn, error) {
 // came from Dial. What the server does to the login while it hangs up is told
 // as an AuthError, which SSHConfig alone cannot do.
 func (c *Client) Handshake(ctx context.Context, nc net.Conn) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	if made, ok := nc.(*conn); ok {
+		c = made.client
+	}
 	fail := func(err error) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 		return nil, nil, nil, errors.Join(err, closeQuietly(nc))
 	}
@@ -93,10 +161,7 @@ func (c *Client) Handshake(ctx context.Context, nc net.Conn) (ssh.Conn, <-chan s
 	if err := c.resolvePins(ctx); err != nil {
 		return fail(err)
 	}
-	config, attempt, err := c.attemptConfig(ctx)
-	if err != nil {
-		return fail(err)
-	}
+	config, attempt := c.attemptConfig(ctx)
 	sc, channels, requests, err := handshake(ctx, nc, c.address(), config)
 	if err != nil {
 		return nil, nil, nil, attempt.explain(err)
@@ -154,26 +219,26 @@ func (a *attempt) explain(err error) error {
 
 // makeJump builds the client of the last jump host; the hops before it are its
 // own jump hosts.
-func (c *Client) makeJump(depth int) error {
+func (c *Client) makeJump(ctx context.Context) error {
 	hops := c.cfg.Jump
-	if len(hops) == 0 || hops[0] == "none" || hops[0] == "" {
+	if len(hops) == 0 {
 		return nil
 	}
 	last := hops[len(hops)-1]
-	user, host, port, err := parseHop(last)
+	user, host, port, err := sshconfig.ParseHop(last)
 	if err != nil {
 		return err
 	}
 	cfg := ClientConfig{
-		User: user, Host: host, Port: port, ConfigFile: c.cfg.ConfigFile, Home: c.cfg.Home,
-		Dir: c.cfg.Dir, Jump: hops[:len(hops)-1], Agent: c.cfg.Agent, AllowSHA1: c.cfg.AllowSHA1,
+		User: user, Host: host, Port: port, ConfigFile: c.cfg.ConfigFile, Home: c.cfg.Home, Commands: c.cfg.Commands,
+		Dir: c.cfg.Dir, Jump: hops[:len(hops)-1], Agent: c.flags.Agent,
 		Prompt: c.cfg.Prompt, KnownHosts: c.flags.KnownHosts, GlobalKnownHosts: c.flags.GlobalKnownHosts,
 		Policy: c.flags.Policy, StateDir: c.cfg.StateDir, MaxAuthTries: c.cfg.MaxAuthTries,
 		BindAddress: c.flags.BindAddress, Log: c.cfg.Log, Now: c.cfg.Now,
-		Identities: jumpIdentities(c.flags.Identities), IdentitiesOnly: c.flags.IdentitiesOnly,
+		Identities: jumpIdentities(c.flags.Identities),
 	}
-	c.jump, err = newClient(cfg, c.secrets, depth+1)
-	if err != nil {
+	with := &Client{secrets: c.secrets, pending: c.pending, quiet: c.quiet, depth: c.depth + 1}
+	if c.jump, err = newClient(ctx, cfg, with); err != nil {
 		return fmt.Errorf("jump host %s: %w", last, err)
 	}
 	return nil
@@ -189,25 +254,4 @@ func jumpIdentities(files []string) []string {
 		}
 	}
 	return out
-}
-
-// parseHop reads a jump host: [user@]host[:port], [user@][v6]:port, or
-// ssh://[user@]host[:port].
-func parseHop(text string) (user, host string, port int, err error) {
-	rest := strings.TrimPrefix(strings.TrimSpace(text), "ssh://")
-	if i := strings.LastIndex(rest, "@"); i >= 0 {
-		user, rest = rest[:i], rest[i+1:]
-	}
-	host = rest
-	if h, p, serr := net.SplitHostPort(rest); serr == nil {
-		host = h
-		if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
-			return "", "", 0, fmt.Errorf("jump host %q: bad port", text)
-		}
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if host == "" || strings.HasPrefix(host, "-") || strings.HasPrefix(user, "-") {
-		return "", "", 0, fmt.Errorf("jump host %q: want [user@]host[:port]", text)
-	}
-	return user, host, port, nil
 }

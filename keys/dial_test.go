@@ -79,7 +79,7 @@ func TestDeadlineThroughJump(t *testing.T) {
 	cfg := jump.config()
 	cfg.Port = silent.Addr().(*net.TCPAddr).Port
 	cfg.Identities, cfg.Jump = []string{file}, []string{fmt.Sprintf("127.0.0.1:%d", jump.port)}
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,11 +115,11 @@ func TestProxyCommand(t *testing.T) {
 	}
 	cfg := server.config()
 	cfg.Identities = []string{file}
-	cfg.ProxyCommand = self + " test-proxy %h %p"
+	cfg.Options = []string{"ProxyCommand=" + self + " test-proxy %h %p"}
 	if err := login(t, cfg); err != nil {
 		t.Fatal(err)
 	}
-	cfg.ProxyCommand = "exit 3"
+	cfg.Options = []string{"ProxyCommand=exit 3"}
 	if err := login(t, cfg); err == nil {
 		t.Fatal("a proxy command that fails gave a connection")
 	}
@@ -148,7 +148,7 @@ func TestSilentServer(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	cfg := isolated(t)
 	cfg.Host, cfg.Port = "127.0.0.1", l.Addr().(*net.TCPAddr).Port
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestSilentServer(t *testing.T) {
 
 func TestScanHostKeys(t *testing.T) {
 	server := startSSHD(t)
-	client, err := NewClient(server.config())
+	client, err := NewClient(t.Context(), server.config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,31 +183,6 @@ func TestScanHostKeys(t *testing.T) {
 	}
 }
 
-func TestParseHop(t *testing.T) {
-	tests := []struct {
-		in, user, host string
-		port           int
-		bad            bool
-	}{
-		{"host", "", "host", 0, false},
-		{"me@host:2222", "me", "host", 2222, false},
-		{"me@dom@host", "me@dom", "host", 0, false},
-		{"[::1]:22", "", "::1", 22, false},
-		{"::1", "", "::1", 0, false},
-		{"ssh://me@host:23", "me", "host", 23, false},
-		{"host:0", "", "", 0, true},
-		{"host:ssh", "", "", 0, true},
-		{"-oProxyCommand=x", "", "", 0, true},
-		{"", "", "", 0, true},
-	}
-	for _, tt := range tests {
-		user, host, port, err := parseHop(tt.in)
-		if (err != nil) != tt.bad || user != tt.user || host != tt.host || port != tt.port {
-			t.Errorf("%q: %q %q %d %v", tt.in, user, host, port, err)
-		}
-	}
-}
-
 func TestJumpCircle(t *testing.T) {
 	cfg := isolated(t)
 	cfg.ConfigFile = filepath.Join(cfg.Home, "config")
@@ -215,7 +190,7 @@ func TestJumpCircle(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Host = "a"
-	if _, err := NewClient(cfg); err == nil || !strings.Contains(err.Error(), "circle") {
+	if _, err := NewClient(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "circle") {
 		t.Fatalf("got %v", err)
 	}
 }

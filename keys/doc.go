@@ -36,6 +36,6 @@
 //
 // # What is left out on purpose
 //
-// GSSAPI, host-based authentication, hardware keys outside an agent, Match
-// blocks of ssh_config, host keys by DNS (SSHFP), and KRL files.
+// GSSAPI, host-based authentication, hardware keys outside an agent, host keys by
+// DNS (SSHFP) and by KnownHostsCommand, and binary KRL files.
 package keys

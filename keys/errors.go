@@ -43,6 +43,7 @@ const (
 	HostKeyRevoked                            // the key stands under @revoked
 	HostKeyMismatch                           // not one of the keys given up front
 	HostKeyUncertified                        // a certificate authority vouches for this host, and not for this key
+	HostKeyWeak                               // too short to prove anything
 )
 
 // A HostKeyError is a refused host key.
@@ -71,6 +72,8 @@ func (e *HostKeyError) Error() string {
 		fmt.Fprintf(&b, "the host key of %s is %s, not the one given: %s", e.Host, e.New, strings.Join(e.Old, " or "))
 	case HostKeyUncertified:
 		fmt.Fprintf(&b, "the host key %s of %s is not certified by the authority on file for it", e.New, e.Host)
+	case HostKeyWeak:
+		fmt.Fprintf(&b, "the host key %s of %s is too weak", e.New, e.Host)
 	default:
 		fmt.Fprintf(&b, "the host key of %s is not known: %s", e.Host, e.New)
 	}

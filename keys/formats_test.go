@@ -242,6 +242,7 @@ func checkMade(t *testing.T, server *sshd, m madeKey) {
 	server.authorize(key.Public())
 	cfg := server.config()
 	cfg.Identities, cfg.Prompt = []string{m.file}, &scripted{answers: []string{passphrase}}
+	cfg.Options = []string{"PubkeyAcceptedAlgorithms=+ssh-dss"}
 	if err := login(t, cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -88,15 +88,3 @@ func FuzzKnownHosts(f *testing.F) {
 		}
 	})
 }
-
-func FuzzSSHConfig(f *testing.F) {
-	addSeeds(f, "ssh_config/*")
-	log, _ := captureLog()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		file := filepath.Join(t.TempDir(), "config")
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = readSSHConfig(file, "host.example.com", "/nonexistent", log)
-	})
-}

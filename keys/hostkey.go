@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,11 @@ type hostChecker struct {
 	now    func() time.Time
 	log    *slog.Logger
 
+	strong      func(ssh.PublicKey) error // refuses a key that is too short; nil: none is
+	authorities []string                  // signature algorithms that a certificate may rest on; nil: any
+	revoked     string                    // a file of keys that nobody is to take; "" for none
+	notLoopback bool                      // a server on loopback is not asked for proof
+
 	mu   sync.Mutex
 	seen ssh.PublicKey // guarded by mu: accepted here but not storable; a change must still show
 	lost *HostKeyError // guarded by mu: a change that could not be written down
@@ -36,7 +42,10 @@ type hostChecker struct {
 // rekeying; by then the key was approved, and must only be the same.
 func (h *hostChecker) callback(ctx context.Context) ssh.HostKeyCallback {
 	var approved []byte
-	return func(_ string, _ net.Addr, key ssh.PublicKey) error {
+	return func(_ string, from net.Addr, key ssh.PublicKey) error {
+		if a, ok := from.(*net.TCPAddr); ok && h.notLoopback && a.IP.IsLoopback() {
+			return nil
+		}
 		if approved != nil {
 			if bytes.Equal(approved, key.Marshal()) {
 				return nil
@@ -52,6 +61,14 @@ func (h *hostChecker) callback(ctx context.Context) ssh.HostKeyCallback {
 }
 
 func (h *hostChecker) check(ctx context.Context, key ssh.PublicKey) error {
+	if h.strong != nil && h.policy != PolicyInsecure {
+		if err := h.strong(key); err != nil {
+			return &HostKeyError{Host: h.name, Kind: HostKeyWeak, New: ssh.FingerprintSHA256(plainKey(key)), Err: err}
+		}
+	}
+	if err := h.checkRevoked(key); err != nil {
+		return err
+	}
 	if len(h.pins) > 0 {
 		return h.checkPins(key)
 	}
@@ -91,6 +108,47 @@ func (h *hostChecker) checkPins(key ssh.PublicKey) error {
 	return &HostKeyError{Host: h.name, Kind: HostKeyMismatch, Old: want, New: ssh.FingerprintSHA256(plainKey(key))}
 }
 
+// checkRevoked holds the key against RevokedHostKeys: public keys, one a line. A
+// file that cannot be read revokes all keys, as with ssh.
+func (h *hostChecker) checkRevoked(key ssh.PublicKey) error {
+	if h.revoked == "" {
+		return nil
+	}
+	refuse := func(err error, line int) error {
+		return &HostKeyError{Host: h.name, Kind: HostKeyRevoked, New: ssh.FingerprintSHA256(plainKey(key)), File: h.revoked, Line: line, Err: err}
+	}
+	data, err := os.ReadFile(h.revoked)
+	if err != nil {
+		return refuse(err, 0)
+	}
+	if bytes.HasPrefix(data, []byte("SSHKRL")) {
+		return refuse(errors.New("binary lists (KRL) cannot be read here; ssh-keygen -L shows what is in one"), 0)
+	}
+	for i, text := range strings.Split(string(data), "\n") {
+		if text = strings.TrimSpace(text); text == "" || text[0] == '#' {
+			continue
+		}
+		gone, _, err := ParsePublic([]byte(text))
+		if err != nil {
+			return refuse(err, i+1)
+		}
+		for _, k := range signedBy(key) {
+			if sameKey(gone, k) {
+				return refuse(nil, i+1)
+			}
+		}
+	}
+	return nil
+}
+
+// signedBy is a key, and for a certificate its own key and its authority's.
+func signedBy(key ssh.PublicKey) []ssh.PublicKey {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return []ssh.PublicKey{cert, cert.Key, cert.SignatureKey}
+	}
+	return []ssh.PublicKey{key}
+}
+
 // blocked is the standing refusal of a host whose key has changed.
 func (h *hostChecker) blocked() error {
 	h.mu.Lock()
@@ -125,6 +183,9 @@ func (h *hostChecker) checkCertificate(set knownSet, key ssh.PublicKey) (done bo
 	host, _ := splitHostName(h.name)
 	checker := ssh.CertChecker{Clock: h.now}
 	err = checker.CheckCert(host, cert)
+	if err == nil && h.authorities != nil && !slices.Contains(h.authorities, cert.Signature.Format) {
+		err = fmt.Errorf("it is signed with %s, which CASignatureAlgorithms does not have", cert.Signature.Format)
+	}
 	if err == nil && cert.CertType != ssh.HostCert {
 		err = errors.New("the certificate is not for a host")
 	}

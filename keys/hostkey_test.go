@@ -398,7 +398,7 @@ func TestAnotherServerTakesOver(t *testing.T) {
 	}
 	cfg := server.config()
 	cfg.Identities, cfg.User = []string{file}, me.Username
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,16 +17,18 @@ import (
 // names that is there. The file of a key whose private half is in the agent may
 // be the public one.
 type identity struct {
-	source   string        // the path, for messages and the vault
-	data     []byte        // the private key file; nil when the file is a public key
-	info     Info          // what the file tells without its passphrase
-	public   ssh.PublicKey // nil when only the passphrase can tell
-	certs    []*ssh.Certificate
-	byUser   bool // named, not a default
-	byFlag   bool // named in this call, and not by ssh_config
-	client   *Client
-	sha1Also bool
+	source string        // the path, for messages and the vault
+	data   []byte        // the private key file; nil when the file is a public key
+	info   Info          // what the file tells without its passphrase
+	public ssh.PublicKey // nil when only the passphrase can tell
+	certs  []*ssh.Certificate
+	byUser bool // named, not a default
+	byFlag bool // named in this call, and not by ssh_config
+	client *Client
 }
+
+// sha1Also: the key may sign with SHA-1 too.
+func (id *identity) sha1Also() bool { return id.client.takes(ssh.KeyAlgoRSA) }
 
 // defaultIdentities are ssh's, in its order.
 var defaultIdentities = []string{"id_rsa", "id_ecdsa", "id_ed25519", "id_dsa"}
@@ -43,10 +45,8 @@ const maxKeyFile = 1 << 20
 func (c *Client) readIdentities() error {
 	files := c.expand(c.cfg.Identities)
 	byUser := len(files) > 0
-	if !byUser {
-		for _, name := range defaultIdentities {
-			files = append(files, filepath.Join(c.cfg.Home, ".ssh", name))
-		}
+	if !c.noDefaults {
+		files = defaultIdentityFiles(c.cfg.Home)
 	}
 	for i, file := range files {
 		id, err := c.readIdentity(file, byUser)
@@ -64,10 +64,10 @@ func (c *Client) readIdentities() error {
 }
 
 func (c *Client) readIdentity(file string, byUser bool) (*identity, error) {
-	id := &identity{source: file, byUser: byUser, client: c, sha1Also: c.cfg.AllowSHA1}
+	id := &identity{source: file, byUser: byUser, client: c}
 	if file == "-" {
 		id.source = fromStdin
-		return id, id.readFrom(c.cfg.Stdin)
+		return id, c.readStdin(id)
 	}
 	data, err := ReadKeyFile(file)
 	if err != nil {
@@ -81,15 +81,20 @@ func (c *Client) readIdentity(file string, byUser bool) (*identity, error) {
 	return id, id.set(data, file)
 }
 
-func (id *identity) readFrom(r io.Reader) error {
-	if r == nil {
-		return errors.New("there is no standard input to read it from")
+// readStdin reads a key from standard input, once: it is kept for the time when
+// the configuration is settled anew.
+func (c *Client) readStdin(id *identity) error {
+	if c.stdin == nil {
+		if c.cfg.Stdin == nil {
+			return errors.New("there is no standard input to read it from")
+		}
+		data, err := io.ReadAll(io.LimitReader(c.cfg.Stdin, maxKeyFile))
+		if err != nil {
+			return err
+		}
+		c.stdin = data
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxKeyFile))
-	if err != nil {
-		return err
-	}
-	return id.set(data, "")
+	return id.set(c.stdin, "")
 }
 
 func (id *identity) set(data []byte, file string) error {
@@ -149,7 +154,7 @@ func (c *Client) readCertificates() error {
 			id.addCertificate(cert)
 		}
 	}
-	for _, file := range c.expand(c.cfg.Certificates) {
+	for _, file := range c.certificates {
 		cert := c.readCertificate(file)
 		for _, id := range c.identities {
 			if cert != nil {
@@ -205,10 +210,11 @@ func (id *identity) unlock(ctx context.Context) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return key.Signer(id.sha1Also)
+		id.client.addToAgent(ctx, key, id.source)
+		return key.Signer(id.sha1Also())
 	}
 	err := ErrPassphraseNeeded
-	for range maxAsked {
+	for range id.client.asks {
 		text := fmt.Sprintf("Passphrase for the key %s: ", id.source)
 		passphrase, aerr := id.client.ask(ctx, Prompt{Text: text})
 		if aerr != nil {
@@ -216,7 +222,8 @@ func (id *identity) unlock(ctx context.Context) (any, error) {
 		}
 		var key *Key
 		if key, err = Parse(id.data, []byte(passphrase)); err == nil {
-			return key.Signer(id.sha1Also)
+			id.client.addToAgent(ctx, key, id.source)
+			return key.Signer(id.sha1Also())
 		}
 		if !errors.Is(err, ErrWrongPassphrase) {
 			return nil, err

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
 // The known_hosts format is sshd(8)'s, "SSH_KNOWN_HOSTS FILE FORMAT":
@@ -136,7 +138,7 @@ func (l *knownLine) matches(name string) bool {
 	for pattern := range strings.SplitSeq(l.hosts, ",") {
 		negated := strings.HasPrefix(pattern, "!")
 		pattern = strings.ToLower(strings.TrimPrefix(pattern, "!"))
-		if !matchWildcard(pattern, name) {
+		if !sshconfig.Wildcard(pattern, name) {
 			continue
 		}
 		if negated {
@@ -166,30 +168,6 @@ func hashHost(salt []byte, name string) []byte {
 	mac := hmac.New(sha1.New, salt)
 	mac.Write([]byte(name))
 	return mac.Sum(nil)
-}
-
-// matchWildcard matches '*' and '?' as ssh does, without backtracking into
-// exponential time.
-func matchWildcard(pattern, s string) bool {
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]) && pattern[p] != '*':
-			p, i = p+1, i+1
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
 }
 
 // A knownSet is what the files say of one host.

@@ -20,7 +20,7 @@ var _ ssh.MultiAlgorithmSigner = (*lockedSigner)(nil)
 func (s *lockedSigner) PublicKey() ssh.PublicKey { return s.id.public }
 
 func (s *lockedSigner) Algorithms() []string {
-	return signatureAlgorithms(s.id.public.Type(), s.id.sha1Also)
+	return signatureAlgorithms(s.id.public.Type(), s.id.sha1Also())
 }
 
 func (s *lockedSigner) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {

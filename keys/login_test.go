@@ -59,7 +59,7 @@ func TestLoginWithPassphraseAsksOnce(t *testing.T) {
 	cfg := server.config()
 	prompt := &scripted{answers: []string{"wrong", "open sesame"}}
 	cfg.Identities, cfg.Prompt = []string{file}, prompt
-	client, err := NewClient(cfg)
+	client, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestOpenKeyFileIsRefused(t *testing.T) {
 	}
 	cfg := isolated(t)
 	cfg.Host, cfg.Identities = "host", []string{file}
-	_, err := NewClient(cfg)
+	_, err := NewClient(t.Context(), cfg)
 	var perm *PermissionError
 	if !errors.As(err, &perm) || perm.Mode != 0o644 {
 		t.Fatalf("got %v", err)

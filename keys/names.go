@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
 // Names of users and hosts can come from a link that somebody was sent, and end in
@@ -47,7 +49,7 @@ func CheckJump(list string) error {
 		return nil
 	}
 	for _, hop := range strings.Split(list, ",") {
-		user, host, _, err := parseHop(hop)
+		user, host, _, err := sshconfig.ParseHop(hop)
 		if err == nil {
 			err = CheckUser(user)
 		}
@@ -61,23 +63,32 @@ func CheckJump(list string) error {
 	return nil
 }
 
-// expandCommand is expandTokens for a command that a shell is going to read:
-// whatever a value came from, it must be a plain name. In a word without quotes
-// even a dollar sign and no more would make words of its own: a$IFS-oOption.
+// expandCommand puts tokens into a command that a shell is going to read: whatever
+// a value came from, it must be a plain name. In a word without quotes even a
+// dollar sign and no more would make words of its own: a$IFS-oOption.
 func expandCommand(command string, tokens map[byte]string) (string, error) {
 	for token, value := range tokens {
 		if !strings.Contains(command, "%"+string(token)) {
 			continue
 		}
-		err := CheckHost(value)
-		if token == 'r' || token == 'u' {
-			if err = CheckUser(value); err == nil && strings.Contains(value, "$") {
-				err = fmt.Errorf("user name %q has a character in it that a shell would act on", value)
-			}
-		}
-		if err != nil {
+		if err := checkToken(token, value); err != nil {
 			return "", fmt.Errorf("%%%c: %w", token, err)
 		}
 	}
-	return expandTokens(command, tokens), nil
+	return sshconfig.Expand(command, tokens)
+}
+
+func checkToken(token byte, value string) error {
+	switch token {
+	case 'd': // the home folder is this machine's own
+		return nil
+	case 'j':
+		return CheckJump(value)
+	case 'r', 'u':
+		if strings.Contains(value, "$") {
+			return fmt.Errorf("user name %q has a character in it that a shell would act on", value)
+		}
+		return CheckUser(value)
+	}
+	return CheckHost(value)
 }

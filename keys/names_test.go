@@ -70,16 +70,16 @@ func TestNamesInProxyCommand(t *testing.T) {
 			"ssh_config proxy": func(c *ClientConfig) { c.ConfigFile = config("Host host\nProxyJump " + evil + "@gate\n" + gate) },
 		} {
 			c := cfg
-			c.Host, c.User, c.ProxyCommand = "host", "me", proxy
+			c.Host, c.User, c.Options = "host", "me", []string{"ProxyCommand=" + proxy}
 			if strings.HasPrefix(way, "jump") || way == "ssh_config proxy" {
-				c.ProxyCommand = ""
+				c.Options = nil
 			}
 			if way == "ssh_config user" {
 				c.User = ""
 			}
 			set(&c)
 			attacks++
-			client, err := NewClient(c)
+			client, err := NewClient(t.Context(), c)
 			if err == nil {
 				nc, dialErr := client.Dial(context.Background())
 				if err = dialErr; err == nil {

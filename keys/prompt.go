@@ -23,7 +23,7 @@ type Prompter interface {
 // ask puts one question at a time, and stops the clock of handshakes that wait
 // for the answer.
 func (c *Client) ask(ctx context.Context, p Prompt) (string, error) {
-	if c.cfg.Prompt == nil || c.quiet.Load() {
+	if !c.canAsk() {
 		return "", ErrNoPrompt
 	}
 	p.Text = printable(p.Text)
@@ -32,7 +32,9 @@ func (c *Client) ask(ctx context.Context, p Prompt) (string, error) {
 	return c.cfg.Prompt.Ask(ctx, p)
 }
 
-func (c *Client) canAsk() bool { return c.cfg.Prompt != nil && !c.quiet.Load() }
+func (c *Client) canAsk() bool {
+	return c.cfg.Prompt != nil && !c.quiet.Load() && !c.ssh.Yes("batchmode")
+}
 
 // printable replaces control characters of a text that came from a server: an
 // escape sequence could rewrite the screen around the question.

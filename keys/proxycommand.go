@@ -5,8 +5,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,12 +16,6 @@ import (
 // deadlines. It runs in a session of its own: a Ctrl-C at the terminal must not
 // cut a connection that data is still being written through.
 func (c *Client) dialCommand() (net.Conn, error) {
-	command, err := expandCommand(c.cfg.ProxyCommand, map[byte]string{
-		'h': c.cfg.Host, 'p': strconv.Itoa(c.cfg.Port), 'r': c.cfg.User, 'n': c.typedHost,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("proxy command: %w", err)
-	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("proxy command: %w", err)
@@ -35,14 +27,14 @@ func (c *Client) dialCommand() (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
+	cmd := exec.Command("/bin/sh", "-c", "exec "+c.proxyCommand)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, os.Stderr
 	cmd.Dir, cmd.SysProcAttr = c.cfg.Dir, &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
-	return c.pending.add(&conn{Conn: nc, timed: true, done: watchProcess(cmd).end}), nil
+	return c.pending.add(&conn{Conn: nc, client: c, timed: true, done: watchProcess(cmd).end}), nil
 }
 
 // A proxyProcess is a running proxy command.
@@ -71,27 +63,4 @@ func (p *proxyProcess) end() {
 			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		}
 	})
-}
-
-// expandTokens replaces ssh's %-tokens; one that is not known stays.
-func expandTokens(s string, tokens map[byte]string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' || i+1 == len(s) {
-			b.WriteByte(s[i])
-			continue
-		}
-		i++
-		value, ok := tokens[s[i]]
-		switch {
-		case s[i] == '%':
-			b.WriteByte('%')
-		case ok:
-			b.WriteString(value)
-		default:
-			b.WriteByte('%')
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String()
 }

@@ -42,13 +42,14 @@ func (c *Client) ScanHostKeys(ctx context.Context) ([]ssh.PublicKey, error) {
 var errScanned = errors.New("host key seen")
 
 func (c *Client) scanOne(ctx context.Context, algorithms []string) (ssh.PublicKey, error) {
-	nc, err := c.Dial(ctx)
+	nc, err := c.dialUnchecked(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var shown ssh.PublicKey
 	sc, _, _, err := handshake(ctx, nc, c.address(), &ssh.ClientConfig{
 		User:              c.cfg.User,
+		Config:            c.chosen.config(),
 		HostKeyAlgorithms: algorithms,
 		ClientVersion:     clientVersion,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {

@@ -37,34 +37,38 @@ func newSigner(private crypto.PrivateKey, sha1 bool) (ssh.Signer, error) {
 // signs with SHA-1 when a server has not listed its algorithms (RFC 8308), as
 // many SFTP products have not; such servers mostly do take SHA-2 when it is
 // simply used, and nothing here should sign with SHA-1 unasked.
-type sha2Key struct{ ssh.PublicKey }
+type sha2Key struct {
+	ssh.PublicKey
+	algorithm string
+}
 
-func (sha2Key) Type() string { return ssh.KeyAlgoRSASHA256 }
+func (k sha2Key) Type() string { return k.algorithm }
 
-// sha2Signer presents an RSA signer with an sha2Key.
-type sha2Signer struct{ ssh.MultiAlgorithmSigner }
+// A chosenSigner is an RSA signer that knows some algorithms alone. For ssh-rsa
+// it is a key of its own: OpenSSH lists SHA-2 also when its configuration refuses
+// it, so that the old way has to be tried by itself.
+type chosenSigner struct {
+	ssh.MultiAlgorithmSigner
+	algorithms []string
+}
 
-func (s sha2Signer) PublicKey() ssh.PublicKey { return sha2Key{s.MultiAlgorithmSigner.PublicKey()} }
-
-func (s sha2Signer) Algorithms() []string { return signatureAlgorithms(ssh.KeyAlgoRSA, false) }
-
-// sha1Signer presents an RSA signer as one that knows only ssh-rsa. OpenSSH
-// lists SHA-2 also when its configuration refuses it, so that the old way has
-// to be tried as a key of its own.
-type sha1Signer struct{ ssh.MultiAlgorithmSigner }
-
-func (sha1Signer) Algorithms() []string { return []string{ssh.KeyAlgoRSA} }
-
-// present wraps an RSA signer for one offer.
-func present(s ssh.Signer, sha1 bool) ssh.Signer {
-	multi, ok := s.(ssh.MultiAlgorithmSigner)
-	switch {
-	case !ok || s.PublicKey().Type() != ssh.KeyAlgoRSA:
-		return s
-	case sha1:
-		return sha1Signer{multi}
+func (s chosenSigner) PublicKey() ssh.PublicKey {
+	key := s.MultiAlgorithmSigner.PublicKey()
+	if s.algorithms[0] == ssh.KeyAlgoRSA {
+		return key
 	}
-	return sha2Signer{multi}
+	return sha2Key{key, s.algorithms[0]}
+}
+
+func (s chosenSigner) Algorithms() []string { return s.algorithms }
+
+// present wraps an RSA signer for one offer with these algorithms.
+func present(s ssh.Signer, algorithms []string) ssh.Signer {
+	multi, ok := s.(ssh.MultiAlgorithmSigner)
+	if !ok || s.PublicKey().Type() != ssh.KeyAlgoRSA || len(algorithms) == 0 {
+		return s
+	}
+	return chosenSigner{multi, algorithms}
 }
 
 // A watchedSigner reports each signature made, or not made.

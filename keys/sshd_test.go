@@ -191,7 +191,7 @@ func freePort(t testing.TB) int {
 // login makes a connection and ends it.
 func login(t testing.TB, cfg ClientConfig) error {
 	t.Helper()
-	c, err := NewClient(cfg)
+	c, err := NewClient(t.Context(), cfg)
 	if err != nil {
 		return err
 	}

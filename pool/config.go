@@ -14,8 +14,8 @@ import (
 type Config struct {
 	// Dial opens the stream that SSH runs on: TCP, a proxy command, a jump host.
 	Dial func(ctx context.Context) (net.Conn, error)
-	// SSH gives the client configuration for one connection attempt.
-	SSH func(ctx context.Context) (*ssh.ClientConfig, error)
+	// SSH gives the client configuration for the login over a stream of Dial's.
+	SSH func(ctx context.Context, over net.Conn) (*ssh.ClientConfig, error)
 	// Addr is the host:port that the host key is checked for.
 	Addr string
 	// Transport, when set, is used in place of Dial and SSH.

@@ -83,12 +83,13 @@ type sshConn struct {
 // Timeout covers the dial alone, so the handshake gets the context's deadline
 // and is cut when the context ends.
 func (c Config) dialSSH(ctx context.Context) (Conn, error) {
-	conf, err := c.SSH(ctx)
+	raw, err := c.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := c.Dial(ctx)
+	conf, err := c.SSH(ctx, raw)
 	if err != nil {
+		_ = raw.Close()
 		return nil, err
 	}
 	w := newWire(raw)

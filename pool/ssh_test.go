@@ -56,7 +56,7 @@ func gateway(t testing.TB, dir string) pool.Config {
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		},
-		SSH: func(context.Context) (*ssh.ClientConfig, error) {
+		SSH: func(context.Context, net.Conn) (*ssh.ClientConfig, error) {
 			return &ssh.ClientConfig{
 				User: "someone", Auth: []ssh.AuthMethod{ssh.PublicKeys(client)},
 				HostKeyCallback: ssh.FixedHostKey(server.HostKey()),

@@ -51,7 +51,7 @@ func dialled(t *testing.T, addr string, key ssh.Signer) *pool.Pool {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", addr)
 		},
-		SSH: func(context.Context) (*ssh.ClientConfig, error) {
+		SSH: func(context.Context, net.Conn) (*ssh.ClientConfig, error) {
 			return &ssh.ClientConfig{User: "u", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()}, nil
 		},
 		Addr: addr, SlotDir: t.TempDir(), Timeout: 30 * time.Second,

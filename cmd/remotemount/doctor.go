@@ -93,8 +93,8 @@ func (d *doctor) localFUSE() error {
 	return nil
 }
 
-func (d *doctor) settings(context.Context) {
-	l, err := d.target.assemble(newPrompter(), warnings(d.c), keyNotes(d.c))
+func (d *doctor) settings(ctx context.Context) {
+	l, err := d.target.assemble(ctx, newPrompter(), warnings(d.c), keyNotes(d.c))
 	if err != nil {
 		d.fail("settings", err)
 		return
@@ -109,7 +109,7 @@ func (d *doctor) settings(context.Context) {
 
 // direct tells whether we dial the host ourselves.
 func (d *doctor) direct() bool {
-	return d.target.conn.Jump == "" && d.target.conn.SSH["ProxyCommand"] == ""
+	return d.link.client.Settings().Direct
 }
 
 func (d *doctor) name(ctx context.Context) {

@@ -79,7 +79,7 @@ func hostClient(c *cli.Context) (*keys.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := keys.NewClient(t.clientConfig(newPrompter(), keyNotes(c)))
+	client, err := keys.NewClient(c.Context, t.clientConfig(newPrompter(), keyNotes(c)))
 	if err != nil {
 		return nil, t.explainSettings(err)
 	}
@@ -147,7 +147,7 @@ func knownFiles(c *cli.Context) (*keys.KnownHosts, error) {
 	t := target{host: "localhost", conn: said}
 	config := t.clientConfig(nil, keyNotes(c))
 	config.Agent = "none"
-	client, err := keys.NewClient(config)
+	client, err := keys.NewClient(c.Context, config)
 	if err != nil {
 		return nil, err
 	}

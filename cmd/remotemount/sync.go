@@ -176,7 +176,7 @@ func (s *syncing) localFolder() error {
 // connect makes the remote folder, but not those above it, when there is none
 // yet and something is to go into it.
 func (s *syncing) connect(ctx context.Context) (*link, error) {
-	l, err := s.target.assemble(newPrompter(), warnings(s.c), keyNotes(s.c))
+	l, err := s.target.assemble(ctx, newPrompter(), warnings(s.c), keyNotes(s.c))
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +37,7 @@ type link struct {
 // closed. prompt may be nil; keyLog hears what a person must know of keys and
 // host keys.
 func (t target) open(ctx context.Context, prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
-	l, err := t.assemble(prompt, log, keyLog)
+	l, err := t.assemble(ctx, prompt, log, keyLog)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +48,8 @@ func (t target) open(ctx context.Context, prompt keys.Prompter, log, keyLog *slo
 	return l, nil
 }
 
-// assemble does all that needs no network.
-func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
+// assemble does all that comes before the first connection.
+func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
 	l := &link{target: t, log: log, clock: &patience{}}
 	if t.batch {
 		prompt = nil
@@ -61,7 +63,9 @@ func (t target) assemble(prompt keys.Prompter, log, keyLog *slog.Logger) (*link,
 			return nil, fail(exitAuth, fmt.Errorf("%s: %w", t.given, err), hintOf(err))
 		}
 	}
-	if l.client, err = keys.NewClient(t.clientConfig(prompt, keyLog)); err != nil {
+	settings := t.clientConfig(prompt, keyLog)
+	settings.Commands = true // a login follows
+	if l.client, err = keys.NewClient(ctx, settings); err != nil {
 		return nil, t.explainSettings(err)
 	}
 	slots, err := t.slotDir(l.client)
@@ -166,24 +170,19 @@ func refused(err error) pool.Refusal {
 func (t target) clientConfig(prompt keys.Prompter, log *slog.Logger) keys.ClientConfig {
 	c := keys.ClientConfig{
 		User: t.user, Host: t.host, Port: t.port,
-		ConfigFile:       expandHome(t.conn.SSHConfig),
-		Identities:       t.conn.Identities,
-		Stdin:            bytes.NewReader(t.stdin),
-		Password:         t.password(),
-		Prompt:           prompt,
-		KnownHosts:       t.conn.KnownHosts,
-		HostKeys:         t.conn.HostKeys,
-		Policy:           keys.Policy(t.conn.HostKeyPolicy),
-		BindAddress:      t.conn.BindAddress,
-		Dir:              t.here,
-		HostKeyAlias:     t.conn.SSH["HostKeyAlias"],
-		Agent:            t.conn.SSH["IdentityAgent"],
-		ProxyCommand:     t.conn.SSH["ProxyCommand"],
-		IdentitiesOnly:   t.conn.SSH["IdentitiesOnly"] == "yes",
-		HashKnownHosts:   t.conn.SSH["HashKnownHosts"] == "yes",
-		AllowSHA1:        strings.Contains(t.conn.SSH["PubkeyAcceptedAlgorithms"], "ssh-rsa"),
-		GlobalKnownHosts: strings.Fields(t.conn.SSH["GlobalKnownHostsFile"]),
-		Log:              log,
+		ConfigFile:  expandHome(t.conn.SSHConfig),
+		Options:     sshSettings(t.conn.SSH),
+		Identities:  t.conn.Identities,
+		Stdin:       bytes.NewReader(t.stdin),
+		Password:    t.password(),
+		Prompt:      prompt,
+		KnownHosts:  t.conn.KnownHosts,
+		HostKeys:    t.conn.HostKeys,
+		Policy:      keys.Policy(t.conn.HostKeyPolicy),
+		Jump:        list(t.conn.Jump),
+		BindAddress: t.conn.BindAddress,
+		Dir:         t.here,
+		Log:         log,
 	}
 	if t.conn.AskPassword && c.Password == nil && prompt != nil {
 		c.PasswordAsks = true
@@ -191,14 +190,19 @@ func (t target) clientConfig(prompt keys.Prompter, log *slog.Logger) keys.Client
 			return prompt.Ask(ctx, keys.Prompt{Text: fmt.Sprintf("Password of %s:", t.keyringName())})
 		}
 	}
-	c.Certificates = list(t.conn.SSH["CertificateFile"])
-	c.Jump = list(t.conn.Jump)
-	c.Ciphers = list(t.conn.SSH["Ciphers"])
-	c.HostKeyAlgorithms = list(t.conn.SSH["HostKeyAlgorithms"])
-	if len(c.GlobalKnownHosts) == 0 {
-		c.GlobalKnownHosts = nil // the system's files
-	}
 	return c
+}
+
+// sshSettings writes settings of ssh_config as ssh's -o takes them. A keyword that
+// may come several times has its values on lines of their own.
+func sshSettings(settings map[string]string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		for _, value := range strings.Split(settings[name], "\n") {
+			out = append(out, name+"="+value)
+		}
+	}
+	return out
 }
 
 func list(text string) []string {

@@ -23,26 +23,21 @@ func sshOptions() map[string]option {
 			s.KnownHosts = append(s.KnownHosts, strings.Fields(v)...)
 			return nil
 		}, "", ""},
-		"StrictHostKeyChecking":    {needed, strictHostKeyChecking, "", ""},
-		"ProxyJump":                text(func(s *Settings) *string { return &s.Jump }),
-		"BindAddress":              text(func(s *Settings) *string { return &s.BindAddress }),
-		"ConnectTimeout":           {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
-		"ServerAliveInterval":      {needed, serverAlive, "", ""},
-		"ServerAliveCountMax":      {needed, serverAliveCount, "", ""},
-		"PreferredAuthentications": {needed, preferred, "", ""},
-		"HostName":                 cannot("the host stands in REMOTE", "write [user@]host:[path]"),
-		"KexAlgorithms":            cannot("the SSH library's own choice is used", ""),
-		"MACs":                     cannot("the SSH library's own choice is used", ""),
-		"AddressFamily":            cannot("it is read from ssh_config only", "write the address itself in REMOTE"),
-		"BatchMode":                {needed, func(s *Settings, v string) error { s.Batch = v == "yes"; return nil }, "", ""},
-	}
-	for _, name := range []string{"PasswordAuthentication", "KbdInteractiveAuthentication", "ChallengeResponseAuthentication"} {
-		t[name] = option{needed, askingAllowed, "", ""}
+		"StrictHostKeyChecking": {needed, strictHostKeyChecking, "", ""},
+		"ProxyJump":             text(func(s *Settings) *string { return &s.Jump }),
+		"BindAddress":           text(func(s *Settings) *string { return &s.BindAddress }),
+		"ConnectTimeout":        {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
+		"ServerAliveInterval":   {needed, serverAlive, "", ""},
+		"ServerAliveCountMax":   {needed, serverAliveCount, "", ""},
+		"BatchMode":             {needed, func(s *Settings, v string) error { s.Batch = v == "yes"; return nil }, "", ""},
 	}
 	for _, name := range strings.Fields(sshHandedOn) {
 		t[name] = option{needed, func(s *Settings, v string) error {
 			if s.SSH == nil {
 				s.SSH = map[string]string{}
+			}
+			if before, said := s.SSH[name]; said && name == "CertificateFile" {
+				v = before + "\n" + v // there may be several
 			}
 			s.SSH[name] = v
 			return nil
@@ -55,14 +50,16 @@ func sshOptions() map[string]option {
 }
 
 // sshHandedOn are settings that the package keys understands.
-const sshHandedOn = `HostKeyAlias Ciphers HostKeyAlgorithms IdentitiesOnly IdentityAgent CertificateFile
-ProxyCommand GlobalKnownHostsFile PubkeyAcceptedAlgorithms HashKnownHosts`
+const sshHandedOn = `AddKeysToAgent AddressFamily BindInterface CASignatureAlgorithms CanonicalDomains CanonicalizeFallbackLocal
+CanonicalizeHostname CanonicalizeMaxDots CanonicalizePermittedCNAMEs CertificateFile ChallengeResponseAuthentication Ciphers
+GlobalKnownHostsFile HashKnownHosts HostKeyAlgorithms HostKeyAlias HostName IdentitiesOnly IdentityAgent KbdInteractiveAuthentication
+KexAlgorithms MACs NoHostAuthenticationForLocalhost NumberOfPasswordPrompts PasswordAuthentication PreferredAuthentications
+ProxyCommand PubkeyAcceptedAlgorithms PubkeyAcceptedKeyTypes PubkeyAuthentication RequiredRSASize RevokedHostKeys Tag`
 
 const sshMeaningless = `Compression CompressionLevel ControlMaster ControlPath ControlPersist ForwardAgent ForwardX11
 ForwardX11Trusted TCPKeepAlive LogLevel CheckHostIP VisualHostKey ConnectionAttempts RekeyLimit GSSAPIAuthentication
 GSSAPIDelegateCredentials UpdateHostKeys Protocol ClearAllForwardings ExitOnForwardFailure PermitLocalCommand
-RequestTTY VerifyHostKeyDNS NumberOfPasswordPrompts AddKeysToAgent PubkeyAuthentication IPQoS SendEnv NoHostAuthenticationForLocalhost
-HostbasedAuthentication`
+RequestTTY VerifyHostKeyDNS IPQoS SendEnv HostbasedAuthentication`
 
 var sshNames = sync.OnceValue(func() []string {
 	var names []string
@@ -95,21 +92,5 @@ func serverAliveCount(s *Settings, v string) error {
 		return fmt.Errorf("a number from 1 on")
 	}
 	s.serverAliveCount = time.Duration(n)
-	return nil
-}
-
-// askingAllowed: without passwords there is nothing to ask for but passphrases,
-// which an agent can hold.
-func askingAllowed(s *Settings, v string) error {
-	s.Batch = s.Batch || v == "no"
-	return nil
-}
-
-// preferred: the order is always keys, then questions, then a password; what can
-// be said is that there should be no questions.
-func preferred(s *Settings, v string) error {
-	if !strings.Contains(v, "password") && !strings.Contains(v, "interactive") {
-		s.Batch = true
-	}
 	return nil
 }

@@ -1,0 +1,137 @@
+package sshconfig
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Expand puts values in for ssh's %-tokens. One that the keyword does not have is
+// an error, as with ssh: the value would mean something else.
+func Expand(s string, tokens map[byte]string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i++; i == len(s) {
+			return "", fmt.Errorf("%q ends in a single %%; %%%% stands for one", s)
+		}
+		value, ok := tokens[s[i]]
+		switch {
+		case s[i] == '%':
+			b.WriteByte('%')
+		case ok:
+			b.WriteString(value)
+		default:
+			return "", fmt.Errorf("%q: %%%c has no meaning here; %%%% stands for %%", s, s[i])
+		}
+	}
+	return b.String(), nil
+}
+
+// tokens are those that files and Match exec know, as far as the files have been
+// read.
+func (r *reader) tokens() (map[byte]string, error) {
+	c := r.config
+	host := r.host
+	if name := c.Value("hostname"); name != "" && !r.final {
+		var err error
+		if host, err = Expand(name, map[byte]string{'h': r.host}); err != nil {
+			return nil, err
+		}
+	}
+	return c.tokens(host), nil
+}
+
+// Tokens are what ssh puts in for %h and its like, by their letter.
+func (c *Config) Tokens() map[byte]string { return c.tokens(c.host) }
+
+func (c *Config) tokens(host string) map[byte]string {
+	q := c.query
+	port, user := c.Value("port"), c.Value("user")
+	if port == "" {
+		port = "22"
+	}
+	if user == "" {
+		user = q.LocalUser
+	}
+	local, err := os.Hostname()
+	if err != nil {
+		local = "localhost"
+	}
+	short, _, _ := strings.Cut(local, ".")
+	jump := ""
+	if v := c.Value("proxyjump"); !strings.EqualFold(v, "none") {
+		jump = v
+	}
+	sum := sha1.Sum([]byte(local + host + port + user + jump))
+	alias := host
+	if v := c.Value("hostkeyalias"); v != "" {
+		alias = v
+	}
+	return map[byte]string{
+		'C': hex.EncodeToString(sum[:]), 'L': short, 'd': q.Home, 'h': host, 'i': strconv.Itoa(q.UID), 'j': jump,
+		'k': alias, 'l': local, 'n': q.Host, 'p': port, 'r': user, 'u': q.LocalUser,
+	}
+}
+
+// ExpandPath puts in the home folder, the tokens and the variables of a file
+// name.
+func (c *Config) ExpandPath(path string) (string, error) {
+	expanded, err := Expand(expandHome(path, c.query.Home), c.Tokens())
+	if err == nil {
+		expanded, err = expandEnvironment(expanded)
+	}
+	if err != nil {
+		return "", err
+	}
+	return expanded, nil
+}
+
+// ProxyTokens are the few that ProxyCommand and ProxyJump have.
+func (c *Config) ProxyTokens() map[byte]string {
+	all, few := c.Tokens(), map[byte]string{}
+	for _, letter := range []byte("hnpr") {
+		few[letter] = all[letter]
+	}
+	return few
+}
+
+// expandEnvironment replaces ${NAME}; a variable that is not set is an error, as
+// with ssh.
+func expandEnvironment(s string) (string, error) {
+	var b strings.Builder
+	for {
+		before, after, ok := strings.Cut(s, "${")
+		b.WriteString(before)
+		if !ok {
+			return b.String(), nil
+		}
+		name, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return "", fmt.Errorf("${%s is not closed", after)
+		}
+		value, set := os.LookupEnv(name)
+		if !set {
+			return "", fmt.Errorf("the variable %s is not set", name)
+		}
+		b.WriteString(value)
+		s = rest
+	}
+}
+
+func expandHome(path, home string) string {
+	if path == "~" {
+		return home
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(home, rest)
+	}
+	return path
+}
