@@ -18,9 +18,7 @@ func Copies(device string) []string {
 	if err != nil {
 		return nil
 	}
-	for _, at := range placesOf("self", device) {
-		found = append(found, at)
-	}
+	found = append(found, placesOf("self", device)...)
 	tables := map[string]int{} // by namespace: the first of its processes
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range processes {
