@@ -113,6 +113,26 @@ func (f *File) End(ctx context.Context) (int64, error) {
 	return end, err
 }
 
+// IsAt implements pool.File.
+func (f *File) IsAt(ctx context.Context) (bool, error) {
+	if f.untouched() {
+		return true, nil
+	}
+	remote, err := f.handle(ctx)
+	if err != nil {
+		return true, err
+	}
+	at, err := remote.IsAt(ctx)
+	if at || err != nil {
+		return true, err
+	}
+	if path := f.c.files.place(f); path != "" {
+		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
+		f.c.files.removed(path)
+	}
+	return false, nil
+}
+
 // Flush implements pool.File.
 func (f *File) Flush(ctx context.Context) (pool.Attr, error) {
 	return f.flush(ctx, pool.File.Flush)

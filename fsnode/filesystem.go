@@ -159,6 +159,9 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 	if err != nil {
 		return err
 	}
+	if _, err := f.wasReplaced(ctx, f.tree.child(dir, name), a); err != nil {
+		return err
+	}
 	if h := f.tree.part(dir, name, a); h != nil {
 		if a, err = h.file.Stat(ctx); err != nil {
 			return err
@@ -197,6 +200,13 @@ func (f *filesystem) attr(ctx context.Context, n *node) (pool.Attr, error) {
 	if err == nil {
 		a, err = f.look(ctx, path)
 		f.tree.unpin(n)
+	}
+	if err == nil {
+		if gone, err := f.wasReplaced(ctx, n, a); err != nil {
+			return a, err
+		} else if h := f.tree.handleOf(n); gone && h != nil {
+			return h.file.Stat(ctx)
+		}
 	}
 	if status := statusOf(err); status == fuse.ENOENT || status == fuse.Status(syscall.ESTALE) {
 		if h := f.tree.handleOf(n); h != nil {

@@ -25,6 +25,7 @@ type object struct {
 	files   map[*file]struct{} // guarded by mu
 	seen    Attr               // guarded by mu; last told by the server
 	wrote   bool               // guarded by mu; made or changed since the last flush
+	doubted time.Time          // guarded by mu; when the path first led to another file; zero while it does not
 	out     outgoing           // guarded by mu
 	reading []*reading         // guarded by mu; not answered: what is written meanwhile is laid over them
 }
@@ -303,6 +304,75 @@ func differ(ctx context.Context, old, other *handle) bool {
 	after, err := old.fstat(ctx)
 	return err == nil && isOther(before, there, after)
 }
+
+// IsAt implements File.
+func (f *file) IsAt(ctx context.Context) (bool, error) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	f.mu.Lock()
+	h, path, gone, certain := f.lightest(), f.path, f.gone, f.out.dirty() || f.move != nil || f.closed
+	f.mu.Unlock()
+	if gone {
+		return false, nil
+	}
+	if h == nil || certain {
+		return true, nil
+	}
+	other, err := f.p.leadsElsewhere(ctx, h, path)
+	if err != nil {
+		return true, pathError("stat", path, errnoOf(err))
+	}
+	return !f.proven(other), nil
+}
+
+// leadsElsewhere reports whether a path leads to another file than h, as far as one
+// look at both tells.
+func (p *Pool) leadsElsewhere(ctx context.Context, h *handle, path string) (bool, error) {
+	c := h.s.client
+	if !h.s.ordered {
+		before, err := h.fstat(ctx)
+		if err != nil {
+			return false, err
+		}
+		w, err := c.StartStat(p.abs(path)).WaitAttrs(ctx)
+		if err != nil {
+			return false, err
+		}
+		after, err := h.fstat(ctx)
+		return err == nil && isOther(before, fromWire(w), after), err
+	}
+	x, y, z := c.StartFstat(h.id), c.StartStat(p.abs(path)), c.StartFstat(h.id)
+	before, err1 := x.WaitAttrs(ctx)
+	there, err2 := y.WaitAttrs(ctx)
+	after, err3 := z.WaitAttrs(ctx)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return false, err
+	}
+	return isOther(fromWire(before), fromWire(there), fromWire(after)), nil
+}
+
+// proven takes what a look said of whether the path leads to another file, and
+// reports whether that is certain now: a second look, a second later, said so too.
+// Then the object has lost its path.
+func (o *object) proven(other bool) bool {
+	o.mu.Lock()
+	path, first := o.path, o.doubted
+	switch {
+	case !other || o.out.dirty() || o.out.stirred.After(time.Now().Add(-doubtFor)):
+		o.doubted = time.Time{}
+	case first.IsZero():
+		o.doubted = time.Now()
+	}
+	certain := !o.doubted.IsZero() && !first.IsZero() && time.Since(first) >= doubtFor
+	o.mu.Unlock()
+	if certain {
+		o.p.files.lost(path, o)
+	}
+	return certain
+}
+
+// doubtFor is between two looks that prove that a path leads to another file.
+const doubtFor = time.Second
 
 func isOther(before, there, after Attr) bool {
 	return before.Type() == after.Type() && before.Size == after.Size && before.Mtime == after.Mtime &&

@@ -29,9 +29,7 @@ func (r *registry) at(path string) *object {
 // there. It reports whether the attributes that were told are still those of it.
 func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a Attr, asked time.Time) (current bool) {
 	if o := r.at(path); o != nil && !o.leads(ctx, h, a) {
-		r.mu.Lock()
-		r.detach(path, o)
-		r.mu.Unlock()
+		r.lost(path, o)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,6 +152,13 @@ func (r *registry) removed(path string) {
 	if o := r.open[path]; o != nil {
 		r.detach(path, o)
 	}
+}
+
+// lost notes that another file is where an object was.
+func (r *registry) lost(path string, o *object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detach(path, o)
 }
 
 // detach is removed for one object; mu is held.

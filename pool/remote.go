@@ -180,6 +180,14 @@ type File interface {
 	// in size and mtime. It works also when the path is gone.
 	Stat(ctx context.Context) (Attr, error)
 
+	// IsAt reports whether the path that led to the File, and followed its renames,
+	// still does. It is false only on proof, for somebody on the server may have put
+	// another file there: the open file and what is at the path, asked between two
+	// looks at the open file, differ while nothing of ours is under way, and did so a
+	// second before as well. Where a server tells of open files by their paths it is
+	// always true. A look.
+	IsAt(ctx context.Context) (bool, error)
+
 	// SetAttr is Remote.SetAttr on the open file. Times set on a File with data
 	// under way are remembered, join the next Flush, and are already in the
 	// attributes returned.

@@ -101,6 +101,9 @@ func (f *localFile) End(context.Context) (int64, error) {
 	return st.Size, f.wrap("fstat", err)
 }
 
+// IsAt implements pool.File. What is at the path is looked at by it.
+func (f *localFile) IsAt(context.Context) (bool, error) { return true, nil }
+
 func (f *localFile) stamp() (stamp, error) {
 	st, err := f.fstat()
 	return exactStamp(&st), f.wrap("fstat", err)

@@ -303,6 +303,23 @@ func (f *dirFile) End(ctx context.Context) (int64, error) {
 	return a.Size, err
 }
 
+// IsAt implements pool.File.
+func (f *dirFile) IsAt(ctx context.Context) (bool, error) {
+	done, err := f.use(ctx, "fstat")
+	if err != nil {
+		return true, err
+	}
+	defer done()
+	var st, there unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return true, failure("stat", f.path, err)
+	}
+	if err := unix.Stat(f.dir.local(f.path), &there); err != nil {
+		return true, failure("stat", f.path, err)
+	}
+	return keyOf(&st) == keyOf(&there), nil
+}
+
 // SetAttr implements pool.File.
 func (f *dirFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
 	done, err := f.use(ctx, "fsetattr")
