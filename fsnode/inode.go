@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"container/list"
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
@@ -9,9 +10,10 @@ import (
 // An inode is what is remembered of a node that was opened, listed or linked.
 // tree.mu guards all of it.
 type inode struct {
-	more    []spot    // further names, of hard links made here
-	handles []*handle // open files
-	hidden  bool      // removed, and kept under a hidden name for its handles
+	more    []spot        // further names, of hard links made here
+	kept    *list.Element // in tree.kept; nil while it is not there
+	handles []*handle     // open files
+	hidden  bool          // removed, and kept under a hidden name for its handles
 
 	// size is where the next append goes: the size at the last open, moved by
 	// our writes and truncations. The kernel's own idea may be older.

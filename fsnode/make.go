@@ -179,8 +179,7 @@ func (f *filesystem) givePath(ctx context.Context, in *fuse.InHeader, dirPath, p
 	return f.remote.SetAttr(ctx, path, ch)
 }
 
-// Link implements fuse.RawFileSystem. Both names are one node from now on, as
-// long as the kernel knows it.
+// Link implements fuse.RawFileSystem. Both names are one node from now on.
 func (f *filesystem) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
 	c := f.begin(opLink, cancel, &in.InHeader)
 	return c.finish(f.link(c, in, name, out))

@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"container/list"
 	"slices"
 	"sync"
 	"syscall"
@@ -26,6 +27,8 @@ type tree struct {
 
 	// epoch counts local changes; a node's changed is the epoch of its last.
 	epoch uint64 // guarded by mu
+
+	kept list.List // guarded by mu: of *node, in the order of keepLinked
 
 	// freed is closed when a pin or claim ends; nil while nobody waits.
 	freed chan struct{} // guarded by mu
@@ -269,13 +272,18 @@ func (t *tree) forget(id, lookups uint64) {
 // reap drops n, and then the folders above it, as far as nothing needs them any
 // more. The caller holds t.mu.
 func (t *tree) reap(n *node) {
-	for n != nil && n.parent != nil && n.idle() {
-		if t.nodes[n.id] == n {
-			delete(t.nodes, n.id)
-		}
-		t.vanish(n)
-		n = n.parent
+	for n != nil && n.parent != nil && n.idle() && !t.keepLinked(n) {
+		n = t.dropNode(n)
 	}
+}
+
+// dropNode forgets n, and gives the folder it was in. The caller holds t.mu.
+func (t *tree) dropNode(n *node) (parent *node) {
+	if t.nodes[n.id] == n {
+		delete(t.nodes, n.id)
+	}
+	t.vanish(n)
+	return n.parent
 }
 
 // idle: neither the kernel nor an operation nor a handle nor a child needs n.

@@ -107,6 +107,76 @@ func TestHardLinkedNode(t *testing.T) {
 	}
 }
 
+// Files with several names keep their number when the kernel forgets them, also
+// below a folder that moves meanwhile, until they have one name left.
+func TestLinkedNodesOutliveTheKernel(t *testing.T) {
+	tr := newTree()
+	d := tr.enter(tr.root, ".", "d", aDir)
+	f := tr.enter(d, "d", "a", aFile)
+	tr.linked(f, spot{tr.root, "b"})
+	id := f.id
+	tr.forget(f.id, 2)
+	tr.forget(d.id, 1)
+	d = tr.enter(tr.root, ".", "d", aDir)
+	move(t, tr, spot{tr.root, "d"}, spot{tr.root, "e"})
+	if got := tr.numberOf(tr.root, ".", "b"); got != id {
+		t.Errorf("a listing gives number %d, was %d", got, id)
+	}
+	for range 2 {
+		a, b := tr.enter(d, "e", "a", aFile), tr.enter(tr.root, ".", "b", aFile)
+		if a.id != id || b != a {
+			t.Fatalf("numbers %d and %d, were %d", a.id, b.id, id)
+		}
+		tr.forget(id, 2)
+	}
+	c, err := tr.claim(t.Context(), spot{d, "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.removed()
+	c.release()
+	if tr.get(id) != nil || tr.kept.Len() != 0 {
+		t.Error("with one name left it stays")
+	}
+	tr.forget(d.id, 1)
+	if len(tr.nodes) != 1 {
+		t.Errorf("%d nodes are left", len(tr.nodes))
+	}
+}
+
+func TestLinkedNodesAreBounded(t *testing.T) {
+	tr := newTree()
+	d := tr.enter(tr.root, ".", "d", aDir)
+	const more = 100
+	name := func(i int) (a, b string) { return fmt.Sprint("a", i), fmt.Sprint("b", i) }
+	inUse := tr.enter(d, "d", "in use", aFile)
+	tr.linked(inUse, spot{d, "too"})
+	tr.forget(inUse.id, 2)
+	tr.enter(d, "d", "too", aFile)
+	for i := range maxKept + more {
+		a, b := name(i)
+		f := tr.enter(d, "d", a, aFile)
+		tr.linked(f, spot{d, b})
+		tr.forget(f.id, 2)
+	}
+	if n := tr.kept.Len(); n != maxKept {
+		t.Errorf("%d are kept", n)
+	}
+	if tr.get(inUse.id) != inUse {
+		t.Error("one in use was dropped")
+	}
+	for i, want := range map[int]bool{0: false, more - 1: false, more: true, maxKept + more - 1: true} {
+		a, b := name(i)
+		if together := d.children[a] != nil && d.children[a] == d.children[b]; together != want {
+			t.Errorf("the names of file %d are one file: %v", i, together)
+		}
+	}
+	tr.forget(inUse.id, 1)
+	if tr.get(inUse.id) == nil {
+		t.Error("one that was in use is not kept")
+	}
+}
+
 func TestRenameWaitsForPins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTree()

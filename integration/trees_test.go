@@ -29,6 +29,33 @@ func (s *site) goSource(t testing.TB) {
 	}))
 }
 
+// dropCaches has the kernel forget all files that nobody uses, as it does when it
+// needs memory. Only root can make it.
+func dropCaches(t testing.TB) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		must(t, os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0))
+	}
+}
+
+// TestLinksForgotten pins that links made through the mount are one file also when
+// the kernel has forgotten them.
+func TestLinksForgotten(t *testing.T) {
+	eachUser(t, func(t *testing.T, u lab.User) {
+		s := newSite(t, u)
+		s.mount(t)
+		s.sh(t, s.point, `mkdir -p d/e; echo one >d/one; ln d/one d/two; ln d/two d/e/three; echo other >other; stat -c %i d/one d/e/three >"$L/before"`)
+		dropCaches(t)
+		s.sh(t, s.point, `mv d moved; stat -c %i moved/one moved/e/three >"$L/after"; cmp "$L/before" "$L/after"
+			test "$(find moved -type f -printf '%i\n' | sort -u | wc -l)" = 1`)
+		dropCaches(t)
+		s.sh(t, s.point, `echo more >>moved/two; test "$(cat moved/e/three)" = "$(printf 'one\nmore')"; rm moved/one`)
+		dropCaches(t)
+		s.sh(t, s.point, `test moved/two -ef moved/e/three; mv other moved/e/three; ! test moved/two -ef moved/e/three
+			test "$(cat moved/two moved/e/three)" = "$(printf 'one\nmore\nother')"; rm -r moved; test -z "$(ls -A)"`)
+	})
+}
+
 // sourceTree makes $L/src: a part of Go's own source, for its many small files,
 // and beside it what copying programs stumble over. Times are whole seconds,
 // since SFTP has no others.
@@ -55,6 +82,9 @@ const sourceTree = `
 	truncate -s 1M odd/sparse; echo end >>odd/sparse
 	find . -depth -exec touch -h -d '2011-12-13 14:15:16' {} +
 	cd ..
+`
+
+const treeFunctions = `
 	list() { find "$1" -mindepth 1 \( -type d -printf '%P|%y|%m||%l|%u|%g|%T@\n' -o -printf '%P|%y|%m|%s|%l|%u|%g|%T@\n' \) |
 		sed 's/\.[0-9]*$//' | sort; }
 	same() { list "$1" >a; list "$2" >b; diff a b; diff -r --no-dereference "$1" "$2"; }
@@ -79,6 +109,7 @@ func TestTrees(t *testing.T) {
 		"rsync": `
 			rsync -aH src/ "$M/copy/"
 			same src "$R/copy"
+			FORGET
 			test -z "$(rsync -aHn --itemize-changes src/ "$M/copy/")"
 			rsync -aH "$M/copy/" back/`,
 	} {
@@ -87,7 +118,11 @@ func TestTrees(t *testing.T) {
 				s := newSite(t, u)
 				m := s.mount(t)
 				s.goSource(t)
-				s.sh(t, s.Dir, sourceTree+script+`
+				s.sh(t, s.Dir, sourceTree)
+				first, then, _ := strings.Cut(script, "FORGET")
+				s.sh(t, s.Dir, treeFunctions+first)
+				dropCaches(t)
+				s.sh(t, s.Dir, treeFunctions+then+`
 					same src back
 					grep -r -c 'package json' "$M/copy/encoding" >grepped
 					rm -r "$M/copy"
