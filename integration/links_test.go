@@ -74,16 +74,11 @@ func TestHonestLinks(t *testing.T) {
 	eachUser(t, func(t *testing.T, u lab.User) {
 		s := newSite(t, u)
 		refused := 0
-		for pass, mount := range []func() *lab.Mount{
-			func() *lab.Mount { return s.mount(t) },
-			func() *lab.Mount { return s.mount(t) },
-		} {
-			if pass == 0 {
-				for name, tc := range honest {
-					s.sh(t, s.remote, "mkdir '"+name+"'; cd '"+name+"'; "+tc.server)
-				}
-			}
-			m := mount()
+		for name, tc := range honest {
+			s.sh(t, s.remote, "mkdir '"+name+"'; cd '"+name+"'; "+tc.server)
+		}
+		for pass := range 2 {
+			m := s.mount(t)
 			for name, tc := range honest {
 				if pass == 0 && tc.local != "" {
 					s.sh(t, s.point, "cd '"+name+"'; "+tc.local)
