@@ -20,6 +20,10 @@ const blockSize = 128 << 10
 // nameMax is the longest name that any server is asked for.
 const nameMax = 255
 
+// listedNameMax is the longest name that the kernel takes in a listing: for a longer
+// one it would fail as a whole.
+const listedNameMax = 1024
+
 // A filesystem answers the kernel's requests. It implements go-fuse's raw
 // interface; what it does not implement is answered with ENOSYS by the embedded
 // default, after which the kernel does without: extended attributes, lseek's

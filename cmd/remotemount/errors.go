@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
@@ -56,11 +57,23 @@ func oneLine(s string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
-		case r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0:
+		case unicode.IsControl(r) || turnsText(r):
 			return '?'
 		}
 		return r
 	}, strings.TrimSpace(s))
+}
+
+// turnsText: after it a terminal shows the letters in another order, or none, so
+// that a name looks like another one (U+202E and its like, U+200B, U+FEFF).
+func turnsText(r rune) bool {
+	switch {
+	case r == 0x061c, r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
+		return true
+	case r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe007f:
+		return true
+	}
+	return false
 }
 
 func fail(code int, err error, hint string) error {
@@ -155,6 +168,8 @@ func explainNetwork(err error) (int, string, bool) {
 	var dns *net.DNSError
 	var op *net.OpError
 	switch {
+	case errors.Is(err, syscall.EPROTO):
+		return exitFailed, "the server, or something between, is at fault: remotemount doctor REMOTE names it", true
 	case errors.As(err, &dns):
 		return exitUnreachable, "check the name of the host, and the network", true
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -114,6 +114,9 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 		}
 		r.work.Wait()
 	}()
+	for _, risk := range m.risks() {
+		h.log.Warn(risk)
+	}
 	metrics, err := m.listenMetrics()
 	if err != nil {
 		return nil, err

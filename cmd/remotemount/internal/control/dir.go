@@ -12,7 +12,8 @@ import (
 
 // RuntimeDir makes, checks and gives the runtime folder: where the sockets of
 // mounts and the lock files of connections are. It is $XDG_RUNTIME_DIR/remotemount,
-// or, where there is none (cron, a bare su), a folder of the user's under /tmp.
+// or, where that is not set (cron, a bare su), /run/user/UID/remotemount, where that
+// folder is ours, or else a folder of the user's under /tmp.
 //
 // /tmp is everybody's: somebody else could have made the folder first, to read
 // what comes into it or to answer in our place. So it must be a real folder,
@@ -28,15 +29,22 @@ func RuntimeDir(getenv func(string) string) (string, error) {
 	return dir, nil
 }
 
+// runUser is where systemd makes a folder for each user that is logged in. Nobody
+// else can make it.
+const runUser = "/run/user/"
+
 // candidates are the places a mount of this user could have used, the one we
 // would use first. A mount made by a service has no XDG_RUNTIME_DIR, the shell
 // that asks for it has.
 func candidates(getenv func(string) string) []string {
 	uid := strconv.Itoa(os.Getuid())
-	dirs := []string{"/run/user/" + uid + "/remotemount", "/tmp/remotemount-" + uid}
+	dirs := []string{runUser + uid + "/remotemount", "/tmp/remotemount-" + uid}
 	xdg := getenv("XDG_RUNTIME_DIR")
 	if !filepath.IsAbs(xdg) {
-		return []string{dirs[1], dirs[0]}
+		if checkDir(runUser+uid) != nil {
+			return []string{dirs[1], dirs[0]}
+		}
+		return dirs
 	}
 	own := filepath.Join(xdg, "remotemount")
 	if own == dirs[0] {
