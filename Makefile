@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # Where setup.sh puts a Go when the machine's is too old.
 export PATH := $(CURDIR)/$(BUILD)/go/bin:$(PATH)
 
-.PHONY: all build setup demo test race fresh check judge bench man install uninstall clean
+.PHONY: all build setup demo test race fuzz fresh check judge bench man install uninstall clean
 
 all: build
 
@@ -50,6 +50,18 @@ race:
 # What is promised of demo and test, tried from nothing; FRESH names some cases.
 fresh:
 	integration/fresh.sh $(FRESH)
+
+# Each target by itself for FUZZTIME, one call of go test each; FUZZ names some of
+# them. The corpora run as plain tests with `make test`.
+FUZZTIME ?= 10m
+FUZZ     ?= .
+
+fuzz:
+	@git grep -E -o '^func Fuzz[A-Za-z0-9]+' -- '*_test.go' | sed 's|/[^/]*:func | |' | grep -E -e '$(FUZZ)' | sort -u | \
+	while read -r dir name; do \
+		echo "== ./$$dir $$name"; \
+		go test "./$$dir" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit 1; \
+	done
 
 check: setup
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
