@@ -2,7 +2,8 @@
 // of its own, on real mounts of a real sshd: as root and as an ordinary user.
 //
 // Below it are what they are made of: link is a bad network, lab gives users,
-// servers and mounts, and bench measures the same work on other programs.
+// servers and mounts, history plays random histories and compares them with a
+// local folder, and bench measures the same work on other programs.
 // setup.sh installs what all of them need.
 //
 // A test looks at three places: what programs see in the mount, what is on the

@@ -72,7 +72,8 @@ func judgeAll(t *testing.T, name string, random func(uint64) []history.Step) {
 }
 
 // TestJudgeScript plays the script in the file that REMOTEMOUNT_JUDGE_SCRIPT
-// names, REMOTEMOUNT_JUDGE_TIMES (10) times in every setting.
+// names, up to REMOTEMOUNT_JUDGE_TIMES (10) times in every setting, and shortens it
+// where it differs.
 func TestJudgeScript(t *testing.T) {
 	path := os.Getenv("REMOTEMOUNT_JUDGE_SCRIPT")
 	if path == "" {
@@ -85,8 +86,15 @@ func TestJudgeScript(t *testing.T) {
 	for _, in := range settings {
 		t.Run(in.name, func(t *testing.T) {
 			st := newStage(t, in)
-			if err := st.repeat(t, number(t, "REMOTEMOUNT_JUDGE_TIMES", 10), steps); err != nil {
-				t.Error(err)
+			pair, times := st.processes(t, st.point, st.point), number(t, "REMOTEMOUNT_JUDGE_TIMES", 10)
+			for i := range times {
+				diff, err := st.play(pair, steps)
+				must(t, err)
+				if diff != nil {
+					t.Errorf("the %d. of %d times: %v\nShortened%s", i+1, times, diff,
+						st.shorten(pair, times, time.Now().Add(shrinkLong), diff.Kind(), steps))
+					return
+				}
 			}
 		})
 	}
@@ -195,23 +203,29 @@ func (j *judge) explain(pair []*history.Process, f found) error {
 	if again < 4 {
 		tries = 6
 	}
-	short := history.Shrink(steps, time.Now().Add(limit), func(h []history.Step) bool {
+	return fmt.Errorf("%w\nShortened%s", err, j.shorten(pair, tries, time.Now().Add(limit), f.diff.Kind(), steps))
+}
+
+// shorten shortens a history that differs in this way at least once in so many
+// times, and says what became of it.
+func (st *stage) shorten(pair []*history.Process, tries int, until time.Time, kind string, steps []history.Step) string {
+	short := history.Shrink(steps, until, func(h []history.Step) bool {
 		for range tries {
-			if n, _ := j.differs(pair, 1, f.diff.Kind(), h); n > 0 {
+			if n, _ := st.differs(pair, 1, kind, h); n > 0 {
 				return true
 			}
 		}
 		return false
 	})
-	again, last := j.differs(pair, 10, f.diff.Kind(), short)
-	return fmt.Errorf("%w\nShortened; it differs %d times in 10, the last time at %v\n%s", err, again, last, history.Format(short))
+	times, last := st.differs(pair, 10*tries, kind, short)
+	return fmt.Sprintf("; it differs %d times in %d, the last time at %v\n%s", times, 10*tries, last, history.Format(short))
 }
 
 // differs plays a history so many times, and tells how often it differed in this
 // way.
-func (j *judge) differs(pair []*history.Process, times int, kind string, steps []history.Step) (n int, last *history.Difference) {
+func (st *stage) differs(pair []*history.Process, times int, kind string, steps []history.Step) (n int, last *history.Difference) {
 	for range times {
-		if diff, err := j.play(pair, steps); err == nil && diff != nil && diff.Kind() == kind {
+		if diff, err := st.play(pair, steps); err == nil && diff != nil && diff.Kind() == kind {
 			n, last = n+1, diff
 		}
 	}
