@@ -28,7 +28,8 @@ new_root() {
 	unshare --mount debootstrap --variant=minbase --include=git,make,ca-certificates "$1" "$2"
 	cp /etc/resolv.conf "$2/etc/resolv.conf"
 	echo "127.0.0.1 localhost $(hostname)" >"$2/etc/hosts"
-	cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$2/etc/ssl/certs/ca-certificates.crt"
+	trusted=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
+	[ ! -f "$trusted" ] || cp "$trusted" "$2/etc/ssl/certs/ca-certificates.crt"
 	# Packages start no server here: it would be one of this machine's.
 	printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d"
 	chmod 755 "$2/usr/sbin/policy-rc.d"
@@ -139,6 +140,8 @@ all_cases() {
 		inside=
 		rm -rf --one-file-system "$work/root"
 	done
+	echo
+	cat "$logs/table"
 	echo "the logs are in $logs"
 	exit $code
 }
