@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -285,6 +286,8 @@ func (f *file) Close(ctx context.Context) error {
 // closeWritten closes handles through which data went, and waits for the answers:
 // there are servers that store it only then.
 func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*f.p.cfg.Timeout) // as for every change
+	defer cancel()
 	calls := make([]*sftp3.Call, len(handles))
 	for i, h := range handles {
 		calls[i] = h.s.client.StartClose(h.id)
@@ -296,6 +299,9 @@ func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
 		if lostRequest(err) {
 			err = f.closedUnanswered(ctx)
 		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errAway
+		}
 		if err != nil && failed == nil {
 			failed = err
 		}
@@ -303,7 +309,7 @@ func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
 	if failed == nil {
 		return nil
 	}
-	if ctx.Err() == nil {
+	if !errors.Is(failed, context.Canceled) {
 		failed = why{f.p, ctx}.change(failed, f.name(), 0)
 		f.p.noteLost(LostData{Path: f.name(), Bytes: f.size(), Time: time.Now(), Err: failed})
 	}

@@ -52,14 +52,13 @@ func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr,
 	if idle {
 		return a, nil
 	}
-	upTo := uint64(endless)
+	var b *barrier
 	if c.Fields&SetSize != 0 {
-		b := f.block(c.Size, endless)
+		b = f.block(c.Size, endless)
 		defer b.end()
-		upTo = b.c.seq - 1
 	}
 	for {
-		a, err := f.flushOnce(ctx, w, c, sync, upTo)
+		a, err := f.flushOnce(ctx, w, c, sync, b)
 		switch {
 		case lostRequest(err):
 			continue
@@ -73,9 +72,18 @@ func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr,
 	}
 }
 
-// flushOnce flushes what was written up to a chunk.
-func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, upTo uint64) (Attr, error) {
-	if err := f.started(ctx, upTo); err != nil {
+// flushOnce flushes what was written, as far as it lies before a barrier, if there is
+// one.
+func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, b *barrier) (Attr, error) {
+	upTo := uint64(endless)
+	if b != nil {
+		upTo = b.c.seq - 1
+	}
+	err := f.started(ctx, upTo)
+	if err == nil {
+		err = b.safe(ctx)
+	}
+	if err != nil {
 		return Attr{}, err
 	}
 	asked := time.Now()
@@ -109,7 +117,10 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, up
 	}
 	f.mu.Unlock()
 
-	err := f.emptied(ctx, min(seq, upTo))
+	err = f.emptied(ctx, min(seq, upTo))
+	if fl == nil && err == nil {
+		err = b.safe(ctx)
+	}
 	var a Attr
 	switch {
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:

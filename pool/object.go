@@ -106,7 +106,11 @@ func (o *object) barrier(ctx context.Context, off, end int64) (*barrier, error) 
 		return nil, err
 	}
 	b := o.block(off, end)
-	if err := o.emptied(ctx, b.c.seq-1); err != nil {
+	err := o.emptied(ctx, b.c.seq-1)
+	if err == nil {
+		err = b.safe(ctx)
+	}
+	if err != nil {
 		b.end()
 		o.giveTurn()
 		return nil, err
@@ -122,6 +126,22 @@ func (o *object) block(off, end int64) *barrier {
 	c := &chunk{off: off, till: end}
 	o.out.push(c)
 	return &barrier{o: o, c: c}
+}
+
+// safe waits until nothing that a lost connection may yet write lies over the
+// barrier.
+func (b *barrier) safe(ctx context.Context) error {
+	for b != nil {
+		b.o.mu.Lock()
+		if !b.o.out.isLate(b.c) {
+			b.o.mu.Unlock()
+			return nil
+		}
+		if err := b.o.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end lets go what waited.

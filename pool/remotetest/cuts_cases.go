@@ -55,6 +55,7 @@ func cutCases() []cutCase {
 		{"a refused CLOSE of what was read is none", closeRefusedReading},
 		{"a lost answer to CLOSE is looked after", closeLost},
 		{"what overlaps data that may come late waits", lateOverlap},
+		{"a truncation of data that may come late waits", lateTruncate},
 		{"order holds when all is sent again", againInOrder},
 		{"opening tells of what was written and is on its way", openBesideWrite},
 		{"a rename without an answer takes its open file along", renameDirty},

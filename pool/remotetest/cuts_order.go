@@ -68,6 +68,32 @@ func lateOverlap(c *cut) {
 	c.holds(c.T, "file", "new old")
 }
 
+func lateTruncate(c *cut) {
+	for _, byPath := range []bool{false, true} {
+		f := c.file("file", flagsMake|pool.FlagTruncate)
+		trap := c.s.Next("WRITE", "file", Zombie)
+		mustWrite(c.T, f, "old old", 0)
+		c.met(trap, cutRow{kind: "WRITE", path: "file"})
+		time.AfterFunc(time.Second, c.s.RunZombies)
+		err := c.within(func() (err error) {
+			if byPath {
+				_, err = c.Remote.SetAttr(c.Context(), "file", newSize(3))
+			} else {
+				_, err = f.SetAttr(c.Context(), newSize(3))
+			}
+			return err
+		})
+		if err != nil {
+			c.Errorf("SetAttr: %v", err)
+		}
+		c.s.RunZombies()
+		c.holds(c.T, "file", "old")
+		if err := f.Close(c.Context()); err != nil {
+			c.Errorf("Close: %v", err)
+		}
+	}
+}
+
 // A large file is patched while it is on its way, and the connection breaks in the
 // middle of that, several times.
 func againInOrder(c *cut) {
