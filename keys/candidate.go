@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -40,9 +41,13 @@ func (k candidate) String() string {
 func (c *Client) candidates(ctx context.Context) ([]candidate, error) {
 	agentKeys := c.agentKeys(ctx)
 	var certs, held, named, defaults, others []candidate
+	var alone error
 	for _, id := range c.identities {
 		k := id.candidate(agentKeys)
 		if k == nil {
+			if id.byFlag {
+				alone = fmt.Errorf("%s is a public key, and no agent has its private half", id.source)
+			}
 			continue
 		}
 		for _, cert := range id.certs {
@@ -66,7 +71,8 @@ func (c *Client) candidates(ctx context.Context) ([]candidate, error) {
 	if c.givenPassword() {
 		all = askingLast(all)
 	}
-	return c.acceptable(c.lastFirst(all))
+	list, why := c.acceptable(c.lastFirst(all))
+	return list, errors.Join(alone, why)
 }
 
 // askingLast puts the keys back that a given password goes before.

@@ -1,9 +1,12 @@
 package keys
 
 import (
+	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -18,9 +21,10 @@ type conn struct {
 	net.Conn
 	client *Client // whose configuration it was made by
 	owner  *openConns
-	timed  bool     // the transport keeps deadlines itself
-	under  net.Conn // the first hop's connection, where this one goes through others; else nil
-	done   func()   // ends what carried the connection; may be nil
+	timed  bool              // the transport keeps deadlines itself
+	under  net.Conn          // the first hop's connection, where this one goes through others; else nil
+	done   func()            // ends what carried the connection; may be nil
+	why    func(error) error // says why the carrier ended, when it has; may be nil
 
 	mu       sync.Mutex
 	deadline time.Time     // guarded by mu: as the caller set it
@@ -151,11 +155,17 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if c.why != nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		err = c.why(err)
+	}
 	return n, c.explain(err)
 }
 
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	if c.why != nil && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
+		err = c.why(err)
+	}
 	return n, c.explain(err)
 }
 

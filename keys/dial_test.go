@@ -119,9 +119,9 @@ func TestProxyCommand(t *testing.T) {
 	if err := login(t, cfg); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Options = []string{"ProxyCommand=exit 3"}
-	if err := login(t, cfg); err == nil {
-		t.Fatal("a proxy command that fails gave a connection")
+	cfg.Options = []string{"ProxyCommand=sh -c 'echo the way is blocked >&2; exit 3'"}
+	if err := login(t, cfg); err == nil || !strings.Contains(err.Error(), "exit status 3: the way is blocked") {
+		t.Fatalf("a proxy command that fails: %v", err)
 	}
 }
 

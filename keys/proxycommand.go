@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,28 +30,47 @@ func (c *Client) dialCommand() (net.Conn, error) {
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
 	cmd := exec.Command("/bin/sh", "-c", "exec "+c.proxyCommand)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, os.Stderr
+	said := &tail{}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, said
+	cmd.WaitDelay = time.Second // what it started may keep standard error open
 	cmd.Dir, cmd.SysProcAttr = c.cfg.Dir, &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
-	return c.pending.add(&conn{Conn: nc, client: c, timed: true, done: watchProcess(cmd).end}), nil
+	p := watchProcess(cmd, said)
+	return c.pending.add(&conn{Conn: nc, client: c, timed: true, done: p.end, why: p.why}), nil
 }
 
 // A proxyProcess is a running proxy command.
 type proxyProcess struct {
 	cmd   *exec.Cmd
+	said  *tail
 	ended chan struct{} // closed when its exit status was taken
 }
 
-func watchProcess(cmd *exec.Cmd) *proxyProcess {
-	p := &proxyProcess{cmd, make(chan struct{})}
+func watchProcess(cmd *exec.Cmd, said *tail) *proxyProcess {
+	p := &proxyProcess{cmd, said, make(chan struct{})}
 	go func() {
 		defer close(p.ended)
 		_ = cmd.Wait() // that it ended is seen on the connection
 	}()
 	return p
+}
+
+// why tells what a command that has ended said, and how it ended. One that lives
+// has nothing to do with the end of the stream.
+func (p *proxyProcess) why(err error) error {
+	select {
+	case <-p.ended:
+	case <-time.After(time.Second):
+		return err
+	}
+	text := p.cmd.ProcessState.String()
+	if words := p.said.clean(); words != "" {
+		text += ": " + words
+	}
+	return fmt.Errorf("the proxy command ended, %s: %w", text, err)
 }
 
 // end asks the command, with everything it started, to end, and insists after
@@ -63,4 +84,31 @@ func (p *proxyProcess) end() {
 			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		}
 	})
+}
+
+// A tail passes on what a command writes to its standard error, and keeps the
+// last of it for a message.
+type tail struct {
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+// maxSaid bounds what is kept.
+const maxSaid = 4 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	t.text = append(t.text, b...)
+	if over := len(t.text) - maxSaid; over > 0 {
+		t.text = append(t.text[:0], t.text[over:]...)
+	}
+	t.mu.Unlock()
+	return os.Stderr.Write(b)
+}
+
+// clean gives it in one line, without what moves a terminal's cursor.
+func (t *tail) clean() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(strings.Fields(printable(string(t.text))), " ")
 }
