@@ -44,6 +44,9 @@ func (f *filesystem) showOwner(uid, gid uint32) (uint32, uint32) {
 	if info := f.mapped(); info.KnownOwner {
 		uid, gid = swap(uid, info.UID, f.ownUID), swap(gid, info.GID, f.ownGID)
 	}
+	if f.cfg.IDMap == IDMapFile {
+		uid, gid = numbered(uid, f.cfg.UIDs), numbered(gid, f.cfg.GIDs)
+	}
 	if f.cfg.UID != nil {
 		uid = *f.cfg.UID
 	}
@@ -60,6 +63,24 @@ func (f *filesystem) mapped() pool.Info {
 		return pool.Info{}
 	}
 	return f.remote.Info()
+}
+
+// numbered is what a table has for a number, or the number.
+func numbered(id uint32, table map[uint32]uint32) uint32 {
+	if to, ok := table[id]; ok {
+		return to
+	}
+	return id
+}
+
+// numberedBack is the other way round.
+func numberedBack(id uint32, table map[uint32]uint32) uint32 {
+	for from, to := range table {
+		if to == id {
+			return from
+		}
+	}
+	return id
 }
 
 func swap(id, from, to uint32) uint32 {

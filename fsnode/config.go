@@ -42,6 +42,8 @@ type Config struct {
 	UID, GID *uint32 // every file is shown as owned by these
 	Umask    *uint32 // every file is shown with the mode 0777 without these bits
 	IDMap    IDMap
+	UIDs     map[uint32]uint32 // with IDMapFile: the server's numbers of users, and ours for them
+	GIDs     map[uint32]uint32 // likewise of groups
 
 	// Options are further options of mount(8), such as "noexec". A filesystem is
 	// mounted nosuid and nodev unless "suid" or "dev" stand here.
@@ -61,6 +63,10 @@ const (
 	// IDMapUser shows what belongs to the remote user as belonging to the user
 	// who mounts, and gives it back under the remote user's number.
 	IDMapUser
+
+	// IDMapFile shows and gives back numbers as UIDs and GIDs say; others are shown
+	// as they are.
+	IDMapFile
 )
 
 func (c *Config) setDefaults() {

@@ -110,11 +110,17 @@ func (f *filesystem) changeOwner(ch *pool.Change, in *fuse.SetAttrIn) {
 		if info.KnownOwner {
 			uid = swap(uid, f.ownUID, info.UID)
 		}
+		if f.cfg.IDMap == IDMapFile {
+			uid = numberedBack(uid, f.cfg.UIDs)
+		}
 		ch.UID, ch.Fields = uid, ch.Fields|pool.SetUID
 	}
 	if gid, ok := in.GetGID(); ok && (f.cfg.GID == nil || gid != *f.cfg.GID) {
 		if info.KnownOwner {
 			gid = swap(gid, f.ownGID, info.GID)
+		}
+		if f.cfg.IDMap == IDMapFile {
+			gid = numberedBack(gid, f.cfg.GIDs)
 		}
 		ch.GID, ch.Fields = gid, ch.Fields|pool.SetGID
 	}

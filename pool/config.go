@@ -20,6 +20,11 @@ type Config struct {
 	Addr string
 	// Transport, when set, is used in place of Dial and SSH.
 	Transport func(ctx context.Context) (Conn, error)
+	// SFTP is the subsystem that is asked for, or, with a / or a blank in it, the
+	// command that is run on the server in its place; "" is sftp.
+	SFTP string
+	// Sessions is how many SFTP channels a connection carries, 4 when 0.
+	Sessions int
 	// Refused says what a failed dial means; nil means TryAgain always.
 	Refused func(error) Refusal
 
@@ -71,6 +76,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
+	}
+	if c.Sessions <= 0 {
+		c.Sessions = maxSessions
+	}
+	if c.SFTP == "" {
+		c.SFTP = "sftp"
 	}
 	if c.Retry <= 0 {
 		c.Retry = 10 * time.Minute

@@ -75,6 +75,7 @@ func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
 type sshConn struct {
 	wire    *wire
 	client  *ssh.Client
+	sftp    string // Config.SFTP
 	done    chan struct{}
 	endOnce sync.Once
 }
@@ -103,7 +104,7 @@ func (c Config) dialSSH(ctx context.Context) (Conn, error) {
 		_ = raw.Close()
 		return nil, w.whyNot(ctx, err)
 	}
-	s := &sshConn{wire: w, client: ssh.NewClient(sc, chans, reqs), done: make(chan struct{})}
+	s := &sshConn{wire: w, client: ssh.NewClient(sc, chans, reqs), sftp: c.SFTP, done: make(chan struct{})}
 	go func() {
 		_ = s.client.Wait()
 		s.end()
@@ -130,7 +131,7 @@ func (s *sshConn) end() { s.endOnce.Do(func() { close(s.done) }) }
 
 func (s *sshConn) OpenSFTP(ctx context.Context) (io.ReadWriteCloser, error) {
 	type opened struct {
-		ch  ssh.Channel
+		ch  *channel
 		err error
 	}
 	result := make(chan opened, 1)
@@ -154,26 +155,78 @@ func (s *sshConn) OpenSFTP(ctx context.Context) (io.ReadWriteCloser, error) {
 	}
 }
 
-func (s *sshConn) openSFTP() (ssh.Channel, error) {
+func (s *sshConn) openSFTP() (*channel, error) {
 	ch, reqs, err := s.client.OpenChannel("session", nil)
 	if err != nil {
 		return nil, err
 	}
 	go ssh.DiscardRequests(reqs)
+	c := &channel{Channel: ch, silent: make(chan struct{})}
 	// The server's standard error would fill the window when nobody read it.
-	go func() { _, _ = io.Copy(io.Discard, ch.Stderr()) }()
-	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	go func() {
+		defer close(c.silent)
+		_, _ = io.Copy(&c.said, ch.Stderr())
+	}()
+	request := "subsystem"
+	if strings.ContainsAny(s.sftp, "/ ") {
+		request = "exec"
+	}
+	ok, err := ch.SendRequest(request, true, ssh.Marshal(struct{ Name string }{s.sftp}))
 	if err == nil && !ok {
-		err = errNoSubsystem
+		err = &NoSFTPError{Said: "it refuses to start " + s.sftp, Err: io.EOF}
 	}
 	if err != nil {
 		_ = ch.Close()
 		return nil, err
 	}
-	return ch, nil
+	return c, nil
 }
 
-var errNoSubsystem = errors.New("the server has no sftp subsystem")
+// A channel is a session's stream, with the beginning of what the server wrote to
+// standard error: when SFTP does not begin, that says why.
+type channel struct {
+	ssh.Channel
+	said   words
+	silent chan struct{} // closed at the end of standard error
+}
+
+// Said waits a moment for the end of standard error: it comes by another way than
+// the end of the stream.
+func (c *channel) Said() string {
+	select {
+	case <-c.silent:
+	case <-time.After(200 * time.Millisecond):
+	}
+	return c.said.String()
+}
+
+// words keeps the first kilobytes of what is written to it.
+type words struct {
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, b[:min(len(b), 4096-len(w.text))]...)
+	return len(b), nil
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(strings.Fields(string(w.text)), " ")
+}
+
+// A NoSFTPError is a server that was logged in to and does not start SFTP.
+type NoSFTPError struct {
+	Said string // what it wrote to standard error, or what is known otherwise
+	Err  error
+}
+
+func (e *NoSFTPError) Error() string { return "SFTP does not start on the server: " + e.Said }
+func (e *NoSFTPError) Unwrap() error { return e.Err }
 
 func (s *sshConn) Ping(ctx context.Context) error {
 	result := make(chan error, 1)

@@ -63,7 +63,7 @@ func New(cfg Config) (*Pool, error) {
 		log:     cfg.Log,
 		slots:   slots{dir: cfg.SlotDir, max: cfg.MaxConnections},
 		cap:     cfg.MaxConnections,
-		perConn: maxSessions,
+		perConn: cfg.Sessions,
 		since:   time.Now(),
 		changed: make(chan struct{}),
 		nudge:   make(chan struct{}, 1),

@@ -93,6 +93,11 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 	}
 	client, err := sftp3.New(ctx, ch, p.knownLimits())
 	if err != nil {
+		if talker, ok := ch.(interface{ Said() string }); ok && ctx.Err() == nil {
+			if said := talker.Said(); said != "" {
+				err = &NoSFTPError{Said: said, Err: err}
+			}
+		}
 		return nil, err
 	}
 	s := &session{conn: c, client: client, ordered: isOpenSSH(c.conn.Server())}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"path/filepath"
 	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
@@ -93,8 +92,11 @@ func runWith(args []string, out, errOut io.Writer) int {
 	app := newApp()
 	app.Writer, app.ErrWriter = out, errOut
 	err := func() error {
-		if len(args) > 0 && filepath.Base(args[0]) == "mount.remotemount" {
-			ordered, err := mountHelper(app, args[1:])
+		if other := map[string]func() ([]string, error){
+			"mount.remotemount": func() ([]string, error) { return mountHelper(app, args[1:]) },
+			"sshfs":             func() ([]string, error) { return sshfsMain(app, args[1:], out) },
+		}[calledAs(args)]; other != nil {
+			ordered, err := other()
 			if err != nil || ordered == nil {
 				return err
 			}
@@ -111,6 +113,9 @@ func runWith(args []string, out, errOut io.Writer) int {
 	}
 	f := explain(err)
 	f.print(errOut)
+	if calledAs(args) == "sshfs" {
+		return exitFailed // sshfs knows no other
+	}
 	return f.code
 }
 

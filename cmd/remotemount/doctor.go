@@ -100,20 +100,20 @@ func (d *doctor) settings(ctx context.Context) {
 		return
 	}
 	d.link = l
-	s := l.client.Settings()
+	s := l.settings()
 	d.say("ok", "settings", "user %s, host %s, port %d, host key as %s", s.User, s.Host, s.Port, s.HostKeyName)
-	if err := l.client.Blocked(); err != nil {
+	if err := l.blocked(); err != nil {
 		d.fail("host key", err)
 	}
 }
 
 // direct tells whether we dial the host ourselves.
 func (d *doctor) direct() bool {
-	return d.link.client.Settings().Direct
+	return d.link.settings().Direct
 }
 
 func (d *doctor) name(ctx context.Context) {
-	host := d.link.client.Settings().Host
+	host := d.link.settings().Host
 	if net.ParseIP(host) != nil || !d.direct() {
 		return
 	}
@@ -132,9 +132,15 @@ func (d *doctor) reach(ctx context.Context) {
 	ctx, stop := d.link.clock.start(ctx)
 	defer stop()
 	began := time.Now()
+	if d.link.program != nil {
+		if err := d.link.tryProgram(ctx); err != nil {
+			d.fail("reach", err)
+		}
+		return
+	}
 	conn, err := d.link.client.Dial(ctx)
 	if err != nil {
-		s := d.link.client.Settings()
+		s := d.link.settings()
 		d.fail("reach", fmt.Errorf("%s: %w", net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), err))
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -16,6 +18,7 @@ import (
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/options"
 	"github.com/remotemount/remotemount/keys"
+	"github.com/remotemount/remotemount/pool"
 )
 
 // The exit codes are a contract with scripts, and stand in the manual.
@@ -93,6 +96,11 @@ func usageHint(text, hint string) error {
 }
 
 func usageError(err error) error {
+	// The library's own: invalid value "abc" for flag -port: parse error
+	if m := regexp.MustCompile(`^invalid value "(.*)" for flag -([a-z-]+): (.*)$`).FindStringSubmatch(err.Error()); m != nil {
+		why := strings.NewReplacer("parse error", "this is no number", "value out of range", "this number is too large").Replace(m[3])
+		err = fmt.Errorf("--%s %q: %s", m[2], m[1], why)
+	}
 	return &failure{exitUsage, err, "remotemount --help"}
 }
 
@@ -102,7 +110,7 @@ func explain(err error) *failure {
 	if errors.As(err, &f) {
 		return &failure{f.code, err, f.hint}
 	}
-	for _, known := range []func(error) (int, string, bool){explainInput, explainMountpoint, explainHostKey, explainAuth, explainNetwork, explainFolder} {
+	for _, known := range []func(error) (int, string, bool){explainInput, explainMountpoint, explainProgram, explainHostKey, explainAuth, explainNetwork, explainFolder} {
 		if code, hint, ok := known(err); ok {
 			return &failure{code, err, hint}
 		}
@@ -139,6 +147,7 @@ func explainHostKey(err error) (int, string, bool) {
 		keys.HostKeyUnknown:  fmt.Sprintf("compare the fingerprint with the administrator's, then: remotemount hostkey accept %s --fingerprint %s", shellQuote(h.Host), h.New),
 		keys.HostKeyChanged:  fmt.Sprintf("ask the administrator whether the key was changed; only then: remotemount hostkey accept %s --fingerprint %s", shellQuote(h.Host), h.New),
 		keys.HostKeyRevoked:  "do not connect; the administrator has withdrawn this key",
+		keys.HostKeyWeak:     "the server needs a longer key, or one of another kind; until then -o RequiredRSASize=1024 takes it",
 		keys.HostKeyMismatch: fmt.Sprintf("compare with the administrator's fingerprint; if the server is right, give --host-key %s", h.New),
 	}[h.Kind]
 	if hint == "" {
@@ -158,15 +167,60 @@ func explainAuth(err error) (int, string, bool) {
 		return exitAuth, "remotemount key inspect FILE tells what is in it", true
 	case errors.Is(err, keys.ErrNoPrompt):
 		return exitAuth, "give --identity FILE, --password-file FILE or --password-command COMMAND", true
+	case onlyGSSAPI(err):
+		return exitAuth, "--ssh-command ssh logs in by the system's ssh, which knows GSSAPI (Kerberos)", true
+	case onlyPassword(err):
+		return exitAuth, "the password was refused: check it, and the name of the user; without a key the server takes nothing else", true
 	case keys.IsAuthFailure(err):
 		return exitAuth, "give a key with --identity FILE; remotemount key public FILE prints the line for the server's authorized_keys", true
 	}
 	return 0, "", false
 }
 
+// onlyPassword: passwords were tried, and no key.
+func onlyPassword(err error) bool {
+	var login *keys.AuthError
+	if !errors.As(err, &login) {
+		return false
+	}
+	tried := false
+	for _, offer := range login.Offered {
+		if strings.HasPrefix(offer, "publickey") {
+			return false
+		}
+		tried = true
+	}
+	return tried
+}
+
+// onlyGSSAPI: the server takes nothing that is built in.
+func onlyGSSAPI(err error) bool {
+	var login *keys.AuthError
+	if !errors.As(err, &login) || !slices.Contains(login.Allowed, "gssapi-with-mic") {
+		return false
+	}
+	for _, method := range []string{"publickey", "password", "keyboard-interactive"} {
+		if slices.Contains(login.Allowed, method) {
+			return false
+		}
+	}
+	return true
+}
+
 func explainNetwork(err error) (int, string, bool) {
 	var dns *net.DNSError
 	var op *net.OpError
+	var no *pool.NoSFTPError
+	if errors.As(err, &no) {
+		return exitFailed, "ssh HOST, and the command of --sftp-command there, shows what stands in the way; start files of its shell must print nothing", true
+	}
+	if n := keys.Negotiation(err); n != nil {
+		if n.Helps == "" {
+			return exitUnreachable, `--ssh-command ssh has the system's ssh try, which may know more`, true
+		}
+		return exitUnreachable, fmt.Sprintf("-o %s=+%s lets this server in, or the line \"%s +%s\" for its Host in ~/.ssh/config; better is a newer server",
+			n.Keyword, n.Helps, n.Keyword, n.Helps), true
+	}
 	switch {
 	case errors.Is(err, syscall.EPROTO):
 		return exitFailed, "the server, or something between, is at fault: remotemount doctor REMOTE names it", true
@@ -196,6 +250,9 @@ func withoutPreface(err error) error {
 		return hostKey
 	case errors.As(err, &login):
 		return login
+	}
+	if n := keys.Negotiation(err); n != nil {
+		return n
 	}
 	return err
 }

@@ -28,6 +28,8 @@ func connectionFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "known-hosts", Usage: "known_hosts `FILE`; the first is written to"},
 		&cli.StringSliceFlag{Name: "host-key", Usage: "the server's key: `KEY` is SHA256:... or the public key"},
 		&cli.StringFlag{Name: "host-key-policy", Usage: "`POLICY` for an unknown host: auto, ask, strict or insecure"},
+		&cli.StringFlag{Name: "sftp-command", Usage: "start `COMMAND` on the server in place of its sftp subsystem, as \"sudo /usr/lib/openssh/sftp-server\""},
+		&cli.StringFlag{Name: "ssh-command", Usage: "connect by the program `COMMAND`, as \"ssh -v\", in place of the built-in SSH"},
 		&cli.IntFlag{Name: "max-connections", Usage: "`N` connections to the remote at most (25)"},
 		&cli.GenericFlag{Name: "timeout", Value: new(config.Duration), DefaultText: "30s", Usage: "`TIME` without a byte after which a connection is dead"},
 	}
@@ -43,6 +45,7 @@ func connectionFrom(c *cli.Context) (config.Connection, error) {
 		AskPassword: c.Bool("ask-password"), Keyring: c.Bool("keyring"),
 		SSHConfig: absolute(c.String("ssh-config")), Jump: c.String("jump"), BindAddress: c.String("bind-address"),
 		KnownHosts: paths(c.StringSlice("known-hosts")), HostKeys: c.StringSlice("host-key"),
+		SFTPCommand: c.String("sftp-command"), SSHCommand: c.String("ssh-command"),
 		HostKeyPolicy: c.String("host-key-policy"), MaxConnections: c.Int("max-connections"),
 		Timeout: duration(c, "timeout"), Retry: duration(c, "retry"),
 	}

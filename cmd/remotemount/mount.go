@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
@@ -45,6 +46,7 @@ func mountFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "retry", Value: new(config.Duration), DefaultText: "10m", Usage: "keep written data for `TIME` while the server cannot be reached"},
 		&cli.BoolFlag{Name: "follow-symlinks", Usage: "show what symbolic links lead to"},
 		&cli.BoolFlag{Name: "multiuser", Usage: "give new files to who makes them; for a privileged user on the server"},
+		&cli.BoolFlag{Name: "wait", Usage: "mount also while the server cannot be reached, and connect when it can"},
 		&cli.StringFlag{Name: "subtype", Usage: "filesystem `TYPE` shown after fuse. (sshfs)"},
 		&cli.StringFlag{Name: "sync", Usage: "keep --sync-dir in step with the mount: `MODE` is push, pull or two-way"},
 		&cli.StringFlag{Name: "sync-dir", Usage: "local `FOLDER` for --sync"},
@@ -75,6 +77,10 @@ func mountAction(c *cli.Context) error {
 	args, err := arguments(c, "REMOTE", "MOUNTPOINT")
 	if err != nil {
 		return err
+	}
+	if !strings.Contains(args[0], ":") && strings.Contains(args[1], ":") && !isNamed(args[0]) {
+		return usageHint(fmt.Sprintf("mount: %s is the remote, and stands second", args[1]),
+			"remotemount mount "+shellQuote(args[1])+" "+shellQuote(args[0]))
 	}
 	if fd := c.Int(backgroundFlag); fd > 0 {
 		return inBackground(c, fd, args[0], args[1])
@@ -114,6 +120,7 @@ func newMounting(c *cli.Context, remote string) (*mounting, error) {
 		return nil, err
 	}
 	m.target, err = newTarget(remote, m.Connection)
+	m.target.dir = address.Join(m.target.dir, strings.Trim(m.Subdir, "/"))
 	m.target.batch, m.target.memory = m.Batch, m.cacheMemory()/4
 	return m, err
 }
@@ -130,6 +137,7 @@ func (m *mounting) readFlags(c *cli.Context) {
 	m.AllowOther = m.AllowOther || c.Bool("allow-other")
 	m.MultiUser = m.MultiUser || c.Bool("multiuser")
 	m.FollowSymlinks = m.FollowSymlinks || c.Bool("follow-symlinks")
+	m.Wait = m.Wait || c.Bool("wait")
 	if c.IsSet("default-permissions") {
 		on := c.Bool("default-permissions")
 		m.DefaultPermissions = &on

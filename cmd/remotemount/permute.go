@@ -115,6 +115,9 @@ func (w *words) verb(word string) error {
 		w.enter(cmd)
 	case word == "help":
 		return w.help()
+	case word == "version" && len(w.rest) == 0:
+		w.early = []string{"--version"}
+		return nil
 	case strings.Contains(word, ":") || w.named(word):
 		w.enter(find(w.app.Commands, "mount"))
 		w.args = append(w.args, word)
@@ -150,7 +153,9 @@ func unknownVerb(before string, commands []*cli.Command, word string) error {
 		}
 	}
 	hint := fmt.Sprintf("remotemount %s--help", before)
-	if n := nearest.Find(word, names); n != "" {
+	if word == "ls" && before == "" {
+		hint = "remotemount browse lists a folder"
+	} else if n := nearest.Find(word, names); n != "" {
 		hint = fmt.Sprintf("did you mean remotemount %s%s?", before, n)
 	} else if before == "" {
 		hint = "to mount, a host is written with a colon: remotemount mount " + shellQuote(word) + ": MOUNTPOINT"
@@ -194,6 +199,8 @@ func (w *words) global() error {
 		switch strings.TrimLeft(word, "-") {
 		case "help", "h", "version", "v":
 			w.flags = append(w.flags, "--"+strings.TrimLeft(word, "-"))
+		case "V":
+			w.flags = append(w.flags, "--version")
 		default:
 			return usageHint(fmt.Sprintf("%s: no verb is given", word), "remotemount --help")
 		}

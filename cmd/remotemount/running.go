@@ -74,7 +74,7 @@ func (m *mounting) serve(h host) error {
 	if err := h.ready(); err != nil {
 		return errors.Join(err, r.stop(true))
 	}
-	r.link.client.StopAsking()
+	r.link.stopAsking()
 	return r.wait()
 }
 
@@ -124,7 +124,7 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	if metrics != nil {
 		undo = append(undo, func() { _ = metrics.Close() }) // served nobody yet
 	}
-	if r.link, err = m.target.open(ctx, h.prompt, h.log, h.keyLog); err != nil {
+	if r.link, err = m.open(ctx, h); err != nil {
 		return nil, err
 	}
 	undo = append(undo, r.link.pool.Abort)
@@ -154,7 +154,36 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	}
 	r.serveMetrics(metrics)
 	r.work.Go(r.enableWhenAccepted)
+	if m.Wait {
+		r.work.Go(func() { _, _ = r.link.pool.Stat(pool.Background(r.ctx), "") }) // whoever asks has the pool dial until it is there
+	}
 	return r, nil
+}
+
+// firstTry is how long a mount with --wait tries to connect before it goes on.
+const firstTry = 5 * time.Second
+
+// open connects. With --wait the mount also comes to be while the server cannot be
+// reached; what the server refuses, or is wrong here, is told as ever.
+func (m *mounting) open(ctx context.Context, h host) (*link, error) {
+	if !m.Wait {
+		return m.target.open(ctx, h.prompt, h.log, h.keyLog)
+	}
+	l, err := m.target.assemble(ctx, h.prompt, h.log, h.keyLog)
+	if err != nil {
+		return nil, err
+	}
+	l.clock.limit = min(l.timeout(), firstTry)
+	err = l.connect(ctx)
+	if err == nil {
+		return l, nil
+	}
+	if explain(err).code != exitUnreachable || ctx.Err() != nil {
+		l.pool.Abort()
+		return nil, err
+	}
+	h.keyLog.Warn("the server cannot be reached yet; the mount connects when it can", "remote", m.target.given, "error", oneLine(withoutPreface(err).Error()))
+	return l, nil
 }
 
 // wait returns when the mount has ended: by a signal, by `unmount`, or by
@@ -322,7 +351,7 @@ func (r *running) enableWhenAccepted() {
 		case <-tick.C:
 		}
 		st := r.link.pool.Status()
-		if st.State == pool.StateDisabled && keys.IsHostKeyFailure(st.LastError) && r.link.client.Blocked() == nil {
+		if st.State == pool.StateDisabled && keys.IsHostKeyFailure(st.LastError) && r.link.blocked() == nil {
 			r.link.pool.Enable()
 		}
 	}

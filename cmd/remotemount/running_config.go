@@ -40,8 +40,11 @@ func (m *mounting) fsConfig(remote pool.Remote, log *slog.Logger) fsnode.Config 
 		c.Contain = fsnode.ContainNothing
 	}
 	c.TransformSymlinks, c.Given = m.TransformSymlinks, m.given
-	if m.IDMap == "user" {
+	switch m.IDMap {
+	case "user":
 		c.IDMap = fsnode.IDMapUser
+	case "file":
+		c.IDMap, c.UIDs, c.GIDs = fsnode.IDMapFile, m.UIDs, m.GIDs
 	}
 	return c
 }

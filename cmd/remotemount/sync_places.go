@@ -49,7 +49,7 @@ func pairName(local string, l *link) string {
 	if err != nil {
 		host = "unknown"
 	}
-	at := l.client.Settings()
+	at := l.settings()
 	return fmt.Sprintf("%s\n%d\n%s\n%s@%s:%d\n%s", host, os.Getuid(), realFolder(local), at.User, at.Host, at.Port, l.pool.Info().Root)
 }
 
@@ -84,7 +84,7 @@ func sameServer(given string, l *link) bool {
 	if err != nil {
 		return false
 	}
-	at := l.client.Settings()
+	at := l.settings()
 	host := func(name string, port int) string { return net.JoinHostPort(name, strconv.Itoa(first(port, 22))) }
 	return t.host == l.target.host && host(t.host, first(t.port, at.Port)) == host(l.target.host, at.Port)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/nearest"
 )
 
 // A target is a REMOTE with everything that was said about how to reach it:
@@ -36,7 +37,7 @@ func newTarget(given string, said config.Connection) (target, error) {
 	}
 	a, err := address.Parse(given, store.Has)
 	if err != nil {
-		return target{}, err
+		return target{}, nearName(err, store)
 	}
 	t := target{given: given, conn: said}
 	t.here, _ = os.Getwd() // removed: then commands run where we are
@@ -58,6 +59,22 @@ func newTarget(given string, said config.Connection) (target, error) {
 	t.host, t.dir = a.Host, a.Path
 	t.user, t.port = first(said.User, a.User), first(said.Port, a.Port)
 	return t, nil
+}
+
+// nearName looks whether what is no REMOTE is nearly the name of one.
+func nearName(err error, store *config.Store) error {
+	var syntax *address.SyntaxError
+	if !errors.As(err, &syntax) || strings.ContainsAny(syntax.Text, ":/") {
+		return err
+	}
+	names, listErr := store.Names()
+	if listErr != nil {
+		return err // what is wrong with the store is not what was asked
+	}
+	if n := nearest.Find(syntax.Text, names); n != "" {
+		return usageHint(err.Error(), "did you mean "+n+"?")
+	}
+	return err
 }
 
 func readRemote(store *config.Store, name string) (config.Remote, error) {
@@ -95,7 +112,7 @@ func (t target) keyringName() string {
 
 // folderHint is a next step when the remote folder is not there.
 func (t target) folderHint() string {
-	head, _, _ := strings.Cut(t.dir, "/")
+	head, _, _ := strings.Cut(strings.ReplaceAll(t.dir, ":", "/"), "/")
 	if _, err := strconv.Atoi(head); err == nil && t.port == 0 {
 		return "a port is given by --port " + head + ", not after the colon"
 	}

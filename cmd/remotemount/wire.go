@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/sshprocess"
 	"github.com/remotemount/remotemount/keys"
 	"github.com/remotemount/remotemount/pool"
 )
@@ -27,10 +28,12 @@ import (
 // A link is a target put together: who logs in, and the pool of connections.
 type link struct {
 	target target
-	client *keys.Client
+	client *keys.Client // nil with a program
 	pool   *pool.Pool
 	log    *slog.Logger
 	clock  *patience
+
+	program *sshprocess.Dialer // of --ssh-command; else nil
 }
 
 // open puts the link together and makes the first connection. The link must be
@@ -57,6 +60,10 @@ func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog 
 	if prompt != nil {
 		prompt = patientPrompter{prompt, l.clock}
 	}
+	if t.conn.SSHCommand != "" {
+		l.clock.limit = attention // the program asks, and gives up by itself
+		return l, l.useProgram(prompt != nil, keyLog)
+	}
 	var err error
 	if t.conn.PasswordFile != "" { // what is wrong with it is told before anything is dialled
 		if _, err := passwordFromFile(t.conn.PasswordFile); err != nil {
@@ -68,17 +75,18 @@ func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog 
 	if l.client, err = keys.NewClient(ctx, settings); err != nil {
 		return nil, t.explainSettings(err)
 	}
-	slots, err := t.slotDir(l.client)
+	at := l.client.Settings()
+	slots, err := slotDir(at)
 	if err != nil {
 		return nil, err
 	}
-	at := l.client.Settings()
 	l.clock.limit = l.timeout()
 	l.pool, err = pool.New(pool.Config{
 		Dial:           l.client.Dial,
 		SSH:            l.client.SSHConfig,
 		Addr:           net.JoinHostPort(at.Host, strconv.Itoa(at.Port)),
 		Refused:        refused,
+		SFTP:           t.conn.SFTPCommand,
 		Dir:            t.dir,
 		MaxConnections: t.conn.MaxConnections,
 		SlotDir:        slots,
@@ -96,7 +104,7 @@ func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog 
 // timeout is how long a silent connection is waited for: what the user says here,
 // or in ssh_config.
 func (l *link) timeout() time.Duration {
-	return first(time.Duration(l.target.conn.Timeout), l.client.Settings().AliveTimeout, 30*time.Second)
+	return first(time.Duration(l.target.conn.Timeout), l.settings().AliveTimeout, 30*time.Second)
 }
 
 // attention is how long a person may take for all the questions of a login.
@@ -158,8 +166,12 @@ func (l *link) close(ctx context.Context) error {
 func refused(err error) pool.Refusal {
 	var perm *keys.PermissionError
 	switch {
-	case keys.IsHostKeyFailure(err):
+	case keys.IsHostKeyFailure(err), sshprocess.IsKind(err, sshprocess.HostKey):
 		return pool.HostKeyRefused
+	case sshprocess.IsKind(err, sshprocess.AuthRefused):
+		return pool.AuthRefused
+	case sshprocess.IsKind(err, sshprocess.Unusable):
+		return pool.Fatal
 	case keys.IsAuthFailure(err), errors.Is(err, keys.ErrNoPrompt), errors.As(err, &perm),
 		errors.Is(err, keys.ErrWrongPassphrase), errors.Is(err, keys.ErrPassphraseNeeded):
 		return pool.AuthRefused
@@ -214,12 +226,11 @@ func list(text string) []string {
 
 // slotDir is where the locks are that count this user's connections to the
 // remote, over all processes: a mount, another mount of the same place, a sync.
-func (t target) slotDir(c *keys.Client) (string, error) {
+func slotDir(at keys.Settings) (string, error) {
 	dir, err := control.RuntimeDir(getenv)
 	if err != nil {
 		return "", err
 	}
-	at := c.Settings()
 	sum := sha256.Sum256([]byte(at.User + "@" + net.JoinHostPort(at.Host, strconv.Itoa(at.Port))))
 	return filepath.Join(dir, "slots", hex.EncodeToString(sum[:8])), nil
 }

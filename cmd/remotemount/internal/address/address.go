@@ -3,6 +3,7 @@
 //	NAME, NAME:[path]                   a named remote
 //	[user@]host:[path]                  as ssh, scp and sshfs write it
 //	sftp://[user@]host[:port]/path      a URL
+//	sshfs#[user@]host:[path]            as old lines of fstab have it
 //
 // A path without a leading slash starts where the remote user lands, and an
 // empty one is that place itself. In a URL the path is absolute, as file
@@ -46,6 +47,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%q: %s", e.Text, e.Wh
 // Parse reads REMOTE. named tells whether a remote of that name was added; the
 // short form prefers it to a host of the same name.
 func Parse(text string, named func(string) bool) (Address, error) {
+	text = withoutProgram(text)
 	switch {
 	case text == "":
 		return Address{}, &SyntaxError{text, "REMOTE is empty", "write user@host:folder, or the name of a remote you added"}
@@ -57,6 +59,16 @@ func Parse(text string, named func(string) bool) (Address, error) {
 		return Address{}, &SyntaxError{text, "the only URL is sftp://", "write sftp://user@host/folder"}
 	}
 	return parseShort(text, named)
+}
+
+// withoutProgram takes away what old lines of fstab have in front: "sshfs#", also
+// with the path of the program.
+func withoutProgram(text string) string {
+	program, rest, ok := strings.Cut(text, "#")
+	if ok && (program == "sshfs" || strings.HasSuffix(program, "/sshfs")) {
+		return rest
+	}
+	return text
 }
 
 func parseShort(text string, named func(string) bool) (Address, error) {

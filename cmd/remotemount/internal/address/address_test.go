@@ -18,6 +18,8 @@ func TestParse(t *testing.T) {
 		{"work:/srv", Address{Name: "work", Path: "/srv"}},
 		{"a.b", Address{Name: "a.b"}},
 		{"host:", Address{Host: "host"}},
+		{"sshfs#u@host:x", Address{User: "u", Host: "host", Path: "x"}},
+		{"/usr/bin/sshfs#host:", Address{Host: "host"}},
 		{"host:/", Address{Host: "host", Path: "/"}},
 		{"host:folder", Address{Host: "host", Path: "folder"}},
 		{"host:2222", Address{Host: "host", Path: "2222"}},

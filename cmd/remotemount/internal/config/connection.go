@@ -28,6 +28,8 @@ type Connection struct {
 	HostKeys        []string `toml:"host_key,omitempty"` // pinned: SHA256:... or "type base64"
 	HostKeyPolicy   string   `toml:"host_key_policy,omitempty"`
 	MaxConnections  int      `toml:"max_connections,omitempty"`
+	SFTPCommand     string   `toml:"sftp_command,omitempty"` // a subsystem, or a command on the server
+	SSHCommand      string   `toml:"ssh_command,omitempty"`  // a program here, in place of the built-in SSH
 	Timeout         Duration `toml:"timeout,omitempty"`
 	Retry           Duration `toml:"retry,omitempty"`
 

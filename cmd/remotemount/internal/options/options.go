@@ -35,12 +35,15 @@ type Settings struct {
 	Contain            string // of symbolic links: strict, no, or the default
 	TransformSymlinks  bool
 	UID, GID, Umask    *uint32
-	IDMap              string // none or user
-	Source             string // fsname=
+	IDMap              string            // none, user or file
+	UIDs, GIDs         map[uint32]uint32 // with file: the server's numbers, and ours
+	Source             string            // fsname=
 	Subtype            string
 	Kernel             []string // for mount(2): nosuid, noexec, ...
 	PasswordStdin      bool
-	Batch              bool // never ask
+	Batch              bool   // never ask
+	Wait               bool   // mount also while the server cannot be reached
+	Subdir             string // below the folder that was named
 	Debug              bool
 	LogLevel           string
 	LogFile            string

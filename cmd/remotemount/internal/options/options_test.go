@@ -3,6 +3,8 @@ package options
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -75,6 +77,9 @@ func TestParse(t *testing.T) {
 		"password_command=pass show x":                             "PasswordCommand=pass show x",
 		"host_key=SHA256:abc+/=":                                   "HostKeys=[SHA256:abc+/=]",
 		"BatchMode=yes":                                            "Batch=true",
+		"ssh_command=ssh -p 22,sftp_server=/usr/x":                 "SFTPCommand=/usr/x SSHCommand=ssh -p 22",
+		"delay_connect":                                            "Wait=true",
+		"modules=subdir,subdir=/x,rellinks":                        "TransformSymlinks=true Subdir=/x",
 		"ro,,rw,":                                                  "",
 	} {
 		var s Settings
@@ -98,14 +103,13 @@ func TestParseRefuses(t *testing.T) {
 		"uid=no-such-user-here":  "no such user",
 		"umask=999":              "octal",
 		"port=0":                 "no port",
-		"idmap=file":             "none or user",
+		"idmap=group":            "user or file",
 		"cache=perhaps":          "yes or no",
 		"attr_timeout=-1":        "negative",
 		"direct_io":              "attr_timeout=0",
-		"ssh_command=ssh -v":     "ProxyCommand",
-		"sftp_server=/usr/x":     "subsystem",
 		"allow_root":             "allow_other",
-		"auto_unmount":           "can hang",
+		"ssh_protocol=1":         "only one",
+		"modules=iconv":          "subdir",
 		"remount":                "unmount it",
 		"max_conns=0":            "from 1 on",
 		"StrictHostKeyChecking=": "accept-new",
@@ -138,5 +142,24 @@ func TestNames(t *testing.T) {
 	}
 	if len(Names()) < 100 {
 		t.Errorf("only %d names", len(Names()))
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "uids")
+	for text, want := range map[string]string{
+		"root:1000\n# note\n\n": "map[1000:0]", "": "map[]", "root": "want name:number", "root:x": "want name:number", "no-such-user-here:5": "no such user",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var s Settings
+		err := s.Parse("idmap=file,nomap=ignore,uidfile="+file, false)
+		if got := fmt.Sprint(s.UIDs); (err != nil || got != want) && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %s, %v", text, got, err)
+		}
+	}
+	if err := new(Settings).Parse("nomap=perhaps", false); err == nil {
+		t.Error("nomap takes anything")
 	}
 }

@@ -62,6 +62,8 @@ func own() map[string]option {
 		"metrics":          text(func(s *Settings) *string { return &s.Metrics }),
 		"log_level":        text(func(s *Settings) *string { return &s.LogLevel }),
 		"log_file":         text(func(s *Settings) *string { return &s.LogFile }),
+		"sftp_command":     text(func(s *Settings) *string { return &s.SFTPCommand }),
+		"wait":             flag(func(s *Settings) { s.Wait = true }),
 		"sync_mode":        text(func(s *Settings) *string { return &s.SyncMode }),
 		"sync_dir":         text(func(s *Settings) *string { return &s.SyncDir }),
 		"sync_every":       text(func(s *Settings) *string { return &s.SyncEvery }),
@@ -83,6 +85,9 @@ func fuseOptions() map[string]option {
 		"gid":                    {needed, func(s *Settings, v string) (err error) { s.GID, err = groupID(v); return }, "", ""},
 		"umask":                  {needed, umask, "", ""},
 		"idmap":                  {needed, idmap, "", ""},
+		"uidfile":                {needed, func(s *Settings, v string) (err error) { s.UIDs, err = numbers(v, userID); return }, "", ""},
+		"gidfile":                {needed, func(s *Settings, v string) (err error) { s.GIDs, err = numbers(v, groupID); return }, "", ""},
+		"nomap":                  {needed, noMap, "", ""},
 		"contain_symlinks":       {maybe, containLinks, "", ""},
 		"no_contain_symlinks":    flag(func(s *Settings) { s.Contain = "no" }),
 		"transform_symlinks":     flag(func(s *Settings) { s.TransformSymlinks = true }),
@@ -94,6 +99,14 @@ func fuseOptions() map[string]option {
 		"sshfs_verbose":          flag(func(s *Settings) { s.LogLevel = "info" }),
 		"port":                   {needed, port, "", ""},
 		"max_conns":              {needed, maxConnections, "", ""},
+		"ssh_command":            text(func(s *Settings) *string { return &s.SSHCommand }),
+		"sftp_server":            text(func(s *Settings) *string { return &s.SFTPCommand }),
+		"ssh_protocol":           {needed, sshProtocol, "", ""},
+		"delay_connect":          flag(func(s *Settings) { s.Wait = true }),
+		"modules":                {needed, modules, "", ""},
+		"subdir":                 text(func(s *Settings) *string { return &s.Subdir }),
+		"rellinks":               flag(func(s *Settings) { s.TransformSymlinks = true }),
+		"norellinks":             flag(func(s *Settings) { s.TransformSymlinks = false }),
 		"cache":                  {needed, cacheSwitch, "", ""},
 		"dir_cache":              {needed, cacheSwitch, "", ""},
 		"cache_timeout":          {needed, attrTimeout, "", ""},
@@ -108,10 +121,16 @@ func fuseOptions() map[string]option {
 		"negative_timeout":       {needed, attrTimeout, "", ""},
 		"ac_attr_timeout":        {needed, attrTimeout, "", ""},
 
+		"sync_readdir": anyway, "no_check_root": anyway, "noforget": anyway, "remember": anyway, "no_rofd_flush": anyway,
+		"follow_inside_symlinks": anyway, // what leads inside is followed by default
+		"auto_unmount":           anyway, // whatever ends the mount but SIGKILL; and the next mount clears what is left
+		"no_remote_lock":         anyway, "no_remote_flock": anyway, "no_remote_posix_lock": anyway,
+		"from_code": cannot("names are the bytes that the server has", "convmv on the server changes them for good"),
+		"to_code":   cannot("names are the bytes that the server has", "convmv on the server changes them for good"),
 		"reconnect": anyway, "sshfs_sync": anyway, "no_readahead": anyway, "big_writes": anyway, "large_read": anyway,
 		"kernel_cache": anyway, "auto_cache": anyway, "noauto_cache": anyway, "max_read": anyway, "max_write": anyway,
 		"max_readahead": anyway, "max_background": anyway, "congestion_threshold": anyway, "async_read": anyway, "sync_read": anyway,
-		"workaround": anyway, "delay_connect": anyway, "cache_max_size": anyway, "dcache_max_size": anyway,
+		"workaround": anyway, "cache_max_size": anyway, "dcache_max_size": anyway,
 		"cache_clean_interval": anyway, "dcache_clean_interval": anyway, "cache_min_clean_interval": anyway,
 		"dcache_min_clean_interval": anyway, "clone_fd": anyway, "max_idle_threads": anyway, "max_threads": anyway, "dev": anyway,
 		"splice_read": anyway, "splice_write": anyway, "splice_move": anyway, "no_splice_read": anyway, "no_splice_write": anyway, "no_splice_move": anyway,
@@ -119,19 +138,11 @@ func fuseOptions() map[string]option {
 
 		"direct_io":         cannot("files are always cached by the kernel; programs could not map them otherwise", "attr_timeout=0 asks the server each time"),
 		"writeback_cache":   cannot("the kernel would hide changes made on the server", ""),
-		"auto_unmount":      cannot("it can hang; a mountpoint of a dead mount is cleared by the next mount", ""),
 		"passive":           cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
 		"slave":             cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
 		"directport":        cannot("an unencrypted connection is not made", ""),
 		"vsock":             cannot("an unencrypted connection is not made", ""),
-		"ssh_command":       cannot("SSH is built in; no ssh program is started", "use -o ProxyCommand= for another way to the host"),
-		"ssh_protocol":      cannot("SSH version 2 is the only one", ""),
-		"sftp_server":       cannot("the server's own sftp subsystem is used", ""),
 		"unreliable_append": cannot("appending is always at the true end", ""),
-		"modules":           cannot("there are no modules", ""),
-		"uidfile":           cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
-		"gidfile":           cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
-		"nomap":             cannot("there are no files of numbers", "use idmap=user, uid= or gid="),
 		"disable_hardlink":  anyway,
 	}
 }
@@ -195,6 +206,22 @@ func cacheSwitch(s *Settings, v string) error {
 	return nil
 }
 
+// sshProtocol: there is one.
+func sshProtocol(_ *Settings, v string) error {
+	if v != "2" {
+		return fmt.Errorf("SSH version 2 is the only one")
+	}
+	return nil
+}
+
+// modules are libfuse's: subdir is done here, iconv is not.
+func modules(_ *Settings, v string) error {
+	if v != "subdir" {
+		return fmt.Errorf("the only module is subdir")
+	}
+	return nil
+}
+
 func maxConnections(s *Settings, v string) error {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
@@ -220,8 +247,8 @@ func umask(s *Settings, v string) error {
 }
 
 func idmap(s *Settings, v string) error {
-	if v != "none" && v != "user" {
-		return fmt.Errorf("none or user")
+	if v != "none" && v != "user" && v != "file" {
+		return fmt.Errorf("none, user or file")
 	}
 	s.IDMap = v
 	return nil
