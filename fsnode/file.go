@@ -68,7 +68,14 @@ func (f *filesystem) open(ctx context.Context, n *node, path string, flags uint3
 		f.close(path, file)
 		return syscall.ESTALE
 	}
-	stale := f.tree.opened(n, a, flags&syscall.O_TRUNC != 0)
+	stale, resized := f.tree.opened(n, a, flags&syscall.O_TRUNC != 0)
+	if resized {
+		// The kernel goes by the size it knows: for a mapping, which then ends in
+		// SIGBUS, and for appending. OPEN's answer cannot correct it. With ESTALE the
+		// kernel looks the name up again, which does, and opens once more.
+		f.close(path, file)
+		return syscall.ESTALE
+	}
 	keep := flags&syscall.O_TRUNC == 0 && f.keepPages(n, a)
 	h := f.register(n, file, flags, a)
 	out.Fh = f.number(h)
@@ -95,11 +102,16 @@ func (h *handle) fuseFlags(keep bool) uint32 {
 }
 
 // opened notes attributes that came with an open file, and reports whether the
-// kernel may have others.
-func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale bool) {
+// kernel may have others, and whether it certainly has another size. The latter is
+// said once.
+func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale, resized bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := n.inode()
+	kernel := i.size // our last write or truncation told it
+	if n.told != unknown {
+		kernel = n.told.size
+	}
 	if n.writers() && !truncated {
 		i.size = max(i.size, a.Size)
 	} else {
@@ -108,9 +120,12 @@ func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale bool) {
 	if truncated {
 		t.touch(n)
 		n.told = unknown
-		return false
+		return false, false
 	}
-	return n.told != stampOf(a)
+	if resized = kernel >= 0 && kernel != a.Size; resized {
+		n.told, i.size = unknown, -1
+	}
+	return n.told != stampOf(a), resized
 }
 
 // register adds a handle to its node.

@@ -10,12 +10,7 @@ import (
 // list, so that it is taken out in the change that mends the fault.
 var known = map[string][]string{
 	randomNames: every,
-	"a file that others made longer is whole to a mapping after opening":        keeping,
-	"a file that others made longer is appended to where it ends after opening": keeping,
 }
-
-// keeping are those in which the kernel keeps attributes for a while.
-var keeping = []string{"ordered", "ordered, 20 ms", "serve", "foreign"}
 
 // every is all settings.
 var every = []string{"ordered", "ordered, nothing kept", "ordered, 20 ms", "serve", "foreign", "foreign, nothing kept"}

@@ -226,14 +226,16 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 		return p.Lstat(ctx, path)
 	}
 	o := p.files.at(path)
-	if o != nil && o.isDirty() {
-		if f := o.writer(); f != nil {
-			a, err := f.SetAttr(ctx, c)
-			if !errors.Is(err, syscall.EBADF) {
-				return a, err
-			}
-			// It was closed meanwhile, and has flushed itself.
+	for o != nil && o.isDirty() {
+		f := o.writer()
+		if f == nil {
+			break
 		}
+		a, err := f.SetAttr(ctx, c)
+		if !errors.Is(err, syscall.EBADF) {
+			return a, err
+		}
+		// That File was closed meanwhile; others may have written.
 	}
 	var b *barrier
 	if o != nil && c.Fields&SetSize != 0 {

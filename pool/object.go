@@ -190,32 +190,37 @@ func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) 
 	if o == nil {
 		return Attr{}, false, nil
 	}
-	o.mu.Lock()
-	dirty, held := o.out.dirty(), o.out.held
-	o.mu.Unlock()
-	if !dirty {
-		return Attr{}, false, nil
+	for {
+		o.mu.Lock()
+		dirty, held := o.out.dirty(), o.out.held
+		o.mu.Unlock()
+		if !dirty {
+			return Attr{}, false, nil
+		}
+		f := o.writer()
+		if held > statSettles || f == nil || !o.p.connected() {
+			return o.tell(), true, nil
+		}
+		err = o.p.lookBound(ctx, func(ctx context.Context) error {
+			a, err = f.flush(ctx, o.p.keep(), Change{}, false)
+			return err
+		})
+		switch {
+		case errors.Is(err, syscall.EBADF):
+			continue // that File was closed meanwhile; others may have written
+		case errors.Is(err, errAway):
+			return o.tell(), true, nil
+		case err != nil && ctx.Err() == nil:
+			return Attr{}, false, nil // whoever wrote is told of it; a look tells what is there
+		}
+		return a, err == nil, err
 	}
-	o.p.mu.Lock()
-	connected := o.p.state == StateConnected
-	o.p.mu.Unlock()
-	f := o.writer()
-	if held > statSettles || f == nil || !connected {
-		return o.tell(), true, nil
-	}
-	err = o.p.lookBound(ctx, func(ctx context.Context) error {
-		a, err = f.flush(ctx, o.p.keep(), Change{}, false)
-		return err
-	})
-	switch {
-	case errors.Is(err, errAway):
-		return o.tell(), true, nil
-	case errors.Is(err, syscall.EBADF):
-		return Attr{}, false, nil // it was closed meanwhile, and has flushed itself
-	case err != nil && ctx.Err() == nil:
-		return Attr{}, false, nil // whoever wrote is told of it; a look tells what is there
-	}
-	return a, err == nil, err
+}
+
+func (p *Pool) connected() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == StateConnected
 }
 
 // tell is what the server will say of the file once it has all that is under way.

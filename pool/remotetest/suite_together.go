@@ -18,6 +18,7 @@ func togetherContracts() []contract {
 		{name: "exclusive creation has one winner", test: togetherExclusive},
 		{name: "one File, many writers", test: togetherWriters},
 		{name: "many Files on one path", test: togetherOnePath},
+		{name: "a look counts what is written while another File closes", test: togetherCloses},
 	}
 }
 
@@ -136,6 +137,34 @@ func togetherWriters(t *testing.T, f Fixture) {
 		return err
 	})
 	f.holds(t, "file", string(want))
+}
+
+// togetherCloses has a File closed while another is written through, as RELEASE does
+// that comes when close(2) has long returned.
+func togetherCloses(t *testing.T, f Fixture) {
+	for i := range 300 {
+		name := fmt.Sprint("file", i)
+		first, _ := mustOpen(t, f.Remote, name, flagsNew)
+		second, _ := mustOpen(t, f.Remote, name, flagsWrite)
+		var closing sync.WaitGroup
+		closing.Go(func() {
+			if err := first.Close(t.Context()); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+		mustWrite(t, second, "x", 0)
+		if a := f.mustAttr(t, name); a.Size != 1 {
+			t.Errorf("Lstat: size %d, want 1", a.Size)
+		}
+		mustWrite(t, second, "y", 1)
+		if a, err := second.Stat(t.Context()); err != nil || a.Size != 2 {
+			t.Errorf("Stat: size %d, %v; want 2", a.Size, err)
+		}
+		closing.Wait()
+		if err := second.Close(t.Context()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
 }
 
 // togetherOnePath has Files come, write and go on one path: who looks or reads
