@@ -54,8 +54,6 @@ type Settings struct {
 
 	// Ignored are the options that were accepted and change nothing.
 	Ignored []string
-
-	serverAlive, serverAliveCount time.Duration // the count as a factor
 }
 
 // An Error says which option is wrong, and how to go on.
@@ -172,13 +170,6 @@ func Names() []string {
 
 // Finish settles what several options say together.
 func (s *Settings) Finish() {
-	if s.Timeout == 0 && s.serverAlive > 0 {
-		count := s.serverAliveCount
-		if count == 0 {
-			count = 3 // ssh's own
-		}
-		s.Timeout = config.Duration(s.serverAlive * count)
-	}
 	if s.AllowOther && s.DefaultPermissions == nil {
 		// Without it the kernel would let everybody do what the remote user may.
 		yes := true

@@ -3,12 +3,8 @@ package options
 import (
 	"fmt"
 	"sort"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 )
 
 // sshOptions are ssh_config's names. Those that concern how the server is
@@ -26,9 +22,6 @@ func sshOptions() map[string]option {
 		"StrictHostKeyChecking": {needed, strictHostKeyChecking, "", ""},
 		"ProxyJump":             text(func(s *Settings) *string { return &s.Jump }),
 		"BindAddress":           text(func(s *Settings) *string { return &s.BindAddress }),
-		"ConnectTimeout":        {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
-		"ServerAliveInterval":   {needed, serverAlive, "", ""},
-		"ServerAliveCountMax":   {needed, serverAliveCount, "", ""},
 		"BatchMode":             {needed, func(s *Settings, v string) error { s.Batch = v == "yes"; return nil }, "", ""},
 	}
 	for _, name := range strings.Fields(sshHandedOn) {
@@ -51,10 +44,11 @@ func sshOptions() map[string]option {
 
 // sshHandedOn are settings that the package keys understands.
 const sshHandedOn = `AddKeysToAgent AddressFamily BindInterface CASignatureAlgorithms CanonicalDomains CanonicalizeFallbackLocal
-CanonicalizeHostname CanonicalizeMaxDots CanonicalizePermittedCNAMEs CertificateFile ChallengeResponseAuthentication Ciphers
+CanonicalizeHostname CanonicalizeMaxDots CanonicalizePermittedCNAMEs CertificateFile ChallengeResponseAuthentication Ciphers ConnectTimeout
 GlobalKnownHostsFile HashKnownHosts HostKeyAlgorithms HostKeyAlias HostName IdentitiesOnly IdentityAgent KbdInteractiveAuthentication
 KexAlgorithms MACs NoHostAuthenticationForLocalhost NumberOfPasswordPrompts PasswordAuthentication PreferredAuthentications
-ProxyCommand PubkeyAcceptedAlgorithms PubkeyAcceptedKeyTypes PubkeyAuthentication RequiredRSASize RevokedHostKeys Tag`
+ProxyCommand PubkeyAcceptedAlgorithms PubkeyAcceptedKeyTypes PubkeyAuthentication RequiredRSASize RevokedHostKeys
+ServerAliveCountMax ServerAliveInterval Tag`
 
 const sshMeaningless = `Compression CompressionLevel ControlMaster ControlPath ControlPersist ForwardAgent ForwardX11
 ForwardX11Trusted TCPKeepAlive LogLevel CheckHostIP VisualHostKey ConnectionAttempts RekeyLimit GSSAPIAuthentication
@@ -78,19 +72,5 @@ func strictHostKeyChecking(s *Settings, v string) error {
 		return fmt.Errorf("yes, ask, accept-new or no")
 	}
 	s.HostKeyPolicy = policy
-	return nil
-}
-
-func serverAlive(s *Settings, v string) (err error) {
-	s.serverAlive, err = config.ParseDuration(v)
-	return err
-}
-
-func serverAliveCount(s *Settings, v string) error {
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > 1000 {
-		return fmt.Errorf("a number from 1 on")
-	}
-	s.serverAliveCount = time.Duration(n)
 	return nil
 }

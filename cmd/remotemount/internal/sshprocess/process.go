@@ -93,11 +93,11 @@ func IsSubsystem(sftp string) bool { return !strings.ContainsAny(sftp, "/ ") }
 // arguments is the whole command line.
 func (d *Dialer) arguments(batch bool) []string {
 	args := append(Words(d.config.Command), "-x", "-a", "-o", "ClearAllForwardings=yes")
-	if d.config.Timeout > 0 { // ssh ends by itself when the server is gone; we cannot ask it
+	args = append(args, d.config.Args...)
+	if d.config.Timeout > 0 { // ssh ends by itself when the server is gone; we cannot ask it. What was said before wins
 		interval := max(1, int(d.config.Timeout.Seconds()/3))
 		args = append(args, "-o", "ServerAliveInterval="+strconv.Itoa(interval), "-o", "ServerAliveCountMax=3")
 	}
-	args = append(args, d.config.Args...)
 	if batch {
 		args = append(args, "-o", "BatchMode=yes")
 	}

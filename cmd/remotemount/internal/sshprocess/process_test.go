@@ -26,7 +26,7 @@ func TestArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Fields("ssh -v -x -a -o ClearAllForwardings=yes -o ServerAliveInterval=10 -o ServerAliveCountMax=3 -p 22 -o BatchMode=yes -s -- h sftp")
+	want := strings.Fields("ssh -v -x -a -o ClearAllForwardings=yes -p 22 -o ServerAliveInterval=10 -o ServerAliveCountMax=3 -o BatchMode=yes -s -- h sftp")
 	if got := d.arguments(true); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
