@@ -11,31 +11,53 @@ import (
 )
 
 // A try is one attempt of a call on one session. uncertain is true when an
-// earlier one was sent and not answered: it may have been executed.
-type try func(s *session, uncertain bool) error
+// earlier one was sent and not answered: it may have been executed. ctx ends when
+// the answer has been waited for long enough.
+type try func(ctx context.Context, s *session, uncertain bool) error
 
 // maxTries bounds how often a call is repeated when each time the connection
 // breaks under it, once the timeout is over as well: the call itself may be
 // what kills the server.
 const maxTries = 8
 
+// maxKills is after how many sessions that ended under one request, while their
+// connection went on, that request is taken for what the server cannot stand.
+const maxKills = 8
+
 // repeat makes a call until it is answered. It gives the answer's error as it
-// is, or an errno of waiting.
-func (p *Pool) repeat(ctx context.Context, l lane, f try) error {
+// is, or an errno of waiting. A look that has waited for long on one session is
+// asked again on another; a change is not, and the session it waited on is given up.
+func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 	w := p.look()
 	l = laneOf(ctx, l)
 	uncertain := false
+	kills := 0
+	var avoid *session // waited on in vain
 	for tries := 1; ; tries++ {
-		s, err := p.session(ctx, l, w)
+		s, err := p.session(ctx, l, w, avoid)
 		if err != nil {
 			return err
 		}
-		err = f(s, uncertain)
-		if !lostRequest(err) {
+		stuck, err := p.within(ctx, b, func(ctx context.Context) error { return f(ctx, s, uncertain) })
+		switch {
+		case stuck && b == changes:
+			p.dropSession(s)
+			return errAway
+		case stuck && avoid != nil:
+			return errAway
+		case stuck:
+			avoid = s
+			continue
+		case !lostRequest(err):
 			return err
 		}
 		uncertain = uncertain || !errors.Is(err, sftp3.ErrUnsent)
 		p.dropSession(s)
+		if errors.Is(err, sftp3.ErrOldest) && p.has(s.conn) {
+			if kills++; kills >= maxKills {
+				return syscall.EIO
+			}
+		}
 		if tries >= maxTries && time.Since(w.start) > p.cfg.Timeout {
 			return errAway
 		}
@@ -68,9 +90,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ask is repeat for calls whose errors need no explanation, as a PathError.
+// ask is repeat for looks whose errors need no explanation, as a PathError.
 func (p *Pool) ask(ctx context.Context, op, path string, l lane, f try) error {
-	return pathError(op, path, errnoOf(p.repeat(ctx, l, f)))
+	return pathError(op, path, errnoOf(p.repeat(ctx, l, looks, f)))
 }
 
 // pathError wraps an error unless it is nil. OpenSSH has one status for EINVAL

@@ -143,10 +143,17 @@ func TestSlowAnswerIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := remotetest.NewServer(t, t.TempDir())
 		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
-		trap := s.Next("LSTAT", "", remotetest.Hold)
+		if err := os.WriteFile(filepath.Join(s.Root, "tape"), []byte("data"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, _, err := p.Open(t.Context(), "tape", pool.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trap := s.Next("READ", "", remotetest.Hold)
 		time.AfterFunc(10*time.Minute, trap.Release)
 		start := time.Now()
-		if _, err := p.Lstat(t.Context(), "."); err != nil || time.Since(start) < 10*time.Minute {
+		if _, err := f.ReadAt(t.Context(), make([]byte, 4), 0); err != nil || time.Since(start) < 10*time.Minute {
 			t.Errorf("an answer that took ten minutes: %v after %v", err, time.Since(start))
 		}
 	})

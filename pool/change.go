@@ -47,7 +47,7 @@ type maker struct {
 // the name was made, also after a second try that found it there: the first may
 // have been executed in between.
 func (p *Pool) makeName(ctx context.Context, m maker) (a Attr, err error) {
-	err = p.repeat(ctx, laneLook, func(s *session, uncertain bool) (err error) {
+	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
 		isOurs := func() bool {
 			a, err = p.lstatOn(ctx, s, m.path)
 			return err == nil && m.ours(ctx, s, a)
@@ -156,7 +156,7 @@ func (p *Pool) whyNoLink(ctx context.Context, err error, oldPath, newPath string
 
 // Remove implements Remote.
 func (p *Pool) Remove(ctx context.Context, path string) error {
-	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error {
+	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error {
 		err := s.client.StartRemove(p.abs(path)).WaitStatus(ctx)
 		if uncertain && errnoOf(err) == syscall.ENOENT {
 			return nil
@@ -172,7 +172,7 @@ func (p *Pool) Remove(ctx context.Context, path string) error {
 
 // Rmdir implements Remote.
 func (p *Pool) Rmdir(ctx context.Context, path string) error {
-	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error {
+	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error {
 		err := s.client.StartRmdir(p.abs(path)).WaitStatus(ctx)
 		if uncertain && errnoOf(err) == syscall.ENOENT {
 			return nil
@@ -192,7 +192,7 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 	}
 	m := &move{p: p, from: oldPath, to: newPath, noReplace: noReplace}
 	over := p.files.moves(oldPath, newPath)
-	err := p.repeat(ctx, laneLook, func(s *session, uncertain bool) error { return m.run(ctx, s, uncertain) })
+	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error { return m.run(ctx, s, uncertain) })
 	over(err == nil)
 	if err != nil {
 		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {
@@ -277,7 +277,7 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 }
 
 func (p *Pool) setattr(ctx context.Context, path string, c Change, have Attr) (a Attr, err error) {
-	err = p.repeat(ctx, laneLook, func(s *session, _ bool) (err error) {
+	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, _ bool) (err error) {
 		for _, part := range c.parts() {
 			request, err := p.startSetattr(ctx, s, path, part.toWire(have))
 			if err != nil {

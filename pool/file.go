@@ -157,16 +157,32 @@ func (f *file) stat(ctx context.Context) (Attr, error) {
 		return a, pathError("stat", f.name(), err)
 	}
 	asked := time.Now()
-	err = f.ask(ctx, f.p.look(), func(h *handle) (err error) {
-		a, err = h.fstat(ctx)
-		return err
+	stuck, err := f.p.within(ctx, looks, func(ctx context.Context) error {
+		return f.ask(ctx, f.p.look(), func(h *handle) (err error) {
+			a, err = h.fstat(ctx)
+			return err
+		})
 	})
+	if stuck {
+		return f.statByPath(ctx)
+	}
 	if err == nil {
 		f.mu.Lock()
 		f.note(a, asked)
 		f.mu.Unlock()
 	}
 	return a, pathError("stat", f.name(), errnoOf(err))
+}
+
+// statByPath is for a handle on a session that does not answer.
+func (f *file) statByPath(ctx context.Context) (Attr, error) {
+	f.mu.Lock()
+	path, gone := f.path, f.gone
+	f.mu.Unlock()
+	if gone {
+		return Attr{}, PathError("stat", path, errAway)
+	}
+	return f.p.stat(ctx, path)
 }
 
 func (h *handle) fstat(ctx context.Context) (Attr, error) {

@@ -18,7 +18,7 @@ func (p *Pool) Lstat(ctx context.Context, path string) (Attr, error) {
 }
 
 func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
-	err = p.ask(ctx, "lstat", path, laneLook, func(s *session, _ bool) error {
+	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
 		a = fromWire(w)
 		return err
@@ -27,11 +27,15 @@ func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
 }
 
 // Stat implements Remote.
-func (p *Pool) Stat(ctx context.Context, path string) (a Attr, err error) {
+func (p *Pool) Stat(ctx context.Context, path string) (Attr, error) {
 	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("stat", path, err)
 	}
-	err = p.ask(ctx, "stat", path, laneLook, func(s *session, _ bool) error {
+	return p.stat(ctx, path)
+}
+
+func (p *Pool) stat(ctx context.Context, path string) (a Attr, err error) {
+	err = p.ask(ctx, "stat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		w, err := s.client.StartStat(p.abs(path)).WaitAttrs(ctx)
 		a = fromWire(w)
 		return err
@@ -41,7 +45,7 @@ func (p *Pool) Stat(ctx context.Context, path string) (a Attr, err error) {
 
 // ReadLink implements Remote.
 func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err error) {
-	err = p.repeat(ctx, laneLook, func(s *session, _ bool) error {
+	err = p.repeat(ctx, laneLook, looks, func(ctx context.Context, s *session, _ bool) error {
 		names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
 		if err == nil && len(names) == 1 {
 			target = names[0].Filename
@@ -59,7 +63,7 @@ func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err er
 
 // StatFS implements Remote.
 func (p *Pool) StatFS(ctx context.Context, path string) (st StatFS, err error) {
-	err = p.ask(ctx, "statfs", path, laneLook, func(s *session, _ bool) error {
+	err = p.ask(ctx, "statfs", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		if _, ok := s.client.Extension("statvfs@openssh.com"); !ok {
 			return syscall.EOPNOTSUPP
 		}
@@ -73,7 +77,7 @@ func (p *Pool) StatFS(ctx context.Context, path string) (st StatFS, err error) {
 // ReadDir implements Remote.
 func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) error) error {
 	l := &listing{p: p, path: path, emit: emit}
-	err := p.repeat(ctx, laneLook, func(s *session, _ bool) error { return l.run(ctx, s) })
+	err := p.repeat(ctx, laneLook, batches, func(ctx context.Context, s *session, _ bool) error { return l.run(ctx, s) })
 	switch {
 	case l.failed != nil:
 		return l.failed
@@ -98,19 +102,22 @@ type listing struct {
 
 func (l *listing) run(ctx context.Context, s *session) error {
 	l.noteEmitted()
-	h, err := s.client.StartOpenDir(l.p.abs(l.path)).WaitHandle(ctx)
+	pc, end := l.p.pace(ctx)
+	defer end()
+	h, err := s.client.StartOpenDir(l.p.abs(l.path)).WaitHandle(pc.ctx)
 	if err != nil {
-		return err
+		return pc.why(err)
 	}
 	s.handles.Add(1)
 	defer func() {
 		s.handles.Add(-1)
 		s.client.StartClose(h).Forget()
 	}()
-	err = s.client.ReadDir(ctx, h, func(names []sftp3.Name) error {
+	err = s.client.ReadDir(pc.ctx, h, func(names []sftp3.Name) error {
 		batch := l.entries(names)
 		l.last = append(l.last, batch...)
-		if l.failed = l.emit(batch); l.failed != nil {
+		pc.rest(func() { l.failed = l.emit(batch) })
+		if l.failed != nil {
 			return errStop
 		}
 		return nil
@@ -118,7 +125,7 @@ func (l *listing) run(ctx context.Context, s *session) error {
 	if errors.Is(err, errStop) {
 		return nil
 	}
-	return err
+	return pc.why(err)
 }
 
 // noteEmitted turns what an earlier connection brought into a set.

@@ -79,7 +79,11 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 	var h *handle
 	var a Attr
 	var asked time.Time
-	err := p.repeat(ctx, laneFile, func(s *session, _ bool) (err error) {
+	wait := looks
+	if pf&(sftp3.OpenTruncate|sftp3.OpenCreate) != 0 {
+		wait = changes
+	}
+	err := p.repeat(ctx, laneFile, wait, func(ctx context.Context, s *session, _ bool) (err error) {
 		asked = time.Now()
 		h, a, err = p.openOn(ctx, s, path, pf, sftp3.Attrs{})
 		return err
@@ -144,7 +148,7 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 	attrs := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777}
 	started := time.Now()
 	var sent time.Time
-	isOurs := func(s *session) (bool, error) {
+	isOurs := func(ctx context.Context, s *session) (bool, error) {
 		now, err := p.lstatOn(ctx, s, path)
 		if err != nil || !now.IsRegular() || now.Size != 0 || !p.madeSince(now, started) {
 			return false, err
@@ -152,9 +156,9 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		h, a, err = p.openWidened(ctx, s, path, pflags(flag&^FlagTruncate))
 		return err == nil, err
 	}
-	err := p.repeat(ctx, laneFile, func(s *session, uncertain bool) (err error) {
+	err := p.repeat(ctx, laneFile, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
 		if uncertain {
-			if ours, err := isOurs(s); ours || lostRequest(err) {
+			if ours, err := isOurs(ctx, s); ours || lostRequest(err) {
 				return err
 			}
 		}
@@ -162,7 +166,7 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		h, a, err = p.openOn(ctx, s, path, pf, attrs)
 		if uncertain && err != nil && !lostRequest(err) {
 			// The first request may have been executed just before this one.
-			if ours, lerr := isOurs(s); ours || lostRequest(lerr) {
+			if ours, lerr := isOurs(ctx, s); ours || lostRequest(lerr) {
 				return lerr
 			}
 		}

@@ -49,6 +49,8 @@ type Pool struct {
 	rooted  bool          // guarded by mu; info.Root is known
 	lost    []LostData    // guarded by mu
 
+	disordered bool // guarded by mu; the server was seen not to keep order
+
 	counted map[*session]struct{} // guarded by mu; sessions whose requests are not in count
 }
 

@@ -46,6 +46,12 @@ import (
 //     there now and repeats the request only if it was not, so that a caller
 //     sees neither a false error nor a second execution.
 //
+// Where the connection lives and no answer comes, a call that looks is asked again
+// after the timeout, on another session, and gives ETIMEDOUT after another. A change
+// that has waited twice as long gives ETIMEDOUT, and may have been made. Data and
+// reads are waited for as long as their caller lives. A request under which eight
+// sessions in a row have ended while the connection went on is EIO.
+//
 // While no connection can be made, a call waits up to the timeout; calls that
 // come while it is known that the remote is away fail at once.
 //

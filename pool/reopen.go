@@ -27,13 +27,22 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		if done {
 			return nil
 		}
-		s, err := f.p.session(ctx, laneFile, w)
+		s, err := f.p.session(ctx, laneFile, w, nil)
 		if err != nil {
 			return err
 		}
 		least := f.least()
-		h, a, err := f.openAgain(ctx, s)
+		var h *handle
+		var a Attr
+		stuck, err := f.p.within(ctx, looks, func(ctx context.Context) (err error) {
+			h, a, err = f.openAgain(ctx, s)
+			return err
+		})
 		switch {
+		case stuck && time.Since(w.start) > w.limit:
+			return errAway
+		case stuck:
+			continue // by now another session is taken, if one can be had
 		case lostRequest(err):
 			f.p.dropSession(s)
 			if err := sleep(ctx, pause(tries)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,23 +12,6 @@ import (
 
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
-
-// A lane is a kind of work that must not wait for other kinds.
-type lane int
-
-const (
-	laneLook       lane = iota // metadata that somebody waits for
-	laneFile                   // opening files, small data
-	laneBackground             // nobody waits
-	laneBulk                   // large data
-)
-
-func laneOf(ctx context.Context, l lane) lane {
-	if IsBackground(ctx) {
-		return laneBackground
-	}
-	return l
-}
 
 // A conn is a connection with its sessions.
 type conn struct {
@@ -40,6 +24,7 @@ type conn struct {
 	opening  int        // guarded by Pool.mu; sessions being opened
 	suspect  bool       // guarded by Pool.mu; to be tested before use
 	idleFrom time.Time  // guarded by Pool.mu; zero while there is work
+	ends     int        // guarded by Pool.mu; sessions in a row that soon ended while it lived
 
 	interactive atomic.Bool  // the first connection, kept free of large data
 	rtt         atomic.Int64 // least time that opening a file took, ns; 0 before
@@ -60,12 +45,28 @@ func (c *conn) answered(took time.Duration) {
 type session struct {
 	conn    *conn
 	client  *sftp3.Client
+	born    time.Time
 	ordered bool         // the server executes its requests in the order sent
 	pending atomic.Int64 // bytes of data under way
 	handles atomic.Int64 // open handles
 }
 
 func (s *session) alive() bool { return s.client.Err() == nil }
+
+// overdue is for how long a session has owed an answer, when that is so long that
+// others had better be asked elsewhere; else 0.
+func (s *session) overdue(now time.Time) time.Duration {
+	oldest := s.client.Oldest()
+	if oldest.IsZero() {
+		return 0
+	}
+	if d := now.Sub(oldest); d > max(time.Second, 8*time.Duration(s.conn.rtt.Load())) {
+		return d
+	}
+	return 0
+}
+
+func (s *session) isSlow(now time.Time) bool { return s.overdue(now) > 0 }
 
 // end gives back what the connection held.
 func (c *conn) end() {
@@ -100,15 +101,19 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 		}
 		return nil, err
 	}
-	s := &session{conn: c, client: client, ordered: isOpenSSH(c.conn.Server())}
-	client.InOrder = s.ordered
+	s := &session{conn: c, client: client, born: time.Now()}
 	p.mu.Lock()
+	s.ordered = !p.disordered && keepsOrder(c.conn.Server(), client)
+	client.InOrder = s.ordered
 	p.counted[s] = struct{}{}
 	p.mu.Unlock()
 	p.tasks.Go(func() {
 		select {
 		case <-client.Done():
 		case <-p.life.Done():
+		}
+		if errors.Is(client.Err(), sftp3.ErrOvertaken) {
+			p.orderLost()
 		}
 		p.dropSession(s)
 		p.settleCount(s)
@@ -137,21 +142,46 @@ func (p *Pool) knownLimits() *sftp3.Known {
 	return nil
 }
 
-// isOpenSSH reports whether a server is known to execute one session's requests
-// in the order they were sent.
-func isOpenSSH(identification string) bool {
+// keepsOrder reports whether a server is known to execute one session's requests
+// in the order they were sent: sshd's banner alone does not say which program is its
+// sftp subsystem.
+func keepsOrder(identification string, client *sftp3.Client) bool {
 	_, software, _ := strings.Cut(strings.TrimPrefix(identification, "SSH-"), "-")
-	return strings.HasPrefix(software, "OpenSSH")
+	_, own := client.Extension("fstatvfs@openssh.com")
+	return strings.HasPrefix(software, "OpenSSH") && own
 }
 
-// dropSession forgets a session that has ended. A connection without any is of
-// no use.
+// orderLost is called when a server that was taken to keep order does not. That is
+// never believed again, and what was sent in that belief is looked at.
+func (p *Pool) orderLost() {
+	p.mu.Lock()
+	if p.disordered {
+		p.mu.Unlock()
+		return
+	}
+	p.disordered, p.info.Ordered = true, false
+	var believed []*session
+	for _, c := range p.conns {
+		believed = append(believed, c.sessions...)
+	}
+	p.mu.Unlock()
+	p.log.Warn("the server answers out of order; from now on each request waits for the one before", "remote", p.cfg.Addr)
+	for _, s := range believed {
+		if s.ordered {
+			p.dropSession(s)
+		}
+	}
+}
+
+// dropSession forgets a session that has ended. When it was the last of a connection
+// that lives, there is a new one on that, without a login.
 func (p *Pool) dropSession(s *session) {
 	p.mu.Lock()
 	c := s.conn
 	for i, other := range c.sessions {
 		if other == s {
 			c.sessions = append(c.sessions[:i:i], c.sessions[i+1:]...)
+			p.revive(c, s)
 			break
 		}
 	}
@@ -162,6 +192,44 @@ func (p *Pool) dropSession(s *session) {
 	if last {
 		p.dropConn(c)
 	}
+}
+
+// shortLife is how long a session lives that serves its purpose.
+const shortLife = 15 * time.Second
+
+// endsIn is how long a server may take to see that a session has ended.
+const endsIn = 100 * time.Millisecond
+
+// revive opens a session on a connection that has just lost its last one and goes
+// on; after a pause when that has happened before. mu is held.
+func (p *Pool) revive(c *conn, lost *session) {
+	if c.ends++; time.Since(lost.born) > shortLife {
+		c.ends = 1
+	}
+	if len(c.sessions)+c.opening > 0 || c.ends > 2*maxTries || p.state != StateConnected || !slices.Contains(p.conns, c) {
+		return
+	}
+	select {
+	case <-c.conn.Done():
+		return
+	default:
+	}
+	c.opening++
+	wait := pause(c.ends)
+	p.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
+		defer cancel()
+		p.grewSession(c, func() (*session, error) {
+			if err := sleep(ctx, wait); err != nil {
+				return nil, err
+			}
+			s, err := p.openSession(ctx, c)
+			if err != nil && sleep(ctx, endsIn) == nil {
+				s, err = p.openSession(ctx, c) // the one that ended may have counted still
+			}
+			return s, err
+		})
+	})
 }
 
 // dropConn abandons a connection: nothing more leaves on it.
@@ -183,94 +251,6 @@ func (p *Pool) dropConn(c *conn) {
 	p.mu.Unlock()
 	c.conn.Abort()
 	c.end()
-}
-
-// pick chooses a live session for a kind of work, nil when there is none; mu is
-// held. It also asks for more where this work should have its own.
-func (p *Pool) pick(l lane) *session {
-	var first *conn
-	for _, c := range p.conns {
-		if !c.suspect && len(c.sessions) > 0 {
-			first = c
-			break
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	switch l {
-	case laneLook:
-		return first.sessions[0]
-	case laneFile:
-		p.growSessions(first, 2)
-		return first.sessions[min(1, len(first.sessions)-1)]
-	}
-	best := p.leastLoaded(first)
-	if best == nil {
-		p.growConns(2, 1)
-		p.growSessions(first, 3)
-		return first.sessions[len(first.sessions)-1]
-	}
-	return best
-}
-
-// leastLoaded is the session with the fewest bytes under way outside the
-// interactive connection; mu is held.
-func (p *Pool) leastLoaded(except *conn) *session {
-	var best *session
-	for _, c := range p.conns {
-		if c == except || c.suspect {
-			continue
-		}
-		for _, s := range c.sessions {
-			if best == nil || s.pending.Load() < best.pending.Load() {
-				best = s
-			}
-		}
-	}
-	return best
-}
-
-// session waits for a session to send on. The wait is bounded by w.
-func (p *Pool) session(ctx context.Context, l lane, w *waiter) (*session, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		p.mu.Lock()
-		var s *session
-		if p.state != StateDisabled && p.state != StateClosed {
-			s = p.pick(l)
-		}
-		if s == nil && p.state == StateConnecting && time.Since(p.since) >= p.cfg.Timeout {
-			p.setState(StateAway, nil)
-		}
-		state, changed := p.state, p.changed
-		if s == nil && state == StateConnected {
-			// The last connection is gone, or waits to be tested after a suspend.
-			if len(p.conns) == 0 {
-				p.setState(StateConnecting, nil)
-			}
-			changed = p.changed
-		}
-		if s == nil && (state == StateConnected || state == StateConnecting) {
-			p.startRedial()
-		}
-		p.mu.Unlock()
-		if s != nil {
-			return s, nil
-		}
-		if err := w.refuse(state); err != nil {
-			return nil, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-w.expired():
-			return nil, errAway
-		}
-	}
 }
 
 // lostRequest reports whether a request was not answered.

@@ -42,6 +42,7 @@ type Status struct {
 	Connections    int
 	MaxConnections int // as far as the server lets us
 	Sessions       int
+	Waiting        time.Duration // for the answer that is most overdue; 0 when none is
 	OpenFiles      int
 	Requests       uint64 // sent since the start
 	BytesIn        uint64 // file data read
@@ -63,6 +64,7 @@ func (p *Pool) Unacknowledged() int64 { return p.writeHeld.Load() }
 
 // Status tells how the Pool is doing.
 func (p *Pool) Status() Status {
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	st := Status{
@@ -79,6 +81,9 @@ func (p *Pool) Status() Status {
 	}
 	for _, c := range p.conns {
 		st.Sessions += len(c.sessions)
+		for _, s := range c.sessions {
+			st.Waiting = max(st.Waiting, s.overdue(now))
+		}
 	}
 	for s := range p.counted {
 		st.Requests += s.client.Stats().Requests

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"context"
+	"errors"
 	"syscall"
 	"time"
 )
@@ -11,6 +13,74 @@ var (
 	errDisabled error = syscall.EACCES
 	errClosed   error = syscall.ENODEV
 )
+
+// A bound is how long an answer is waited for on a session that lives and does not
+// give it. Data and reads have none: there are tapes, and disks that sleep. They end
+// with their caller.
+type bound int
+
+const (
+	looks   bound = iota // the timeout; then asked again elsewhere, for as long
+	changes              // twice the timeout, on one session: nobody knows if it was done
+	batches              // as looks, for each answer of many; see pace
+)
+
+// errStuck is why a context ended that bounds the wait for an answer.
+var errStuck = errors.New("no answer in time")
+
+// within makes one attempt, and reports whether it was ended for want of an answer.
+func (p *Pool) within(ctx context.Context, b bound, f func(context.Context) error) (stuck bool, err error) {
+	bounded, cancel := ctx, func() {}
+	switch b {
+	case looks:
+		bounded, cancel = context.WithTimeoutCause(ctx, p.cfg.Timeout, errStuck)
+	case changes:
+		bounded, cancel = context.WithTimeoutCause(ctx, 2*p.cfg.Timeout, errStuck)
+	}
+	defer cancel()
+	err = f(bounded)
+	if errors.Is(err, errStuck) {
+		return true, err
+	}
+	return err != nil && isEnd(err) && ctx.Err() == nil && context.Cause(bounded) == errStuck, err
+}
+
+// isEnd reports whether an error is that of a context.
+func isEnd(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// A pace bounds the wait for each of many answers.
+type pace struct {
+	ctx   context.Context // ends when an answer takes too long
+	limit time.Duration
+	timer *time.Timer
+}
+
+func (p *Pool) pace(ctx context.Context) (pc *pace, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	pc = &pace{ctx: ctx, limit: p.cfg.Timeout}
+	pc.timer = time.AfterFunc(pc.limit, func() { cancel(errStuck) })
+	return pc, func() {
+		pc.timer.Stop()
+		cancel(nil)
+	}
+}
+
+// rest is for work between two answers: its time does not count.
+func (pc *pace) rest(work func()) {
+	pc.timer.Stop()
+	work()
+	pc.timer.Reset(pc.limit)
+}
+
+// why is the error to give for one that came while waiting.
+func (pc *pace) why(err error) error {
+	if err != nil && isEnd(err) && context.Cause(pc.ctx) == errStuck {
+		return errStuck
+	}
+	return err
+}
 
 // A waiter bounds how long one call waits for connections, over all its tries.
 type waiter struct {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,8 @@ const probeTime = 5 * time.Second
 type health struct {
 	owedSince time.Time // since when an answer is outstanding; zero when none is
 	pinged    time.Time // when the last ping left
-	pinging   chan struct{}
+	pinging   chan error
+	proved    time.Time // when the last ping left that was answered
 }
 
 // watch looks after the connections: a dead one is abandoned, an idle one
@@ -54,6 +56,7 @@ func (p *Pool) look1(now time.Time, known map[*conn]*health) {
 			h = &health{pinged: now}
 		}
 		current[c] = h
+		p.lookAtSessions(c, h, now)
 		switch {
 		case p.isDead(c, h, now):
 			p.log.Warn("no byte from the server, connection abandoned", "timeout", p.cfg.Timeout)
@@ -74,8 +77,11 @@ func (p *Pool) look1(now time.Time, known map[*conn]*health) {
 func (p *Pool) isDead(c *conn, h *health, now time.Time) bool {
 	if h.pinging != nil {
 		select {
-		case <-h.pinging:
+		case err := <-h.pinging:
 			h.pinging = nil
+			if err == nil {
+				h.proved = h.pinged
+			}
 		default:
 		}
 	}
@@ -89,16 +95,44 @@ func (p *Pool) isDead(c *conn, h *health, now time.Time) bool {
 	if !h.owedSince.IsZero() {
 		quiet = p.cfg.Timeout / 4
 	}
-	if h.pinging == nil && now.Sub(lastByte) > quiet && now.Sub(h.pinged) > quiet {
-		h.pinged = now
-		h.pinging = make(chan struct{})
-		result := h.pinging
-		p.tasks.Go(func() {
-			defer close(result)
-			_ = c.conn.Ping(p.life) // what counts is that a byte came
-		})
+	if now.Sub(lastByte) > quiet && now.Sub(h.pinged) > quiet {
+		p.ping(c, h, now)
 	}
 	return !h.owedSince.IsZero() && now.Sub(h.owedSince) > p.cfg.Timeout && now.Sub(lastByte) > p.cfg.Timeout
+}
+
+// ping has the server answer something, unless that is under way.
+func (p *Pool) ping(c *conn, h *health, now time.Time) {
+	if h.pinging != nil {
+		return
+	}
+	h.pinged = now
+	h.pinging = make(chan error, 1)
+	result := h.pinging
+	p.tasks.Go(func() { result <- c.conn.Ping(p.life) })
+}
+
+// lookAtSessions drops those that are of no more use although their connection
+// lives: they stopped in the middle of a packet, or owe nothing but answers that
+// nobody waits for any more.
+func (p *Pool) lookAtSessions(c *conn, h *health, now time.Time) {
+	p.mu.Lock()
+	sessions := slices.Clone(c.sessions)
+	p.mu.Unlock()
+	for _, s := range sessions {
+		last, partial := s.client.Partial()
+		oldest := s.client.Oldest()
+		switch {
+		case partial && now.Sub(last) > p.cfg.Timeout && h.proved.After(last):
+			p.log.Warn("the server stopped in the middle of an answer, session dropped", "timeout", p.cfg.Timeout)
+			p.dropSession(s)
+		case partial && now.Sub(last) > p.cfg.Timeout/4 && !h.proved.After(last):
+			p.ping(c, h, now)
+		case !oldest.IsZero() && now.Sub(oldest) > 2*p.cfg.Timeout && !s.client.Awaited():
+			p.log.Warn("no answer from the server, session dropped", "after", now.Sub(oldest))
+			p.dropSession(s)
+		}
+	}
 }
 
 // outstanding counts the requests of a connection that are unanswered.

@@ -99,7 +99,11 @@ func statusText(s control.Status, now time.Time) string {
 		b.WriteString(fmt.Sprintf("  %-12s %s\n", name, oneLine(fmt.Sprintf(format, args...))))
 	}
 	b.WriteString(fmt.Sprintf("%s on %s\n", oneLine(s.Remote), oneLine(s.Mountpoint)))
-	line("state", "%s for %s", s.State, age(now.Sub(s.Since)))
+	state := fmt.Sprintf("%s for %s", s.State, age(now.Sub(s.Since)))
+	if s.Waiting > 0 {
+		state += fmt.Sprintf(", waiting for an answer for %s", age(time.Duration(s.Waiting*float64(time.Second))))
+	}
+	line("state", "%s", state)
 	if s.LastError != "" {
 		line("reason", "%s", s.LastError)
 	}

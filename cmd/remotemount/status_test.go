@@ -33,6 +33,10 @@ func TestStatusText(t *testing.T) {
 	if got := statusText(s, now); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	s.State, s.Waiting = "connected", 12.5
+	if got := statusText(s, now); !strings.Contains(got, "connected for 1 min 5 s, waiting for an answer for 12 s\n") {
+		t.Errorf("of a server that does not answer:\n%s", got)
+	}
 	s.LostFiles = 101
 	if got := statusText(s, now); !strings.Contains(got, "data of 101 files; the last 1 are") {
 		t.Errorf("of more losses than are listed:\n%s", got)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -140,6 +141,7 @@ func (c *Conn) forget(s *session) {
 type channel struct {
 	conn    *Conn
 	session *session
+	close   sync.Once
 }
 
 func (c *channel) Read(p []byte) (int, error) {
@@ -156,5 +158,6 @@ func (c *channel) Write(p []byte) (int, error) { return c.session.up.Write(p) }
 func (c *channel) Close() error {
 	c.session.up.end()
 	c.session.down.cut(os.ErrClosed)
+	c.close.Do(func() { close(c.session.gone) })
 	return nil
 }

@@ -55,10 +55,15 @@ const (
 	// Kill ends its session without executing it, as a signal does that ends the
 	// server's process; the connection lives.
 	Kill
+	// Half executes it, and sends half of the answer: the session then stops for
+	// good, and the connection lives.
+	Half
+	// Trickle executes it, and sends one byte of the answer each second.
+	Trickle
 )
 
 func (f Fate) String() string {
-	return []string{"answered", "cut before", "cut after", "held", "swallowed", "zombie", "behind", "failed", "killed"}[f]
+	return []string{"answered", "cut before", "cut after", "held", "swallowed", "zombie", "behind", "failed", "killed", "half", "trickled"}[f]
 }
 
 // Script makes decide choose the fate of every request from now on that no Trap

@@ -16,8 +16,9 @@ const gathering = time.Millisecond
 type session struct {
 	conn *Conn
 	id   int
-	up   *pipe // from the client
-	down *pipe // to the client
+	up   *pipe         // from the client
+	down *pipe         // to the client
+	gone chan struct{} // closed when the client has closed the channel
 	in   []byte
 
 	sending sync.Mutex
@@ -31,7 +32,7 @@ type session struct {
 
 func newSession(c *Conn, id int) *session {
 	return &session{
-		conn: c, id: id, handles: map[string]*handle{},
+		conn: c, id: id, gone: make(chan struct{}), handles: map[string]*handle{},
 		up: newPipe(c.server, c.server.Latency), down: newPipe(c.server, 0),
 	}
 }
@@ -158,7 +159,7 @@ func (s *session) handle(p packet) bool {
 	}
 	var answer *reply
 	switch fate {
-	case Answer, CutAfter, Hold, Behind:
+	case Answer, CutAfter, Hold, Behind, Half, Trickle:
 		answer = s.execute(m, kept)
 	case Fail:
 		s.execute(m, kept)
@@ -182,15 +183,33 @@ func (s *session) handle(p packet) bool {
 		s.send(answer)
 	case Hold:
 		s.hold(answer, trap)
+	case Half:
+		b := answer.packet()
+		_, _ = s.down.Write(b[:len(b)/2]) // fails when the connection is gone
+		s.stop()
+		return false
+	case Trickle:
+		for _, b := range answer.packet() {
+			_, _ = s.down.Write([]byte{b}) // likewise
+			time.Sleep(time.Second)
+		}
 	case Swallow:
 		if !s.conn.server.foreign() {
-			<-s.conn.done
+			s.stop()
 			return false
 		}
 	case CutBefore, CutAfter, Zombie, Kill:
 		return false
 	}
 	return true
+}
+
+// stop waits for the end of the session.
+func (s *session) stop() {
+	select {
+	case <-s.conn.done:
+	case <-s.gone:
+	}
 }
 
 // die leaves p and what has arrived behind it to RunZombies.
@@ -216,6 +235,7 @@ func (s *session) hold(answer *reply, trap *Trap) {
 		case <-released:
 			s.send(answer)
 		case <-s.conn.done:
+		case <-s.gone:
 		}
 	}
 	if s.conn.server.foreign() {

@@ -81,6 +81,9 @@ func (k *Call) complete(err error) {
 	k.err, k.done = err, true
 	f, forgot := k.onDone, k.forgot
 	k.onDone = nil
+	if forgot {
+		k.c.forgotten--
+	}
 	k.c.mu.Unlock()
 	close(k.ready)
 	if f != nil {
@@ -125,7 +128,10 @@ func (k *Call) Forget() {
 func (k *Call) abandon() bool {
 	k.c.mu.Lock()
 	defer k.c.mu.Unlock()
-	k.forgot = !k.done
+	if !k.done && !k.forgot {
+		k.forgot = true
+		k.c.forgotten++
+	}
 	return k.forgot
 }
 

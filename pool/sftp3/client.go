@@ -27,11 +27,12 @@ type Client struct {
 	// InOrder says that the server executes requests in the order they were
 	// sent, as OpenSSH's does. Then a listing ends with the first end that is
 	// answered; otherwise it waits for every READDIR under way, of which one may
-	// have been executed before and hold names. Change it before the first
-	// request.
+	// have been executed before and hold names. An answer out of order ends the
+	// session with ErrOvertaken. Change it before the first request.
 	InOrder bool
 
 	ch      io.ReadWriteCloser
+	arrived arrivals
 	in      *bufio.Reader // in and scratch are owned by the reader goroutine
 	scratch []byte
 
@@ -51,9 +52,11 @@ type Client struct {
 	table      table    // requests that wait for their answer
 	free       *request // READs and WRITEs to use again
 	unanswered int      // queued, sent, or being answered
+	forgotten  int      // of these, Calls that nobody waits for
 	stats      Stats
 	err        error // why the session ended
 	errUnsent  error // the same, for requests that were still queued
+	errOldest  error // and for the oldest that was sent
 	leaving    int   // of the reader, the writer and end, those not through
 	closeErr   error // of ch.Close
 }
@@ -82,7 +85,6 @@ func newClient(ch io.ReadWriteCloser) *Client {
 	c := &Client{
 		SymlinkReversed: true,
 		ch:              ch,
-		in:              bufio.NewReaderSize(ch, readBuffer),
 		greeted:         make(chan struct{}),
 		limits:          defaultLimits(),
 		ending:          make(chan struct{}),
@@ -90,6 +92,8 @@ func newClient(ch io.ReadWriteCloser) *Client {
 		idleReads:       make(chan *readAt, idleReadAts),
 	}
 	c.work.L = &c.mu
+	c.arrived.ch, c.arrived.start = ch, time.Now()
+	c.in = bufio.NewReaderSize(&c.arrived, readBuffer)
 	return c
 }
 
@@ -160,6 +164,24 @@ func (c *Client) Outstanding() int {
 	return c.unanswered
 }
 
+// Oldest is since when the request that has waited longest has waited; zero when
+// every one is answered.
+func (c *Client) Oldest() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.table.oldest == nil {
+		return time.Time{}
+	}
+	return c.table.oldest.issued
+}
+
+// Awaited reports whether somebody waits for an answer.
+func (c *Client) Awaited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unanswered > c.forgotten
+}
+
 // Abort ends the session without waiting for anything: requests are completed
 // with ErrLost before it returns, except one READ and one WRITE whose buffers
 // the channel may hold at this moment; they are completed when it lets go of
@@ -203,16 +225,21 @@ func (c *Client) end(cause error) {
 	}
 	c.err = lostError(cause)
 	c.errUnsent = fmt.Errorf("%w, %w", ErrUnsent, c.err)
+	c.errOldest = fmt.Errorf("%w, %w", ErrOldest, c.err)
+	oldest := c.table.oldest
 	lost := c.takeLost()
 	close(c.ending)
 	c.work.Broadcast()
 	c.routines.Go(func() { c.closeErr = c.ch.Close() })
-	err, unsent := c.err, c.errUnsent
+	err, unsent, first := c.err, c.errUnsent, c.errOldest
 	c.mu.Unlock()
 	for _, r := range lost {
-		if r.state == stateQueued {
+		switch {
+		case r.state == stateQueued:
 			c.finish(r, 0, unsent)
-		} else {
+		case r == oldest:
+			c.finish(r, 0, first)
+		default:
 			c.finish(r, 0, err)
 		}
 	}
@@ -225,10 +252,14 @@ func (c *Client) end(cause error) {
 func (c *Client) takeLost() []*request {
 	c.queue = queue{}
 	var lost []*request
+	oldest := c.table.oldest
 	for _, r := range c.table.takeAll() {
 		if r.state == stateWriting {
 			c.unanswered--
 			r.answered, r.answerErr = true, c.err
+			if r == oldest {
+				r.answerErr = c.errOldest
+			}
 			continue
 		}
 		lost = append(lost, r)

@@ -148,6 +148,14 @@ var ErrLost = errors.New("sftp session lost")
 // ErrUnsent is in the error of a lost request of which no byte had left.
 var ErrUnsent = errors.New("request not sent")
 
+// ErrOldest is in the error of the lost request that had waited longest when the
+// session ended. Where the connection went on, that request may be what ended it.
+var ErrOldest = errors.New("the oldest request")
+
+// ErrOvertaken is in the error of a session on which an answer came ahead of an
+// earlier one although InOrder was set.
+var ErrOvertaken = errors.New("an answer overtook an earlier one")
+
 // ErrProtocol is in the error of a session that was ended because the server
 // broke the protocol.
 var ErrProtocol = errors.New("protocol violation")

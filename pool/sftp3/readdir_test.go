@@ -34,18 +34,17 @@ func (p *peer) expectReadDirs(n int) []uint32 {
 	return ids
 }
 
-// Batches come in the order they were asked for, whatever order they are
-// answered in, and the window grows.
+// Batches come in the order they were asked for, and the window grows.
 func TestReadDirPipelines(t *testing.T) {
 	c, p := startPeer(t)
 	c.InOrder = true
 	names, result := listAsync(testContext(t), c)
 	first := p.expectReadDirs(2)
-	p.names(first[1], "c", "d")
 	p.names(first[0], "a", "b")
+	p.names(first[1], "c", "d")
 	second := p.expectReadDirs(4)
-	p.names(second[1], "f")
 	p.names(second[0], "e")
+	p.names(second[1], "f")
 	p.status(second[2], StatusEOF)
 	go func() {
 		for {
@@ -60,6 +59,23 @@ func TestReadDirPipelines(t *testing.T) {
 	}
 	for _, id := range second[3:] { // late answers are dropped
 		p.status(id, StatusFailure)
+	}
+}
+
+// What is taken to keep order, and does not, is found out.
+func TestOvertakingAnswerEndsTheSession(t *testing.T) {
+	c, p := startPeer(t)
+	c.InOrder = true
+	first := c.StartLstat("a")
+	second := c.StartLstat("b")
+	p.expect(TypeLstat)
+	p.status(p.expect(TypeLstat).id, StatusNoSuchFile)
+	err := first.WaitStatus(testContext(t))
+	if !errors.Is(err, ErrOvertaken) || !errors.Is(err, ErrLost) || !errors.Is(err, ErrOldest) {
+		t.Errorf("the one that was overtaken: %v", err)
+	}
+	if err := second.WaitStatus(testContext(t)); !errors.Is(err, ErrOvertaken) || errors.Is(err, ErrOldest) {
+		t.Errorf("the one that overtook: %v", err)
 	}
 }
 

@@ -3,6 +3,8 @@ package sftp3
 import (
 	"encoding/binary"
 	"io"
+	"sync/atomic"
+	"time"
 )
 
 // readBuffer is for headers and short answers. Data beyond it goes from the
@@ -17,10 +19,42 @@ func (c *Client) readAll() error {
 	}
 	close(c.greeted)
 	for {
+		c.arrived.taken.Store(c.arrived.read - int64(c.in.Buffered()))
 		if err := c.readAnswer(); err != nil {
 			return err
 		}
 	}
+}
+
+// arrivals is what comes from the channel: how much, when last, and how much of it
+// were whole packets.
+type arrivals struct {
+	ch    io.Reader
+	read  int64        // owned by the reader goroutine
+	total atomic.Int64 // read, for others
+	taken atomic.Int64 // bytes of whole packets
+	start time.Time
+	last  atomic.Int64 // when, in nanoseconds since start
+}
+
+func (a *arrivals) Read(p []byte) (int, error) {
+	n, err := a.ch.Read(p)
+	if n > 0 {
+		a.read += int64(n)
+		a.total.Store(a.read)
+		a.last.Store(int64(time.Since(a.start)))
+	}
+	return n, err
+}
+
+// Partial reports whether the server has sent a part of a packet, and when the last
+// byte of that came.
+func (c *Client) Partial() (last time.Time, partial bool) {
+	taken := c.arrived.taken.Load()
+	if c.arrived.total.Load() == taken {
+		return time.Time{}, false
+	}
+	return c.arrived.start.Add(time.Duration(c.arrived.last.Load())), true
 }
 
 func (c *Client) readVersion() error {
@@ -109,6 +143,8 @@ func (c *Client) claim(id uint32, kind uint8) (*request, error) {
 		return nil, violation("answer to request %d before it was sent", id)
 	case kind != TypeStatus && kind != r.wants():
 		return nil, violation("answer of type %d to a request of type %d", kind, r.kind)
+	case c.InOrder && r != c.table.oldest:
+		return nil, ErrOvertaken
 	}
 	c.table.remove(r)
 	c.stats.Answers++

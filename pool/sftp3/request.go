@@ -1,6 +1,9 @@
 package sftp3
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // A request is a packet on its way, and who is told of its answer. Calls embed
 // one; those of READ and WRITE are used again.
@@ -13,6 +16,9 @@ type request struct {
 	payload []byte // data of a WRITE, the caller's
 	into    []byte // where the data of a READ goes, the caller's
 	next    *request
+
+	issued       time.Time // guarded by Client.mu, like the neighbours in the order of issue
+	older, newer *request
 
 	// The answer came while the payload was still being written; the writer
 	// completes the request then. Guarded by Client.mu.
@@ -64,6 +70,8 @@ type table struct {
 	slots []*request // length a power of two, at most half full
 	held  int
 	next  uint32
+
+	oldest, newest *request
 }
 
 func (t *table) add(r *request) {
@@ -77,6 +85,12 @@ func (t *table) add(r *request) {
 	*t.slot(r.id) = r
 	t.next++
 	t.held++
+	if r.older, r.newer = t.newest, nil; r.older != nil {
+		r.older.newer = r
+	} else {
+		t.oldest = r
+	}
+	t.newest = r
 }
 
 func (t *table) slot(id uint32) **request {
@@ -96,6 +110,17 @@ func (t *table) get(id uint32) *request {
 func (t *table) remove(r *request) {
 	*t.slot(r.id) = nil
 	t.held--
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		t.oldest = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		t.newest = r.older
+	}
+	r.older, r.newer = nil, nil
 }
 
 func (t *table) grow() {
@@ -117,7 +142,7 @@ func (t *table) takeAll() []*request {
 			all = append(all, r)
 		}
 	}
-	t.slots, t.held = nil, 0
+	t.slots, t.held, t.oldest, t.newest = nil, 0, nil, nil
 	return all
 }
 
@@ -127,7 +152,7 @@ func (c *Client) submit(r *request) error {
 	if c.err != nil {
 		return c.errUnsent
 	}
-	r.state = stateQueued
+	r.state, r.issued = stateQueued, time.Now()
 	c.table.add(r)
 	binary.BigEndian.PutUint32(r.packet[idOffset:], r.id)
 	c.queue.push(r)

@@ -23,7 +23,8 @@ type Status struct {
 	State     string    `json:"state"` // connecting, connected, away, disabled, closed
 	Since     time.Time `json:"since"`
 	LastError string    `json:"last_error,omitempty"`
-	Hint      string    `json:"hint,omitempty"` // what to do about it
+	Hint      string    `json:"hint,omitempty"`            // what to do about it
+	Waiting   float64   `json:"waiting_seconds,omitempty"` // for an answer that is overdue
 
 	Server         string `json:"server,omitempty"` // SSH identification
 	Root           string `json:"root,omitempty"`   // the folder on the server

@@ -1,0 +1,213 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remotetest"
+)
+
+// stuckIn runs test in a bubble, with a server that has a file "f" of four bytes, and
+// holds that nothing more than the first login was needed.
+func stuckIn(t *testing.T, set func(*remotetest.Server), test func(*testing.T, *remotetest.Server, *pool.Pool)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		if set != nil {
+			set(s)
+		}
+		if err := os.WriteFile(filepath.Join(s.Root, "f"), []byte("data"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
+		test(t, s, p)
+		if _, _, dials := s.Connections(); dials != 1 {
+			t.Errorf("%d logins, want the first alone", dials)
+		}
+	})
+}
+
+func lasts(t *testing.T, what string, least, most time.Duration, want error, do func() error) {
+	t.Helper()
+	start := time.Now()
+	err := do()
+	if took := time.Since(start); !errors.Is(err, want) || took < least || took > most {
+		t.Errorf("%s: %v after %v, want %v after %v to %v", what, err, took, want, least, most)
+	}
+}
+
+// lookAt is an Lstat as a call to time.
+func lookAt(ctx context.Context, p *pool.Pool, path string) func() error {
+	return func() error { _, err := p.Lstat(ctx, path); return err }
+}
+
+func TestStuckSessionIsGoneRound(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		s.Next("LSTAT", "f", remotetest.Swallow)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			lasts(t, "the look that is stuck", 30*time.Second, 40*time.Second, nil, lookAt(t.Context(), p, "f"))
+		}()
+		time.Sleep(1100 * time.Millisecond)
+		for range 5 {
+			lasts(t, "a look beside it", 0, time.Second, nil, lookAt(t.Context(), p, "."))
+		}
+		if st := p.Status(); st.State != pool.StateConnected || st.Waiting < time.Second {
+			t.Errorf("status: %v, waiting %v", st.State, st.Waiting)
+		}
+		<-done
+		time.Sleep(2 * time.Minute)
+		if st := p.Status(); st.Waiting != 0 {
+			t.Errorf("waiting %v for an answer that nobody wants", st.Waiting)
+		}
+	})
+}
+
+func TestStuckLookEnds(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		s.Script(func(r remotetest.Request) remotetest.Fate {
+			if r.Path == "f" {
+				return remotetest.Swallow
+			}
+			return remotetest.Answer
+		})
+		lasts(t, "a look that is never answered", 60*time.Second, 75*time.Second, syscall.ETIMEDOUT, lookAt(t.Context(), p, "f"))
+		lasts(t, "a look beside it", 0, 2*time.Second, nil, lookAt(t.Context(), p, "."))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		lasts(t, "a look whose caller gives up", time.Second, time.Second, context.DeadlineExceeded, lookAt(ctx, p, "f"))
+	})
+}
+
+func TestStuckChangeEndsAndIsNotRepeated(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		s.Next("MKDIR", "", remotetest.Swallow)
+		lasts(t, "mkdir without an answer", 60*time.Second, 75*time.Second, syscall.ETIMEDOUT, func() error {
+			_, err := p.Mkdir(t.Context(), "dir", 0o755)
+			return err
+		})
+		if n := len(s.Requests()); s.Succeeded("MKDIR", "") != 0 {
+			t.Errorf("it was sent again, among %d requests", n)
+		}
+		lasts(t, "a look afterwards", 0, 2*time.Second, nil, lookAt(t.Context(), p, "f"))
+	})
+}
+
+// A server that allows one channel in all gets another when that has been stuck for
+// the timeout.
+func TestStuckOnlySession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.MaxSessions = 1
+		p := connected(t, s, pool.Config{Timeout: 30 * time.Second, MaxConnections: 1})
+		s.Next("LSTAT", "", remotetest.Swallow)
+		lasts(t, "the look that is stuck", 30*time.Second, 45*time.Second, nil, lookAt(t.Context(), p, "."))
+		if _, _, dials := s.Connections(); dials != 1 {
+			t.Errorf("%d logins, want the first alone", dials)
+		}
+	})
+}
+
+func TestStuckListing(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		list := func() error {
+			return p.ReadDir(t.Context(), ".", func([]pool.Entry) error {
+				time.Sleep(time.Minute) // a slow reader is not a slow server
+				return nil
+			})
+		}
+		lasts(t, "a listing that is read slowly", time.Minute, 2*time.Minute, nil, list)
+		s.Next("READDIR", "", remotetest.Swallow)
+		lasts(t, "a listing that is stuck", 90*time.Second, 100*time.Second, nil, list)
+	})
+}
+
+func TestHalfAnAnswer(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		f, _, err := p.Open(t.Context(), "f", pool.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func() error { _, err := f.ReadAt(t.Context(), make([]byte, 4), 0); return err }
+		s.Next("READ", "f", remotetest.Half)
+		lasts(t, "a read of which half came", 30*time.Second, 45*time.Second, nil, read)
+		s.Next("READ", "f", remotetest.Trickle)
+		lasts(t, "a read that comes byte by byte", 10*time.Second, 20*time.Second, nil, read)
+	})
+}
+
+// A byte a second keeps a session, however long its packet takes.
+func TestTrickleIsNoStall(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		if err := os.WriteFile(filepath.Join(s.Root, "f"), make([]byte, 100), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, _, err := p.Open(t.Context(), "f", pool.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Next("READ", "f", remotetest.Trickle)
+		lasts(t, "a read of 100 bytes, one a second", 100*time.Second, 120*time.Second, nil, func() error {
+			_, err := f.ReadAt(t.Context(), make([]byte, 100), 0)
+			return err
+		})
+	})
+}
+
+func TestOvertakingAnswerEndsTheBeliefInOrder(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		if !p.Info().Ordered {
+			t.Fatal("OpenSSH keeps order")
+		}
+		s.Next("LSTAT", "f", remotetest.Behind)
+		first := make(chan error, 1)
+		go func() { first <- lookAt(t.Context(), p, "f")() }()
+		synctest.Wait()
+		if err := lookAt(t.Context(), p, ".")(); err != nil {
+			t.Errorf("the look that overtook: %v", err)
+		}
+		if err := <-first; err != nil {
+			t.Errorf("the look that was overtaken: %v", err)
+		}
+		synctest.Wait()
+		if p.Info().Ordered {
+			t.Error("the server is still taken to keep order")
+		}
+		s.Forget()
+		if _, err := p.Mkdir(t.Context(), "dir", 0o755); err != nil {
+			t.Errorf("mkdir: %v", err)
+		}
+	})
+}
+
+func TestKilledSessionNeedsNoLogin(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		s.Next("LSTAT", "f", remotetest.Kill)
+		lasts(t, "a look whose session was killed", 0, time.Second, nil, lookAt(t.Context(), p, "f"))
+		s.Script(func(r remotetest.Request) remotetest.Fate {
+			if r.Path == "f" && r.Type == "LSTAT" {
+				return remotetest.Kill
+			}
+			return remotetest.Answer
+		})
+		lasts(t, "a look that kills each session", 0, 30*time.Second, syscall.EIO, lookAt(t.Context(), p, "f"))
+		lasts(t, "a look afterwards", 0, 20*time.Second, nil, lookAt(t.Context(), p, "."))
+	})
+}
+
+// A banner of OpenSSH's with another program as its sftp subsystem promises no order.
+func TestOrderNeedsOpenSSHsOwnServer(t *testing.T) {
+	stuckIn(t, func(s *remotetest.Server) { delete(s.Extensions, "fstatvfs@openssh.com") },
+		func(t *testing.T, _ *remotetest.Server, p *pool.Pool) {
+			if p.Info().Ordered {
+				t.Error("taken to keep order")
+			}
+		})
+}
