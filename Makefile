@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # Where setup.sh puts a Go when the machine's is too old.
 export PATH := $(CURDIR)/$(BUILD)/go/bin:$(PATH)
 
-.PHONY: all build setup demo test race fuzz fresh check judge bench man install uninstall clean
+.PHONY: all build setup demo test race fuzz boot fresh check judge bench man install uninstall clean
 
 all: build
 
@@ -46,6 +46,10 @@ race: export GORACE := atexit_sleep_ms=100 $(GORACE)
 race:
 	@$(MAKE) --no-print-directory test TESTFLAGS="-race $(TESTFLAGS)"
 	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^TestDefaultCosts$$' ./keys
+
+# What only a whole machine shows, on one that qemu boots: some minutes, as root.
+boot:
+	integration/boot/run.sh $(BOOT)
 
 # What is promised of demo and test, tried from nothing; FRESH names some cases.
 fresh:

@@ -8,7 +8,7 @@ package fsnode
 // mount's life.
 
 // maxKept bounds the files kept; beyond it the ones that were forgotten first go.
-// Each takes some 600 bytes, and its names.
+// Each takes some 500 bytes.
 const maxKept = 64 << 10
 
 // keepLinked reports whether n, which nobody needs, stays because it has several
