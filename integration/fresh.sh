@@ -52,6 +52,7 @@ as() {
 # mount_all gives the root what a machine has, and of its devices few.
 mount_all() {
 	mount --make-rprivate /
+	mount --bind "$root" "$root" # tests change mounts in namespaces, and need / to be one
 	mount -t proc proc "$root/proc"
 	mount --rbind /sys "$root/sys"
 	mount -t tmpfs -o mode=755 tmpfs "$root/dev"
