@@ -24,11 +24,11 @@ func (e *NegotiationError) Error() string {
 	what := map[string]string{
 		"KexAlgorithms": "key exchange", "HostKeyAlgorithms": "kind of host key", "Ciphers": "cipher", "MACs": "MAC",
 	}[e.Keyword]
-	why := "none of which is known here"
+	why := "and that is not known here"
 	if e.Helps != "" {
-		why = "which are old and switched off"
+		why = "and what is old is switched off here"
 	}
-	return fmt.Sprintf("there is no common %s: the server has %s, %s", what, strings.Join(e.Server, ", "), why)
+	return fmt.Sprintf("there is no common %s: the server has only %s, %s", what, strings.Join(e.Server, ", "), why)
 }
 
 // Negotiation finds out whether a handshake failed for want of a common

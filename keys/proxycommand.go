@@ -70,8 +70,17 @@ func (p *proxyProcess) why(err error) error {
 	if words := p.said.clean(); words != "" {
 		text += ": " + words
 	}
-	return fmt.Errorf("the proxy command ended, %s: %w", text, err)
+	return &proxyEnd{text, err}
 }
+
+// A proxyEnd is the end of a stream, in the words of the command that carried it.
+type proxyEnd struct {
+	text string
+	err  error
+}
+
+func (e *proxyEnd) Error() string { return "the proxy command ended, " + e.text }
+func (e *proxyEnd) Unwrap() error { return e.err }
 
 // end asks the command, with everything it started, to end, and insists after
 // a second.

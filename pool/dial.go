@@ -124,6 +124,9 @@ func (w *wire) whyNot(ctx context.Context, err error) error {
 	if broken == nil || errors.Is(*broken, net.ErrClosed) || strings.Contains(err.Error(), "ssh: disconnect, reason") {
 		return err
 	}
+	if strings.Contains(err.Error(), (*broken).Error()) {
+		return fmt.Errorf("connection lost during the handshake: %w", *broken)
+	}
 	return fmt.Errorf("connection lost during the handshake: %w (%v)", *broken, err)
 }
 

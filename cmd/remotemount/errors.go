@@ -218,7 +218,7 @@ func explainNetwork(err error) (int, string, bool) {
 		if n.Helps == "" {
 			return exitUnreachable, `--ssh-command ssh has the system's ssh try, which may know more`, true
 		}
-		return exitUnreachable, fmt.Sprintf("-o %s=+%s lets this server in, or the line \"%s +%s\" for its Host in ~/.ssh/config; better is a newer server",
+		return exitUnreachable, fmt.Sprintf("the line \"%s +%s\" for its Host in ~/.ssh/config lets this server in, as does mount -o %s=+%s; better is a newer server",
 			n.Keyword, n.Helps, n.Keyword, n.Helps), true
 	}
 	switch {
