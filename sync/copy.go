@@ -98,12 +98,22 @@ func (t *transfer) open(ctx context.Context) error {
 		if err := t.openNow(ctx); err != nil {
 			return onSide(t.a.From, err)
 		}
+		if t.older() {
+			return onSide(t.a.From, errors.Join(errChanged, t.in.Close(context.WithoutCancel(ctx))))
+		}
 		if mtime = t.attr.Mtime; t.untilOver(t.a.From, mtime) == 0 {
 			return nil
 		}
 		_ = t.in.Close(context.WithoutCancel(ctx)) // nothing was written
 	}
 	return errRacy
+}
+
+// older reports that the source was given an earlier time since the plan, which may have
+// gone by it.
+func (t *transfer) older() bool {
+	byTime := t.Mode == TwoWay || t.Update
+	return byTime && t.a.Target.Kind != Absent && t.source.Mtime < t.a.Source.Mtime
 }
 
 func (t *transfer) openNow(ctx context.Context) (err error) {

@@ -39,7 +39,11 @@ func (f *Filter) Include(pattern string) error { return f.add(pattern, true) }
 func (f *Filter) ExcludeFrom(r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
-		if err := f.Exclude(strings.TrimSuffix(lines.Text(), "\r")); err != nil {
+		line := strings.TrimSuffix(lines.Text(), "\r")
+		if n == 1 {
+			line = strings.TrimPrefix(line, "\ufeff") // the mark that some editors begin with
+		}
+		if err := f.Exclude(line); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
@@ -80,7 +84,7 @@ func parseRule(p string) (rule, error) {
 	if strings.HasSuffix(p, "/**") { // all that is inside, not the folder itself
 		p += "/*"
 	}
-	r.glob = literalBraces(p)
+	r.glob = brackets(literalBraces(p))
 	if !doublestar.ValidatePattern(r.glob) {
 		return r, doublestar.ErrBadPattern
 	}
@@ -101,6 +105,73 @@ func literalBraces(p string) string {
 	return b.String()
 }
 
+// classes are what a [:name:] in a bracket stands for.
+var classes = map[string]string{
+	"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " \t", "cntrl": "\x00-\x1f\x7f",
+	"digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~",
+	"punct": "!-,./:-@\\[-`{-~\\-", "space": " \t-\r", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
+}
+
+// brackets writes bracket expressions as doublestar reads them: with classes by name
+// spelled out, and with a ] that stands first as a member.
+func brackets(p string) string {
+	var b strings.Builder
+	for i := 0; i < len(p); i++ {
+		switch p[i] {
+		case '\\':
+			b.WriteByte(p[i])
+			if i++; i < len(p) {
+				b.WriteByte(p[i])
+			}
+		case '[':
+			text, n := bracket(p[i:])
+			b.WriteString(text)
+			i += n - 1
+		default:
+			b.WriteByte(p[i])
+		}
+	}
+	return b.String()
+}
+
+// bracket reads the expression that p begins with, and tells its length. One that does
+// not end is left as it is, and refused.
+func bracket(p string) (text string, n int) {
+	var b strings.Builder
+	b.WriteByte('[')
+	i := 1
+	if i < len(p) && (p[i] == '!' || p[i] == '^') {
+		b.WriteByte('!')
+		i++
+	}
+	for first := true; i < len(p); first = false {
+		if p[i] == ']' && !first {
+			b.WriteByte(']')
+			return b.String(), i + 1
+		}
+		member, length := bracketMember(p[i:])
+		b.WriteString(member)
+		i += length
+	}
+	return p, len(p)
+}
+
+func bracketMember(p string) (text string, n int) {
+	switch {
+	case strings.HasPrefix(p, "[:"):
+		name, _, ok := strings.Cut(p[2:], ":]")
+		if set := classes[name]; ok && set != "" {
+			return set, len(name) + 4
+		}
+		return `\[`, 1
+	case p[0] == '\\' && len(p) > 1:
+		return p[:2], 2
+	case p[0] == '[' || p[0] == ']':
+		return `\` + p[:1], 1
+	}
+	return p[:1], 1
+}
+
 // trimSpaces removes trailing spaces that are not escaped.
 func trimSpaces(p string) string {
 	for strings.HasSuffix(p, " ") && !strings.HasSuffix(p, `\ `) {
@@ -114,12 +185,31 @@ func (f *Filter) Keeps(path string, folder bool) bool {
 	if f == nil {
 		return true
 	}
+	if include, ok := f.decided(path, folder); ok {
+		return include
+	}
+	return folder || !f.onlyIncludes() || f.inIncluded(path)
+}
+
+// decided is what the last rule that matches says.
+func (f *Filter) decided(path string, folder bool) (include, ok bool) {
 	for i := len(f.rules) - 1; i >= 0; i-- {
 		if f.rules[i].matches(path, folder) {
-			return f.rules[i].include
+			return f.rules[i].include, true
 		}
 	}
-	return folder || !f.onlyIncludes()
+	return false, false
+}
+
+// inIncluded reports that a folder above was included by name, and with it what is in
+// it.
+func (f *Filter) inIncluded(path string) bool {
+	for i := strings.LastIndexByte(path, '/'); i > 0; i = strings.LastIndexByte(path[:i], '/') {
+		if include, ok := f.decided(path[:i], true); ok && include {
+			return true
+		}
+	}
+	return false
 }
 
 // onlyIncludes reports whether what no rule names is excluded.

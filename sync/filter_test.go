@@ -50,6 +50,24 @@ func TestFilter(t *testing.T) {
 		{"a?c", "a/c", true},
 		{"*", "\xff\xfe", false},
 		{"x\xffy", "x\xffy", false},
+		{"[[:digit:]]", "7", false},
+		{"[[:digit:]]", "d", true},
+		{"a[[:upper:]_]", "a_", false},
+		{"a[![:upper:]]", "aB", true},
+		{"[]x]", "]", false},
+		{"[]x]", "x", false},
+		{"[]x]", "y", true},
+		{"[!]x]", "]", true},
+		{"[!]x]", "y", false},
+		{"[[x]", "[", false},
+		{"[a\\]]", "]", false},
+		{"[[:nonsense:]", "[", false},
+		{"+doc/", "doc/", true},
+		{"+doc/", "doc/a", true},
+		{"+doc/", "x/doc/deep/a", true},
+		{"+doc/", "a", false},
+		{"+doc", "doc/a", true},
+		{"+/doc/", "x/doc/a", false},
 		{"+*.jpg", "a.jpg", true},
 		{"+*.jpg", "a.txt", false},
 		{"+*.jpg", "folder/", true},
@@ -136,4 +154,12 @@ func keepsAll(f *Filter, path string) bool {
 		}
 	}
 	return f.Keeps(path, false)
+}
+
+func TestFilterFileMayBeginWithAMark(t *testing.T) {
+	f := &Filter{}
+	must(t, f.ExcludeFrom(strings.NewReader("\ufeff*.o\r\n*.a\n")))
+	if f.Keeps("x.o", false) || f.Keeps("x.a", false) || !f.Keeps("x.c", false) {
+		t.Error("the first pattern of the file was not read")
+	}
 }

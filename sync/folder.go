@@ -65,7 +65,9 @@ func (f *folder) ensure(ctx context.Context, p *pass, to Side) error {
 func (f *folder) make(ctx context.Context, p *pass, to Side) error {
 	a := Action{Op: OpFolder, Path: f.path, From: to.Other(), Source: f.item[to.Other()], Why: WhyNew}
 	if !p.DryRun {
-		perm := p.planner.perm(a.Source)&permBits | 0o700
+		// The mode it is to keep, from the start: who may look into it must not depend
+		// on whether this run comes to its end. Where that shuts us out, unlock helps.
+		perm := p.planner.perm(a.Source) & permBits
 		_, err := p.tree[to].Mkdir(ctx, f.path, perm)
 		if errors.Is(err, fs.ErrPermission) && f.parent != nil {
 			if err = f.parent.unlock(ctx, p, to, err); err == nil {
@@ -86,7 +88,12 @@ func (f *folder) make(ctx context.Context, p *pass, to Side) error {
 // It gives cause back when that is not what stands in the way.
 func (f *folder) unlock(ctx context.Context, p *pass, side Side, cause error) error {
 	perm := f.item[side].Perm
-	if f.item[side].Kind != Folder || perm&0o300 == 0o300 {
+	if f.side[side].made.Load() {
+		perm = p.planner.perm(f.item[side.Other()]) & permBits
+	} else if f.item[side].Kind != Folder {
+		return cause
+	}
+	if !errors.Is(cause, fs.ErrPermission) || perm&0o300 == 0o300 {
 		return cause
 	}
 	s := &f.side[side]
@@ -134,7 +141,7 @@ func (f *folder) finish(ctx context.Context, p *pass) {
 func (f *folder) final(p *pass, side Side) pool.Change {
 	s, have, want := &f.side[side], f.item[side], f.item[side.Other()]
 	var c pool.Change
-	if s.unlocked.Load() {
+	if s.unlocked.Load() && !s.made.Load() {
 		c.Fields, c.Mode = pool.SetMode, have.Perm
 	}
 	follows := s.made.Load() || p.Mode != TwoWay && side != p.source() && f.parent != nil &&
@@ -142,15 +149,16 @@ func (f *folder) final(p *pass, side Side) pool.Change {
 	if !follows {
 		return c
 	}
+	facts := p.planner.Facts[side]
 	if p.Owner && (have.UID != want.UID || have.GID != want.GID) {
 		c.Fields |= pool.SetUID | pool.SetGID
 		c.UID, c.GID = want.UID, want.GID
 	}
-	if perm := p.planner.perm(want); s.made.Load() || c.Fields != 0 || perm != p.planner.perm(have) {
+	if perm := p.planner.perm(want); !facts.NoModes && (s.made.Load() || c.Fields != 0 || perm != p.planner.perm(have)) {
 		c.Fields |= pool.SetMode
 		c.Mode = perm
 	}
-	if s.made.Load() || s.wrote.Load() || have.Mtime != want.Mtime {
+	if !facts.NoTimes && (s.made.Load() || s.wrote.Load() || have.Mtime != want.Mtime) {
 		c.Fields |= pool.SetAtime | pool.SetMtime
 		c.Atime, c.Mtime = want.Mtime, want.Mtime
 	}

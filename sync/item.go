@@ -34,13 +34,14 @@ func (k Kind) String() string {
 
 // An Item is what one side has under a name.
 type Item struct {
-	Kind     Kind
-	Size     int64
-	Mtime    int64 // seconds since 1970, all that SFTP can tell
-	Perm     uint32
-	UID, GID uint32
-	Link     string // where a symbolic link leads
-	version  uint64 // of a local file, exactly: see stamp; 0 where it is not known
+	Kind      Kind
+	Size      int64
+	Mtime     int64 // seconds since 1970, all that SFTP can tell
+	Perm      uint32
+	UID, GID  uint32
+	Link      string // where a symbolic link leads
+	elsewhere bool   // on another filesystem than the root, where that was asked
+	version   uint64 // of a local file, exactly: see stamp; 0 where it is not known
 }
 
 // A Named item stands in a listing.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ type journal struct {
 	now    func() time.Time
 	began  time.Time
 	dry    bool
+	most   int64                   // failures that end the run; 0 for none
 	abort  context.CancelCauseFunc // ends the run
 
 	mu     sync.Mutex
@@ -35,8 +37,8 @@ type journal struct {
 }
 
 func newJournal(c Config, abort context.CancelCauseFunc) *journal {
-	j := &journal{events: c.Events, now: c.Now, began: c.Now(), dry: c.DryRun, abort: abort, stop: make(chan struct{})}
-	j.result = Result{Mode: c.Mode, DryRun: c.DryRun, Began: j.began}
+	j := &journal{events: c.Events, now: c.Now, began: c.Now(), dry: c.DryRun, most: c.MaxErrors, abort: abort, stop: make(chan struct{})}
+	j.result = Result{Mode: c.Mode, DryRun: c.DryRun, Began: j.began, strict: c.Strict}
 	return j
 }
 
@@ -96,11 +98,31 @@ func (j *journal) fail(ctx context.Context, a Action, side Side, err error) {
 	defer j.mu.Unlock()
 	j.result.failed(Problem{Path: a.Path, Side: side, Err: err})
 	j.tell(Event{Kind: EventFailed, Action: a, Side: side, Err: err})
+	if j.most > 0 && j.result.FailureCount >= j.most {
+		j.abort(fmt.Errorf("%w: %d", ErrTooMany, j.result.FailureCount))
+	}
 }
+
+// ErrTooMany ends a run after MaxErrors failures.
+var ErrTooMany = errors.New("too many errors, the run was ended")
 
 // ends reports whether an error is about the remote rather than about a name.
 func ends(err error) bool {
 	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.ENODEV)
+}
+
+// partial reports whether something is left to do.
+func (j *journal) partial() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.result.Partial()
+}
+
+// missed reports that something was not there, or failed.
+func (j *journal) missed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.result.Vanished+j.result.FailureCount > 0
 }
 
 // count changes a field of the Result.
@@ -156,8 +178,9 @@ func (j *journal) rate(bytes int64, elapsed time.Duration) int64 {
 	return j.lastRate
 }
 
-// close ends the ticker, tells what a dry run planned, and the result.
-func (j *journal) close() *Result {
+// close ends the ticker, tells what a dry run planned, and the result of a run that
+// came to its end, or did not.
+func (j *journal) close(ended bool) *Result {
 	close(j.stop)
 	j.stopped.Wait()
 	j.mu.Lock()
@@ -167,7 +190,7 @@ func (j *journal) close() *Result {
 		j.events(e)
 	}
 	j.plan = nil
-	j.result.Duration = j.now().Sub(j.began)
+	j.result.Duration, j.result.Ended = j.now().Sub(j.began), ended
 	r := j.result
 	j.tell(Event{Kind: EventResult, Result: &r})
 	return &r

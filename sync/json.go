@@ -55,12 +55,16 @@ type resultLine struct {
 	Settling   int64     `json:"settling"`
 	Filtered   int64     `json:"filtered"`
 	Special    int64     `json:"special"`
+	InUse      int64     `json:"in_use"`
+	Unsafe     int64     `json:"unsafe_links"`
+	Elsewhere  int64     `json:"other_filesystem"`
 	Vanished   int64     `json:"vanished"`
 	Resumed    int64     `json:"resumed_bytes"`
 	Cleaned    int64     `json:"cleaned"`
 	Conflicts  int64     `json:"conflicts"`
 	Failures   int64     `json:"failures"`
 	Partial    bool      `json:"partial"`
+	Ended      bool      `json:"ended_early"`
 }
 
 // MarshalJSON gives the event in the form that the manual describes.
@@ -102,7 +106,7 @@ func (r *Result) line() *resultLine {
 		ToLocal: r.ToLocal, ToRemote: r.ToRemote, Attributes: r.Attributes,
 		Deleted: r.Deleted, Pruned: r.Pruned, Unchanged: r.Unchanged, LeftAlone: r.LeftAlone,
 		KeptNewer: r.KeptNewer, Unverified: r.Unverified, Settling: r.Settling, Filtered: r.Filtered,
-		Special: r.Special, Vanished: r.Vanished, Resumed: r.Resumed, Cleaned: r.Cleaned,
-		Conflicts: r.ConflictCount, Failures: r.FailureCount, Partial: r.Partial(),
+		Special: r.Special, InUse: r.InUse, Unsafe: r.Unsafe, Elsewhere: r.Elsewhere, Vanished: r.Vanished, Resumed: r.Resumed, Cleaned: r.Cleaned,
+		Conflicts: r.ConflictCount, Failures: r.FailureCount, Partial: r.Partial(), Ended: r.Ended,
 	}
 }

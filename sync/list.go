@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 
@@ -22,8 +23,63 @@ type listing struct {
 // linkReads bounds the links of one folder that are read at once.
 const linkReads = 16
 
+// deepest is how many folders may lie in one another. A server can make up a tree
+// without an end.
+const deepest = 512
+
+var errTooDeep = fmt.Errorf("more than %d folders in one another: %w", deepest, syscall.ELOOP)
+
 // list reads both sides of a folder at the same time.
 func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
+	if strings.Count(f.path, "/") >= deepest {
+		return l, onSide(p.source(), errTooDeep)
+	}
+	target := p.source().Other()
+	err = p.listBoth(ctx, f, &l)
+	if p.Mode != TwoWay && sideOf(err, p.source()) == target && errors.Is(err, syscall.EACCES) {
+		// A drop box: it may be written, and its names looked at, but not listed.
+		l[target] = listing{}
+		if err = p.listOne(ctx, f, p.source(), &l[p.source()]); err == nil {
+			err = p.lookUp(ctx, f, target, &l)
+		}
+	}
+	if err != nil {
+		return l, err
+	}
+	return l, p.readLinks(ctx, f, &l)
+}
+
+func (p *pass) listOne(ctx context.Context, f *folder, side Side, l *listing) error {
+	*l = listing{}
+	return p.listSide(ctx, f, side, l)
+}
+
+// lookUp finds what a side that cannot be listed has of the other side's names.
+func (p *pass) lookUp(ctx context.Context, f *folder, side Side, l *[2]listing) error {
+	names := l[side.Other()].names
+	found := make([]Item, len(names))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(linkReads)
+	for i, n := range names {
+		g.Go(func() error {
+			a, err := p.tree[side].Lstat(gctx, pool.Join(f.path, n.Name))
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			found[i] = p.itemOf(side, a)
+			return onSide(side, err)
+		})
+	}
+	err := g.Wait()
+	for i, n := range names {
+		if found[i].Kind != Absent {
+			l[side].names = append(l[side].names, Named{n.Name, found[i]})
+		}
+	}
+	return err
+}
+
+func (p *pass) listBoth(ctx context.Context, f *folder, l *[2]listing) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, side := range []Side{Local, Remote} {
 		if f.item[side].Kind != Folder {
@@ -31,10 +87,7 @@ func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
 		}
 		g.Go(func() error { return p.listSide(gctx, f, side, &l[side]) })
 	}
-	if err := g.Wait(); err != nil {
-		return l, err
-	}
-	return l, p.readLinks(ctx, f, &l)
+	return g.Wait()
 }
 
 func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) error {
@@ -58,7 +111,7 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	kept := l.names[:0]
 	for _, n := range l.names {
 		at := pool.Join(f.path, n.Name)
-		if at != p.within[side] && p.Names.Keeps(at, n.Kind == Folder) {
+		if at != p.within[side] && at != p.TriggerFile && p.Names.Keeps(at, n.Kind == Folder) {
 			kept = append(kept, n)
 		}
 	}

@@ -18,7 +18,8 @@ import (
 // below the folder's descriptor and, unless follow is set, never followed.
 type localTree struct {
 	root   *os.Root
-	follow bool // links that stay inside lead on, when reading
+	follow bool   // links that stay inside lead on, when reading
+	device uint64 // of the root, when others are to be told apart; else 0
 }
 
 var _ tree = (*localTree)(nil)
@@ -107,7 +108,7 @@ func (l *localTree) List(_ context.Context, path string, emit func([]Named) erro
 		if err != nil {
 			return err
 		}
-		items, err := statAll(int(d.Fd()), path, names)
+		items, err := l.statAll(int(d.Fd()), path, names)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (l *localTree) openDir(path string) (*os.File, error) {
 }
 
 // statAll describes names in an open folder; one that has vanished is left out.
-func statAll(dir int, path string, names []string) ([]Named, error) {
+func (l *localTree) statAll(dir int, path string, names []string) ([]Named, error) {
 	items := make([]Named, 0, len(names))
 	for _, n := range names {
 		var st unix.Stat_t
@@ -144,7 +145,9 @@ func statAll(dir int, path string, names []string) ([]Named, error) {
 		if err != nil {
 			return nil, pool.PathError("lstat", pool.Join(path, n), err)
 		}
-		items = append(items, Named{n, exactItem(&st)})
+		item := exactItem(&st)
+		item.elsewhere = l.device != 0 && st.Dev != l.device
+		items = append(items, Named{n, item})
 	}
 	return items, nil
 }

@@ -44,7 +44,14 @@ func (r *Runner) lockFolder(root *os.Root) (unlock func(), err error) {
 	case err != nil:
 		r.config.Log.Debug("the local folder cannot be locked", "path", r.config.Local, "error", err)
 	}
-	return func() { _ = d.Close() }, nil // closing is unlocking
+	return func() { unlockFile(d) }, nil
+}
+
+// unlockFile gives a lock up by name: closing alone leaves it with a child that is just
+// being started and still has all descriptors.
+func unlockFile(f *os.File) {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // closing does it, too
+	_ = f.Close()                             // nothing was written
 }
 
 // lockHolder names the process that has a file locked, as far as /proc tells.
@@ -80,7 +87,7 @@ func lockPair(c Config) (owner string, unlock func(), err error) {
 	if err != nil {
 		return "", nil, errors.Join(err, f.Close())
 	}
-	return owner, func() { _ = f.Close() }, nil // closing is unlocking
+	return owner, func() { unlockFile(f) }, nil
 }
 
 // tokenLength is the length of what makes an owner's name another for every user

@@ -3,7 +3,9 @@ package sync
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
@@ -49,18 +51,19 @@ type Links uint8
 
 // The ways with symbolic links.
 const (
-	LinksCopy   Links = iota // kept as links, targets unchanged
+	LinksSafe   Links = iota // as copy, but here no link is made that leads out of the local folder
+	LinksCopy                // kept as links, targets unchanged
 	LinksSkip                // left alone
 	LinksFollow              // what they lead to is copied; push and pull only
 )
 
 func (l Links) String() string {
-	return name([]string{"copy", "skip", "follow"}, int(l))
+	return name([]string{"safe", "copy", "skip", "follow"}, int(l))
 }
 
 // ParseLinks reads the name of a Links.
 func ParseLinks(s string) (Links, error) {
-	i, err := parseName(s, "links", "copy", "skip", "follow")
+	i, err := parseName(s, "links", "safe", "copy", "skip", "follow")
 	return Links(i), err
 }
 
@@ -102,9 +105,13 @@ type Options struct {
 
 	BandwidthLimit int64 // bytes a second, both directions together; 0 is no bound
 
-	VerifyRead   bool          // read back what was copied, and compare
-	ModifyWindow time.Duration // times that differ by no more are equal
-	TempSuffix   string        // what names of parts end in; "" is .part
+	VerifyRead    bool          // read back what was copied, and compare
+	ModifyWindow  time.Duration // times that differ by no more are equal
+	Strict        bool          // what is left alone makes a run partial, too
+	OneFileSystem bool          // leave alone what lies on another filesystem than the root
+	MaxErrors     int64         // end the run after so many failures; 0 is no bound
+	TempSuffix    string        // what names of parts end in; "" is .part
+	TriggerFile   string        // push and pull: an empty file made last in the target, when all went well; "" is none
 }
 
 // A Config is everything a Runner needs.
@@ -145,7 +152,11 @@ func (o Options) Validate() error {
 		{o.Delete && o.Links == LinksFollow, "what links lead to is not deleted"},
 		{o.MinSize < 0 || o.MaxSize < 0 || o.BandwidthLimit < 0, "a size is negative"},
 		{o.MaxSize > 0 && o.MinSize > o.MaxSize, "the least size is above the greatest"},
-		{o.Settle < 0 || o.Newer < 0 || o.Older < 0, "a duration is negative"},
+		{o.Settle < 0 || o.Newer < 0 || o.Older < 0 || o.ModifyWindow < 0, "a duration is negative"},
+		{o.MaxErrors < 0, "a number of errors is negative"},
+		{twoWay && o.TriggerFile != "", "two-way has no target for a trigger file"},
+		{o.TriggerFile != "" && (!fs.ValidPath(o.TriggerFile) || o.TriggerFile == "."), "the trigger file must lie in the target: a relative path without . and .."},
+		{len(o.TempSuffix) > 64 || strings.ContainsAny(o.TempSuffix, "/\x00"), "a suffix of temporary files has a slash, or more than 64 bytes"},
 	}
 	for _, c := range checks {
 		if c.bad {

@@ -43,6 +43,8 @@ const (
 	WhySettling   Why = "changed a moment ago"
 	WhyFiltered   Why = "outside the bounds of size and age"
 	WhyInUse      Why = "open in another program, source kept"
+	WhyUnsafe     Why = "link leads out of the folder"
+	WhyElsewhere  Why = "on another filesystem"
 	WhySpecial    Why = "special file"
 	WhySymlink    Why = "symbolic link"
 	WhyUnverified Why = "same size, content differs: source kept"
@@ -166,9 +168,12 @@ func (p Planner) folder(src, dst Item) Action {
 	return Action{}
 }
 
+// keepsLinks says whether links are made as links.
+func (o Options) keepsLinks() bool { return o.Links == LinksSafe || o.Links == LinksCopy }
+
 func (p Planner) link(src, dst Item) Action {
 	switch {
-	case p.Links != LinksCopy: // one that could not be followed leads nowhere
+	case !p.keepsLinks(): // one that could not be followed leads nowhere
 		return Action{Op: OpSkip, Why: WhySymlink}
 	case dst.Kind == Folder || dst.Kind == Special:
 		return Action{Op: OpConflict, Why: WhyKind}

@@ -146,13 +146,13 @@ func cell(a Action) string {
 	fits := map[Kind]Op{File: OpCopy, Folder: OpFolder, Symlink: OpLink}
 	switch a.Op {
 	case OpNone:
-		if a.Why == WhyLeft {
-			return "="
-		}
 		return "."
 	case OpConflict:
 		return "!"
 	case OpSkip:
+		if a.Why == WhyLeft {
+			return "="
+		}
 		return "s"
 	}
 	if fits[a.Source.Kind] != a.Op {

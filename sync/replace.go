@@ -3,8 +3,11 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remotemount/remotemount/pool"
 )
 
 // Replace changes the two names' places in one step, looks at what has come out, and
@@ -12,6 +15,10 @@ import (
 // written in the last moment is not lost.
 func (l *localTree) Replace(ctx context.Context, tmp, path string, want Item) error {
 	st, err := l.lstat(path)
+	if err != nil {
+		return err
+	}
+	ours, err := l.Stamp(ctx, tmp, false)
 	if err != nil {
 		return err
 	}
@@ -31,9 +38,26 @@ func (l *localTree) Replace(ctx context.Context, tmp, path string, want Item) er
 		err = errTargetChanged
 	}
 	if err != nil {
-		return errors.Join(err, l.exchange(tmp, path))
+		return errors.Join(err, l.undo(ctx, tmp, path, ours))
 	}
 	return l.Remove(ctx, tmp)
+}
+
+// undo changes the names back. If somebody has put yet another file in the place
+// meanwhile, that is now under the temporary name, and must not be taken for ours.
+func (l *localTree) undo(ctx context.Context, tmp, path string, ours stamp) error {
+	if err := l.exchange(tmp, path); err != nil {
+		return err
+	}
+	now, err := l.Stamp(ctx, tmp, false)
+	if err != nil || now.dev == ours.dev && now.ino == ours.ino {
+		return err
+	}
+	dir, name := pool.Split(path)
+	_, partName := pool.Split(tmp)
+	part, _ := parseTemp(Named{Name: partName})
+	aside := pool.Join(dir, runName{owner: part.owner, run: part.run}.aside(name))
+	return errors.Join(fmt.Errorf("another version was set aside as %s", aside), l.Rename(ctx, tmp, aside, true))
 }
 
 // changed reports that a name is no longer what was listed.

@@ -28,6 +28,7 @@ type Problem struct {
 type Result struct {
 	Mode     Mode
 	DryRun   bool
+	Ended    bool // before all was done: by the user, the remote, or too many errors
 	Began    time.Time
 	Duration time.Duration
 
@@ -42,18 +43,32 @@ type Result struct {
 	Settling   int64 // files that changed a moment ago
 	Filtered   int64 // files outside the bounds of size and age
 	Special    int64 // special files and skipped links
+	InUse      int64 // sources kept because another program has them open
 	Vanished   int64 // files gone before they could be copied
+	Unsafe     int64 // links that lead out of the local folder and were not made there
+	Elsewhere  int64 // folders and files on another filesystem
 	Unverified int64 // sources kept because size is equal and content is not
 	Resumed    int64 // bytes that an earlier run had left and were used
 	Cleaned    int64 // temporary files of dead runs that were removed
 
 	Conflicts, Failures         []Problem // the first thousand of each
 	ConflictCount, FailureCount int64
+
+	LeftNames, UnsafeNames []string // the first of LeftAlone and Unsafe
+	strict                 bool
 }
 
+// keptNames is how many names a summary has of what was left alone.
+const keptNames = 10
+
 // Partial reports whether something that should be alike is not: names that
-// failed or were refused, or conflicts.
-func (r *Result) Partial() bool { return r.ConflictCount > 0 || r.FailureCount > 0 }
+// failed or were refused, or conflicts; with Strict also what was left alone.
+func (r *Result) Partial() bool {
+	return r.ConflictCount > 0 || r.FailureCount > 0 || r.strict && r.Left() > 0
+}
+
+// Left counts what was left alone without having been asked to.
+func (r *Result) Left() int64 { return r.LeftAlone + r.Unverified + r.Unsafe + r.InUse }
 
 // Changed reports whether the run changed anything that a next run could see.
 func (r *Result) Changed() bool {
@@ -90,8 +105,6 @@ func (r *Result) done(a Action, bytes int64) {
 
 func (r *Result) unchanged(a Action) {
 	switch {
-	case a.Why == WhyLeft:
-		r.LeftAlone++
 	case a.Source.Kind == File && a.Target.Kind == File,
 		a.Source.Kind == Symlink && a.Target.Kind == Symlink:
 		r.Unchanged++
@@ -100,6 +113,14 @@ func (r *Result) unchanged(a Action) {
 
 func (r *Result) skipped(a Action) {
 	switch a.Why {
+	case WhyLeft:
+		r.LeftAlone++
+		r.LeftNames = keepName(r.LeftNames, a.Path)
+	case WhyUnsafe:
+		r.Unsafe++
+		r.UnsafeNames = keepName(r.UnsafeNames, a.Path)
+	case WhyElsewhere:
+		r.Elsewhere++
 	case WhyKeepNewer:
 		r.KeptNewer++
 	case WhySettling:
@@ -108,6 +129,8 @@ func (r *Result) skipped(a Action) {
 		r.Filtered++
 	case WhyUnverified:
 		r.Unverified++
+	case WhyInUse:
+		r.InUse++
 	default:
 		r.Special++
 	}
@@ -125,4 +148,11 @@ func (r *Result) failed(p Problem) {
 	if len(r.Failures) < keptProblems {
 		r.Failures = append(r.Failures, p)
 	}
+}
+
+func keepName(names []string, name string) []string {
+	if len(names) < keptNames {
+		names = append(names, name)
+	}
+	return names
 }

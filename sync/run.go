@@ -5,10 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -59,6 +62,7 @@ type pass struct {
 	rootPath   [2]string // where the two folders are, absolute, links resolved here
 	within     [2]string // path of the other side's root, where it lies in this one
 	sourceRoot string    // absolute path of the source folder
+	fsid       atomic.Uint64
 
 	journal *journal
 	folders *stack
@@ -74,6 +78,9 @@ type pass struct {
 // alone.
 func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	root, err := os.OpenRoot(r.config.Local)
+	if r.config.DryRun && r.config.Mode != Push && errors.Is(err, fs.ErrNotExist) {
+		return r.dryWithoutLocal(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +90,25 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer unlock()
+	return r.walk(ctx, root, owner)
+}
+
+// dryWithoutLocal plans for a local folder that a real run would make first.
+func (r *Runner) dryWithoutLocal(ctx context.Context) (*Result, error) {
+	empty, err := os.MkdirTemp("", "remotemount-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.Remove(empty) }() // nothing is put into it
+	root, err := os.OpenRoot(empty)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // nothing was written through it
+	return r.walk(ctx, root, "")
+}
+
+func (r *Runner) walk(ctx context.Context, root *os.Root, owner string) (*Result, error) {
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	p := r.pass(root, owner, abort)
@@ -95,7 +121,76 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	}
 	p.journal.tick(progressEvery)
 	p.run(ctx, first)
-	return p.journal.close(), context.Cause(ctx)
+	if ctx.Err() == nil {
+		abort(p.finish(ctx))
+	}
+	err = context.Cause(ctx)
+	if errors.Is(err, errDone) {
+		err = nil
+	}
+	return p.journal.close(err != nil), err
+}
+
+// errDone is the cause of the end of a run that did all it had to.
+var errDone = errors.New("done")
+
+// finish is what remains when all folders were walked; errDone when all is well.
+func (p *pass) finish(ctx context.Context) error {
+	if p.DryRun {
+		return errDone
+	}
+	if err := p.rootsThere(ctx); err != errDone {
+		return err
+	}
+	if p.TriggerFile == "" || p.journal.partial() {
+		return errDone
+	}
+	if err := p.trigger(ctx); err != nil {
+		return fmt.Errorf("trigger file: %w", err)
+	}
+	return errDone
+}
+
+// trigger makes the empty file that tells others that all is there, anew each time.
+func (p *pass) trigger(ctx context.Context) error {
+	t := p.tree[p.source().Other()]
+	dir, name := pool.Split(p.TriggerFile)
+	tmp := pool.Join(dir, p.temp.part(name, Item{}))
+	f, _, err := t.Open(ctx, tmp, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(ctx); err != nil {
+		return err
+	}
+	err = t.Rename(ctx, tmp, p.TriggerFile, false)
+	if errors.Is(err, syscall.EOPNOTSUPP) { // it is empty: nothing is lost in between
+		if err = t.Remove(ctx, p.TriggerFile); err == nil {
+			err = t.Rename(ctx, tmp, p.TriggerFile, true)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, ignoreAbsent(t.Remove(ctx, tmp)))
+	}
+	return nil
+}
+
+// rootsThere makes sure, after the run, that the folders are still what was walked:
+// of one that was removed or moved away nothing could be read, and nothing would tell.
+func (p *pass) rootsThere(ctx context.Context) error {
+	now, err := os.Stat(p.Local)
+	if err != nil {
+		return fmt.Errorf("local folder: gone during the run: %w", err)
+	}
+	if was, err := p.tree[Local].(*localTree).root.Stat("."); err != nil || !os.SameFile(was, now) {
+		return fmt.Errorf("local folder: %s: replaced during the run", p.Local)
+	}
+	if p.journal.missed() {
+		if _, err := p.Remote.Stat(ctx, "."); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remote folder: gone during the run: %w", err)
+		}
+	}
+	return errDone
 }
 
 // lock keeps other runs off, and tells the owner of the pair's temporary files.
@@ -125,7 +220,7 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 	return &pass{
 		Config:     c,
 		planner:    Planner{Options: c.Options, Now: c.Now()},
-		tree:       [2]tree{&localTree{root: root, follow: follow && c.Mode == Push}, remoteTree{c.Remote}},
+		tree:       [2]tree{newLocalTree(root, c.Options, follow), remoteTree{c.Remote}},
 		temp:       newRunName(owner, c.Now(), c.TempSuffix),
 		rootPath:   [2]string{realPath(c.Local), c.Remote.Info().Root},
 		sourceRoot: sourceRoot(c),
@@ -136,6 +231,14 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 		memory:     semaphore.NewWeighted(copyMemory),
 		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}},
 	}
+}
+
+func newLocalTree(root *os.Root, o Options, follow bool) *localTree {
+	t := &localTree{root: root, follow: follow && o.Mode == Push}
+	if st, err := t.stat("."); err == nil && o.OneFileSystem {
+		t.device = st.Dev
+	}
+	return t
 }
 
 // realPath is a path of this machine without links, as far as it can be told.
@@ -171,6 +274,9 @@ func (p *pass) root(ctx context.Context) (*folder, error) {
 	var item [2]Item
 	for _, side := range []Side{Local, Remote} {
 		a, err := p.tree[side].Stat(ctx, ".")
+		if p.DryRun && side == Remote && p.Mode != Pull && errors.Is(err, fs.ErrNotExist) {
+			continue // a real run makes it first
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s folder: %w", side, err)
 		}

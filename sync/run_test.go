@@ -33,7 +33,7 @@ func TestPushMakesTheRemoteLikeTheLocal(t *testing.T) {
 }
 
 func TestPullMakesTheLocalLikeTheRemote(t *testing.T) {
-	p := newPairing(t, Options{Mode: Pull})
+	p := newPairing(t, Options{Mode: Pull, Links: LinksCopy})
 	put(t, p.remote, "a.txt", "remote", old)
 	put(t, p.remote, "dir/large", string(pattern(2, 40<<20)), old)
 	must(t, os.Symlink("/etc/passwd", filepath.Join(p.remote, "link")))

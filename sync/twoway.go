@@ -36,7 +36,7 @@ func (p Planner) onlyOn(s Side, i Item) Action {
 		}
 	case Symlink:
 		a.Op = OpLink
-		if p.Links != LinksCopy {
+		if !p.keepsLinks() {
 			a.Op, a.Why = OpSkip, WhySymlink
 		}
 	default:
@@ -79,7 +79,7 @@ func (p Planner) filesBothWays(local, remote Item, content Content) Action {
 		return p.checked(p.newer(OpCopy, local, remote), local, remote)
 	}
 	if !sameTime && content != Equal {
-		return Action{Op: OpNone, Why: WhyLeft}
+		return Action{Op: OpSkip, Why: WhyLeft}
 	}
 	return Action{}
 }

@@ -82,12 +82,16 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 			}
 		}
 	}
+	if p.elsewhere(ctx, f) {
+		return
+	}
 	l, err := p.list(ctx, f)
 	if err != nil {
 		p.failFolder(ctx, f, p.source(), err)
 		return
 	}
 	p.refuse(ctx, f, &l)
+	p.dropElsewhere(f, &l)
 	p.restore(ctx, f, &l)
 	p.journal.folders.Add(1)
 	actions := p.planner.Folder(f.path, l[Local].names, l[Remote].names)
@@ -100,6 +104,9 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 // dispatch hands an action to whom it concerns.
 func (p *pass) dispatch(ctx context.Context, f *folder, a Action) {
 	p.journal.seen.Add(1)
+	if a.Op == OpDelete && a.Source.Kind == Symlink && p.unsafe(a, a.Source.Link) {
+		a.Op, a.Why, a.Delete = OpSkip, WhyUnsafe, false
+	}
 	switch a.Op {
 	case OpSkip:
 		p.journal.skip(a)
@@ -140,7 +147,7 @@ func (p *pass) queue(ctx context.Context, f *folder, a Action) {
 			return
 		}
 	}
-	if p.DryRun && a.Op != OpCompare {
+	if p.DryRun && a.Op != OpCompare && a.Op != OpLink { // a link is looked at first
 		p.journal.done(a, a.Source.Size)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -32,17 +33,15 @@ type Schedule struct {
 
 // Repeat runs until ctx ends, which is no error, or After says so. Changes that
 // the runs themselves make are seen by Watch as well: such a run is followed by
-// one more, which finds nothing to do.
+// one more, which finds nothing to do. Where nothing can be watched, which is said
+// once, runs follow each other by Every alone.
 func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
-	var w *watcher
-	if s.Watch {
-		var err error
-		if w, err = newWatcher(r.config.Local, r.config.Names, r.config.Log); err != nil {
-			return err
-		}
-		defer w.close()
-	}
+	w := &watcher{local: r.config.Local, names: r.config.Names, log: r.config.Log}
+	defer w.close()
 	for ctx.Err() == nil {
+		if s.Watch {
+			w.renew()
+		}
 		res, err := r.Run(ctx)
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return nil
@@ -57,22 +56,46 @@ func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
 	return nil
 }
 
-// A watcher tells of changes below a folder. A nil watcher tells of none.
+// A watcher tells of changes below a folder.
 type watcher struct {
-	root  string
+	local string
 	names *Filter
 	log   *slog.Logger
-	fs    *fsnotify.Watcher
+
+	fs   *fsnotify.Watcher // nil while nothing is watched
+	root string            // the folder that is watched: local without links
+	seen os.FileInfo       // and which one it was
+	said bool              // that nothing can be watched
 }
 
-func newWatcher(root string, names *Filter, log *slog.Logger) (*watcher, error) {
-	n, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
+// renew begins to watch, anew when another folder has come in the place of the one
+// that was watched.
+func (w *watcher) renew() {
+	if w.fs != nil && !w.moved() {
+		return
 	}
-	w := &watcher{root: root, names: names, log: log, fs: n}
+	w.close()
+	root := realPath(w.local)
+	seen, err := os.Stat(root)
+	if err == nil {
+		w.fs, err = fsnotify.NewWatcher()
+	}
+	if err != nil {
+		if !w.said {
+			w.log.Warn("changes cannot be watched for, only looked for from time to time; see fs.inotify.max_user_instances", "path", w.local, "error", err)
+		}
+		w.said = true
+		return
+	}
+	w.root, w.seen, w.said = root, seen, false
 	w.add(root)
-	return w, nil
+}
+
+// moved reports that the path leads to another folder than the one watched, or to
+// none.
+func (w *watcher) moved() bool {
+	now, err := os.Stat(w.local)
+	return err != nil || !os.SameFile(now, w.seen)
 }
 
 // add watches a folder and all below it. What cannot be watched, because it is
@@ -101,22 +124,32 @@ func (w *watcher) rel(p string) string {
 }
 
 func (w *watcher) close() {
+	if w.fs == nil {
+		return
+	}
 	if err := w.fs.Close(); err != nil {
 		w.log.Debug("watching ends", "error", err)
 	}
+	w.fs = nil
 }
+
+// look is how often the path itself is looked at: that another folder is there now
+// tells no event.
+const look = 2 * time.Second
 
 // wait returns when it is time for the next run.
 func (w *watcher) wait(ctx context.Context, every time.Duration) {
 	due := never(every)
 	defer due.Stop()
-	if w == nil {
+	if w.fs == nil {
 		select {
 		case <-due.C:
 		case <-ctx.Done():
 		}
 		return
 	}
+	again := time.NewTicker(look)
+	defer again.Stop()
 	settled, latest := never(0), (<-chan time.Time)(nil)
 	defer settled.Stop()
 	for {
@@ -129,6 +162,10 @@ func (w *watcher) wait(ctx context.Context, every time.Duration) {
 			return
 		case <-latest:
 			return
+		case <-again.C:
+			if now, err := os.Stat(w.local); err == nil && !os.SameFile(now, w.seen) {
+				return
+			}
 		case e := <-w.fs.Events:
 			if !w.counts(e) {
 				continue
@@ -154,9 +191,18 @@ func never(d time.Duration) *time.Timer {
 	return t
 }
 
-// counts reports whether an event calls for a run, and watches new folders.
+// counts reports whether an event calls for a run, and watches new folders. One about
+// a name that takes no part does not; of a name that is gone it is not known whether
+// it was a folder's.
 func (w *watcher) counts(e fsnotify.Event) bool {
 	if strings.HasPrefix(filepath.Base(e.Name), tempPrefix) {
+		return false
+	}
+	rel := w.rel(e.Name)
+	if rel != "." && !w.names.Keeps(rel, false) && !w.names.Keeps(rel, true) {
+		return false
+	}
+	if info, err := os.Lstat(e.Name); err == nil && rel != "." && !w.names.Keeps(rel, info.IsDir()) {
 		return false
 	}
 	if e.Has(fsnotify.Create) {

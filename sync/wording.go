@@ -27,7 +27,11 @@ func (e Event) Text() string {
 		if e.Action.Why == WhyFiltered {
 			return ""
 		}
-		return fmt.Sprintf("skipped: %s: %s", Printable(e.Action.Path), e.Action.Why)
+		word := "skipped"
+		if e.Action.Why == WhyLeft {
+			word = "left alone"
+		}
+		return fmt.Sprintf("%s: %s: %s", word, Printable(e.Action.Path), e.Action.Why)
 	}
 	return ""
 }
@@ -91,18 +95,29 @@ func (r *Result) Summary() string {
 			line("to %s: %s", side, t)
 		}
 	}
-	if !r.Changed() {
+	switch {
+	case r.Ended:
+		line("ended before it was done")
+	case !r.Changed() && !r.Partial() && r.Vanished+r.Settling+r.InUse == 0:
 		line("nothing to do")
 	}
 	count(r.Attributes, "mode or time set")
 	count(r.Deleted, "sources deleted")
 	count(r.Pruned, "empty folders removed")
 	count(r.Unchanged, "unchanged")
-	count(r.LeftAlone, "left alone, same size and different time")
+	named := func(n int64, names []string, what string) {
+		if count(n, what); len(names) > 0 {
+			line("  %s", strings.Join(namesOf(names, n), ", "))
+		}
+	}
+	named(r.LeftAlone, r.LeftNames, "left alone, same size and different time")
+	named(r.Unsafe, r.UnsafeNames, "links not made, leading out of the folder (--links copy makes them)")
 	count(r.KeptNewer, "kept, the target is newer")
 	count(r.Unverified, "kept, same size and different content")
+	count(r.InUse, "kept, open in another program")
 	count(r.Settling, "skipped, changed a moment ago")
 	count(r.Filtered, "skipped, outside the bounds of size and age")
+	count(r.Elsewhere, "skipped, on another filesystem")
 	count(r.Special, "skipped, links or special files")
 	count(r.Vanished, "gone before they were copied")
 	if r.Resumed > 0 {
@@ -112,6 +127,18 @@ func (r *Result) Summary() string {
 	count(r.ConflictCount, "conflicts")
 	count(r.FailureCount, "failed")
 	return b.String()
+}
+
+// namesOf are the names of a summary, and how many more there are.
+func namesOf(names []string, n int64) []string {
+	var all []string
+	for _, name := range names {
+		all = append(all, Printable(name))
+	}
+	if more := n - int64(len(names)); more > 0 {
+		all = append(all, fmt.Sprintf("and %d more", more))
+	}
+	return all
 }
 
 func (t Tally) String() string {

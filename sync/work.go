@@ -36,7 +36,7 @@ func (p *pass) do(ctx context.Context, f *folder, a Action) {
 		p.journal.skip(a)
 	case a.Op == OpConflict:
 		p.journal.conflict(a)
-	case p.DryRun || a.Op == OpNone:
+	case p.DryRun && a.Op != OpLink || a.Op == OpNone:
 		p.journal.done(a, a.Source.Size)
 	default:
 		p.apply(ctx, f, a, read)
@@ -80,6 +80,8 @@ func leftFor(err error) Why {
 		return WhySettling
 	case errors.Is(err, errInUse):
 		return WhyInUse
+	case errors.Is(err, errUnsafe):
+		return WhyUnsafe
 	}
 	return ""
 }
@@ -118,6 +120,13 @@ func (p *pass) copyLink(ctx context.Context, f *folder, a Action) (d done, err e
 	}
 	if proved.link, err = src.ReadLink(ctx, a.Path); err != nil {
 		return d, onSide(a.From, err)
+	}
+	if p.unsafe(a, proved.link) {
+		return d, errUnsafe
+	}
+	if p.DryRun {
+		d.made, d.remove = true, a.Delete
+		return d, nil
 	}
 	if err = p.makeLink(ctx, f, a, proved.link); err != nil {
 		return d, err

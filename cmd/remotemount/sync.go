@@ -151,14 +151,23 @@ func (s *syncing) outcome(res *remotesync.Result, err error) error {
 		return fail(exitFailed, err, "wait for it to end")
 	case errors.Is(err, remotesync.ErrUsage):
 		return fail(exitUsage, err, "give two folders that lie apart, or leave the sources with --after keep")
+	case errors.Is(err, remotesync.ErrTooMany):
+		return fail(exitPartly, fmt.Errorf("sync %s: %w", s.options.Mode, err), "")
 	case errors.Is(err, context.Canceled):
 		return fail(exitFailed, errors.New("interrupted; the next run goes on from here"), "")
 	case err != nil:
 		return fmt.Errorf("sync %s: %w", s.options.Mode, err)
 	case res.Partial():
-		return fail(exitPartly, fmt.Errorf("sync %s: partly done, %d failed, %d conflicts", s.options.Mode, res.FailureCount, res.ConflictCount), "")
+		return fail(exitPartly, fmt.Errorf("sync %s: partly done, %d failed, %d conflicts%s", s.options.Mode, res.FailureCount, res.ConflictCount, s.leftAlone(res)), "")
 	}
 	return nil
+}
+
+func (s *syncing) leftAlone(res *remotesync.Result) string {
+	if !s.options.Strict {
+		return ""
+	}
+	return fmt.Sprintf(", %d left alone", res.Left())
 }
 
 // localFolder makes the folder that a first pull goes into.
@@ -167,7 +176,11 @@ func (s *syncing) localFolder() error {
 	switch {
 	case err == nil && !info.IsDir():
 		return fail(exitFailed, fmt.Errorf("%s is not a folder", s.local), "")
-	case errors.Is(err, fs.ErrNotExist) && s.options.Mode != remotesync.Push && !s.options.DryRun:
+	case errors.Is(err, fs.ErrNotExist) && s.options.Mode == remotesync.Push:
+		return fail(exitFailed, fmt.Errorf("%s: there is no such folder here", s.local), "LOCAL comes before REMOTE; mkdir "+shellQuote(s.local)+" makes it")
+	case errors.Is(err, fs.ErrNotExist) && s.options.DryRun:
+		return nil // a real run makes it
+	case errors.Is(err, fs.ErrNotExist):
 		return os.MkdirAll(s.local, 0o777)
 	}
 	return err
@@ -193,11 +206,14 @@ func (s *syncing) connect(ctx context.Context) (*link, error) {
 // makeRemote is for a connection that works but for the folder. It gives cause
 // back when that is not what is wrong.
 func (s *syncing) makeRemote(ctx context.Context, l *link, cause error) error {
-	if s.options.Mode == remotesync.Pull || s.options.DryRun || explain(cause).code != exitFailed {
+	if s.options.Mode == remotesync.Pull || explain(cause).code != exitFailed {
 		return cause
 	}
 	if _, err := l.pool.Stat(ctx, "."); !errors.Is(err, fs.ErrNotExist) {
 		return cause
+	}
+	if s.options.DryRun {
+		return nil // a real run makes it
 	}
 	if _, err := l.pool.Mkdir(ctx, ".", 0o755); err != nil {
 		return cause

@@ -24,9 +24,11 @@ func syncFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be done, and change nothing"},
 		&cli.StringFlag{Name: "compare", Usage: "files are the same by `size|mtime|hash` (push and pull mtime, two-way size)"},
-		&cli.StringFlag{Name: "links", Value: "copy", Usage: "symbolic links: `copy|skip|follow`"},
+		&cli.StringFlag{Name: "links", Value: "safe", Usage: "symbolic links: `safe|copy|skip|follow`; safe makes none here that lead out of LOCAL"},
 		&cli.BoolFlag{Name: "owner", Usage: "owner, group and set-id bits too"},
 		&cli.StringFlag{Name: "fsync", Value: "auto", Usage: "force copies to the disk: `auto|always|never`"},
+		&cli.StringFlag{Name: "verify", Usage: "`read` back what was copied, and compare, before it gets its name"},
+		span("modify-window", "times that differ by no more than `TIME` are equal"),
 		span("settle", "leave alone what changed within the last `TIME`"),
 		&cli.GenericFlag{Name: "include", Value: &patternFlag{rules, (*remotesync.Filter).Include}, DefaultText: "all", Usage: "let names through that match `PATTERN`, as ! does in .gitignore"},
 		&cli.GenericFlag{Name: "exclude", Value: &patternFlag{rules, (*remotesync.Filter).Exclude}, DefaultText: "none", Usage: "leave out names that match `PATTERN` of .gitignore's kind; the last match counts"},
@@ -38,6 +40,10 @@ func syncFlags() []cli.Flag {
 		size("bwlimit", "move at most `SIZE` a second"),
 		span("every", "run again `TIME` after the end of each run"),
 		&cli.BoolFlag{Name: "watch", Usage: "run again when something changes locally; --every (5m) is for the remote"},
+		&cli.BoolFlag{Name: "one-file-system", Usage: "leave alone what lies on another filesystem than the folder itself"},
+		&cli.Int64Flag{Name: "max-errors", DefaultText: "none", Usage: "end the run after `N` errors"},
+		&cli.StringFlag{Name: "temp-suffix", DefaultText: ".part", Usage: "names of files being written end in `SUFFIX`"},
+		&cli.BoolFlag{Name: "strict", Usage: "what is left alone counts as partly done (exit code 6)"},
 		&cli.BoolFlag{Name: "json", Usage: "plan, progress and result for programs, one object a line"},
 		&cli.BoolFlag{Name: "verbose", Usage: "name every file that is copied"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only say what went wrong"},
@@ -49,6 +55,7 @@ func oneWayFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "after", Value: "keep", Usage: "`keep|delete` the source of every file that was copied and verified"},
 		&cli.BoolFlag{Name: "prune-empty-dirs", Usage: "with --after delete: also folders that became empty"},
+		&cli.StringFlag{Name: "trigger-file", Usage: "make the empty file `NAME` in the target last, when all went well"},
 		&cli.BoolFlag{Name: "update", Usage: "keep files that are newer on the receiving side"},
 	}
 }
@@ -57,6 +64,8 @@ func syncOptions(c *cli.Context, mode remotesync.Mode) (o remotesync.Options, er
 	o = remotesync.Options{
 		Mode: mode, Update: c.Bool("update"), Prune: c.Bool("prune-empty-dirs"), Owner: c.Bool("owner"), DryRun: c.Bool("dry-run"),
 		Settle: time.Duration(duration(c, "settle")), Newer: time.Duration(duration(c, "newer")), Older: time.Duration(duration(c, "older")),
+		ModifyWindow: time.Duration(duration(c, "modify-window")), Strict: c.Bool("strict"), OneFileSystem: c.Bool("one-file-system"),
+		MaxErrors: c.Int64("max-errors"), TempSuffix: c.String("temp-suffix"), TriggerFile: c.String("trigger-file"),
 		MinSize: sizeOf(c, "min-size"), MaxSize: sizeOf(c, "max-size"), BandwidthLimit: sizeOf(c, "bwlimit"),
 	}
 	if o.Compare, err = remotesync.ParseCompare(c.String("compare")); err != nil {
@@ -67,6 +76,13 @@ func syncOptions(c *cli.Context, mode remotesync.Mode) (o remotesync.Options, er
 	}
 	if o.Fsync, err = remotesync.ParseFsync(c.String("fsync")); err != nil {
 		return o, usageError(err)
+	}
+	switch verify := c.String("verify"); verify {
+	case "read":
+		o.VerifyRead = true
+	case "":
+	default:
+		return o, usage("--verify %q: read is all there is", verify)
 	}
 	switch after := c.String("after"); after {
 	case "delete":

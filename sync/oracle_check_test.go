@@ -1,0 +1,118 @@
+package sync
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// content is what lies on both sides after a run.
+type content struct {
+	at    [2]map[string]int // path to edition
+	aside [2]map[int]bool   // editions set aside by a run that was ended
+	torn  []string          // files that hold no whole edition
+}
+
+func (w *oracleWorld) look() content {
+	c := content{at: [2]map[string]int{{}, {}}, aside: [2]map[int]bool{{}, {}}}
+	for side, root := range w.roots {
+		must(w.t, filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			text, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			id := w.idOf(text)
+			if t, ok := parseTemp(Named{Name: d.Name()}); ok {
+				if t.isAside() {
+					c.aside[side][id] = true
+				}
+				return nil
+			}
+			rel := strings.TrimPrefix(p, root+"/")
+			if c.at[side][rel] = id; id < 0 {
+				c.torn = append(c.torn, p)
+			}
+			return nil
+		}))
+	}
+	return c
+}
+
+// check holds what lies there against the ledger.
+func (w *oracleWorld) check() {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.look()
+	for _, p := range c.torn {
+		w.t.Fatalf("%s: %s is no whole edition", w.name, p)
+	}
+	for side := range c.at {
+		for at, id := range c.at[side] {
+			if e := w.all[id]; int(e.side) != side && e.path == at {
+				e.copied = true
+			}
+		}
+	}
+	for _, e := range w.all {
+		late := e.afterPlan
+		if e.afterPlan = false; e.dead || e.gone || c.aside[e.side][e.id] {
+			continue
+		}
+		now, there := c.at[e.side][e.path]
+		if there && now == e.id {
+			continue
+		}
+		e.gone = true
+		if why := w.judge(e, now, there, late); why != "" {
+			w.t.Fatalf("%s: edition %d of %s on the %s side, at %d: %s", w.name, e.id, e.path, e.side, e.mtime, why)
+		}
+	}
+}
+
+// judge says why an edition may not be gone from where it was written; "" if it may.
+// What replaced it may have been replaced by a user since.
+func (w *oracleWorld) judge(e *edition, now int, there, late bool) string {
+	why := w.judgeBy(e, now, there, late)
+	for _, id := range w.buried[e.side] {
+		if why == "" {
+			break
+		}
+		if w.all[id].path == e.path && (w.options.Mode == TwoWay || w.options.source() != e.side) {
+			why = w.judgeBy(e, id, true, late)
+		}
+	}
+	return why
+}
+
+// judgeBy is judge for one edition that replaced it.
+func (w *oracleWorld) judgeBy(e *edition, now int, there, late bool) string {
+	if w.options.Delete && e.side == w.options.source() {
+		switch {
+		case !e.copied:
+			return "its source is gone, and it never was on the other side"
+		case there && w.all[now].side != e.side:
+			return "something from the other side has its place"
+		}
+		return ""
+	}
+	switch {
+	case !there:
+		return "nothing is there any more"
+	case w.options.Mode != TwoWay && e.side == w.options.source():
+		return "a source was replaced"
+	case w.all[now].side == e.side && !(w.options.Mode == TwoWay && w.all[now].copied): // its copy may come back
+		return "another edition of this side is there, which no user put there"
+	case w.all[now].path != e.path:
+		return "replaced by another file"
+	case late:
+		return "it came after the plan, and was replaced"
+	case w.options.Mode == TwoWay && w.all[now].mtime <= e.mtime:
+		return "replaced by an older edition"
+	}
+	return ""
+}

@@ -1,0 +1,310 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remotetest"
+)
+
+// An oracleWorld is a pair of folders, its users, and a Remote that is watched.
+type oracleWorld struct {
+	*ledger
+	t       testing.TB
+	name    string
+	rnd     *rand.Rand
+	roots   [2]string
+	options Options
+	users   [2]*user
+	remote  pool.Remote
+	fault   atomic.Pointer[func(op string) error]
+}
+
+// spied is the Remote as a run gets it: it tells the ledger what was seen and what was
+// placed, and fails when it is told to.
+type spied struct {
+	pool.Remote
+	w *oracleWorld
+}
+
+func (s spied) fails(op string) error {
+	if f := s.w.fault.Load(); f != nil {
+		return (*f)(op)
+	}
+	return nil
+}
+
+func (s spied) ReadDir(ctx context.Context, at string, emit func([]pool.Entry) error) error {
+	if err := s.fails("readdir"); err != nil {
+		return err
+	}
+	err := s.Remote.ReadDir(ctx, at, emit)
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.listed[at] = true
+	return err
+}
+
+func (s spied) touch(at string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.touched[at] = true
+}
+
+func (s spied) Lstat(ctx context.Context, at string) (pool.Attr, error) {
+	s.touch(at)
+	if err := s.fails("lstat"); err != nil {
+		return pool.Attr{}, err
+	}
+	return s.Remote.Lstat(ctx, at)
+}
+
+func (s spied) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+	s.touch(at)
+	if err := s.fails("open"); err != nil {
+		return nil, pool.Attr{}, err
+	}
+	f, a, err := s.Remote.Open(ctx, at, flag, perm)
+	if err != nil {
+		return nil, a, err
+	}
+	return spiedFile{f, s}, a, nil
+}
+
+type spiedFile struct {
+	pool.File
+	s spied
+}
+
+func (f spiedFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if err := f.s.fails("write"); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(ctx, p, off)
+}
+
+// Rename sees what was placed. Before a source is set aside its copy must be here.
+func (s spied) Rename(ctx context.Context, from, to string, noReplace bool) error {
+	if err := s.fails("rename"); err != nil {
+		return err
+	}
+	_, ours := parseTemp(Named{Name: path.Base(from)})
+	if !ours {
+		s.w.seen(Local, from)
+	}
+	err := s.Remote.Rename(ctx, from, to, noReplace)
+	if err == nil && ours {
+		s.w.seen(Remote, to)
+	}
+	return err
+}
+
+func (s spied) Remove(ctx context.Context, at string) error {
+	if err := s.fails("remove"); err != nil {
+		return err
+	}
+	return s.Remote.Remove(ctx, at)
+}
+
+// seen notes that an edition of the other side is at a place.
+func (w *oracleWorld) seen(side Side, at string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text, err := os.ReadFile(filepath.Join(w.roots[side], at))
+	if err != nil {
+		return
+	}
+	if id := w.idOf(text); id >= 0 && w.all[id].side != side && w.all[id].path == at {
+		w.all[id].copied = true
+	}
+}
+
+// timeless is a server that takes times and does not keep them.
+type timeless struct{ pool.Remote }
+
+const allTimes = pool.SetAtime | pool.SetMtime
+
+func (r timeless) SetAttr(ctx context.Context, at string, c pool.Change) (pool.Attr, error) {
+	c.Fields &^= allTimes
+	return r.Remote.SetAttr(ctx, at, c)
+}
+
+func (r timeless) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+	f, a, err := r.Remote.Open(ctx, at, flag, perm)
+	if err != nil {
+		return nil, a, err
+	}
+	return timelessFile{f}, a, nil
+}
+
+type timelessFile struct{ pool.File }
+
+func (f timelessFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+	c.Fields &^= allTimes
+	return f.File.SetAttr(ctx, c)
+}
+
+// oracleModes are what the worlds are run with.
+var oracleModes = []Options{
+	{Mode: Push, Delete: true},
+	{Mode: Pull, Delete: true},
+	{Mode: Push},
+	{Mode: Pull},
+	{Mode: TwoWay},
+	{Mode: TwoWay, Compare: CompareMtime},
+	{Mode: Push, Delete: true, Compare: CompareHash},
+	{Mode: Push, Compare: CompareSize, Delete: true, Prune: true},
+	{Mode: Pull, Delete: true, Prune: true},
+	{Mode: TwoWay, Compare: CompareHash},
+}
+
+// torture is how long the oracle goes on.
+func torture(t testing.TB) time.Duration {
+	text := os.Getenv("REMOTEMOUNT_TORTURE")
+	if text == "" {
+		return 12 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	must(t, err)
+	return d
+}
+
+func TestOracle(t *testing.T) {
+	for _, kind := range []struct {
+		name string
+		make func(t *testing.T, root string) pool.Remote
+	}{
+		{"folder", func(_ *testing.T, root string) pool.Remote { return remotetest.NewDir(root) }},
+		{"openssh", openSSH},
+		{"serve", func(t *testing.T, root string) pool.Remote { _, p := served(t, root); return p }},
+		{"timeless", func(_ *testing.T, root string) pool.Remote { return timeless{remotetest.NewDir(root)} }},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			var runs, ops atomic.Int64
+			seed := time.Now().UnixNano()
+			until := time.Now().Add(torture(t))
+			var worlds sync.WaitGroup
+			for i := range oracleModes {
+				if kind.name == "timeless" && oracleModes[i].Mode == TwoWay {
+					continue // which is newer cannot be told there
+				}
+				remote := t.TempDir()
+				w := newOracleWorld(t, oracleModes[i], remote, kind.make(t, remote), uint64(seed)+uint64(i))
+				w.name = fmt.Sprintf("%s, %s %+v, seed %d", kind.name, w.options.Mode, w.options, seed+int64(i))
+				worlds.Go(func() {
+					for time.Now().Before(until) && !t.Failed() {
+						w.round()
+						runs.Add(1)
+					}
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					ops.Add(int64(w.ops))
+				})
+			}
+			worlds.Wait()
+			t.Logf("%d runs, %d operations", runs.Load(), ops.Load())
+		})
+	}
+}
+
+func newOracleWorld(t testing.TB, o Options, remoteRoot string, remote pool.Remote, seed uint64) *oracleWorld {
+	w := &oracleWorld{
+		ledger: &ledger{}, t: t, rnd: rand.New(rand.NewPCG(seed, 1)), options: o,
+		roots: [2]string{t.TempDir(), remoteRoot},
+	}
+	w.remote = spied{remote, w}
+	pit := t.TempDir()
+	for side := range w.users {
+		w.users[side] = &user{
+			ledger: w.ledger, t: t, rnd: rand.New(rand.NewPCG(seed, uint64(2+side))),
+			side: Side(side), root: w.roots[side], pit: pit, mode: o,
+		}
+	}
+	return w
+}
+
+// round is some changes, a run with changes during it, and the check.
+func (w *oracleWorld) round() {
+	for range w.rnd.IntN(8) {
+		w.users[w.rnd.IntN(2)].act()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w.begin(true)
+	users, stop := context.WithCancel(ctx)
+	var staying sync.WaitGroup
+	for _, u := range w.users {
+		if w.rnd.IntN(3) > 0 {
+			staying.Go(func() { u.stay(users) })
+		}
+	}
+	w.disturb(cancel)
+	r, err := New(Config{Options: w.options, Local: w.roots[Local], Remote: w.remote, Pair: w.roots[Local]})
+	must(w.t, err)
+	_, err = r.Run(ctx)
+	stop()
+	staying.Wait()
+	w.fault.Store(nil)
+	w.begin(false)
+	if err != nil && !expected(err) {
+		w.t.Errorf("%s: %v", w.name, err)
+	}
+	w.check()
+}
+
+func (w *oracleWorld) begin(running bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running, w.listed, w.touched = running, map[string]bool{}, map[string]bool{}
+}
+
+// disturb makes some runs end badly.
+func (w *oracleWorld) disturb(cancel func()) {
+	left := atomic.Int64{}
+	left.Store(int64(1 + w.rnd.IntN(60)))
+	fail := func(op string, errno syscall.Errno, forEver bool) {
+		f := func(now string) error {
+			if op != "" && op != now {
+				return nil
+			}
+			if n := left.Add(-1); n == 0 || n < 0 && forEver {
+				return pool.PathError(now, "oracle", errno)
+			}
+			return nil
+		}
+		w.fault.Store(&f)
+	}
+	switch w.rnd.IntN(8) {
+	case 0:
+		time.AfterFunc(time.Duration(w.rnd.IntN(2500))*time.Millisecond, cancel)
+	case 1:
+		fail("", syscall.ETIMEDOUT, true) // cut, and not back
+	case 2:
+		fail("write", syscall.ENOSPC, true)
+	case 3:
+		fail("", syscall.EIO, false)
+	case 4:
+		fail("rename", syscall.EACCES, false)
+	}
+}
+
+func expected(err error) bool {
+	for _, part := range []string{"canceled", "timed out", "oracle", "local folder", "remote folder"} {
+		if strings.Contains(err.Error(), part) {
+			return true
+		}
+	}
+	return false
+}
