@@ -86,6 +86,11 @@ judge:
 	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_JUDGE_STEPS=$(STEPS) REMOTEMOUNT_JUDGE_SEED=$(SEED) \
 		go test -count=1 -timeout 6h -v -run '^TestJudge(Names)?$$' $(TESTFLAGS) ./integration
 
+# An hour of random changes, cuts and kills against the model of what a sync promises.
+.PHONY: sync-torture
+sync-torture:
+	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_TORTURE=$(or $(TORTURE),1h) $(GO) test -count=1 -timeout 3h -v -run '^TestOracle$$' ./sync
+
 # BENCH takes the flags of integration/bench, as in BENCH="-rtt 20ms -work read".
 bench:
 	@integration/setup.sh bench

@@ -45,6 +45,8 @@ type file struct {
 	closed    bool       // guarded by mu, like all below
 	handles   []*handle  //
 	spreading []*session // where further handles are being opened
+	gathering int        // handles wanted before the first byte is read: FlagSteady
+	steady    bool       // no further handle is opened
 	flying    int64      // bytes of reads, waiting or under way, and of writes under way
 	held      int64      // bytes written and not acknowledged
 	reads     []*part    // not asked for yet

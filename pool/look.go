@@ -76,7 +76,7 @@ func (p *Pool) StatFS(ctx context.Context, path string) (st StatFS, err error) {
 
 // ReadDir implements Remote.
 func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) error) error {
-	l := &listing{p: p, path: path, emit: emit}
+	l := &listing{p: p, path: path, emit: emit, refused: refusedBy(ctx)}
 	err := p.repeat(ctx, laneLook, batches, func(ctx context.Context, s *session, _ bool) error { return l.run(ctx, s) })
 	switch {
 	case l.failed != nil:
@@ -95,6 +95,7 @@ type listing struct {
 	p       *Pool
 	path    string
 	emit    func([]Entry) error
+	refused func(name string)   // hears of names that are left out; nil for nobody
 	emitted map[string]struct{} // what was handed on before a cut; nil at first
 	failed  error               // what emit said
 	last    []Entry             // handed on on this connection
@@ -146,6 +147,9 @@ func (l *listing) entries(names []sftp3.Name) []Entry {
 	batch := make([]Entry, 0, len(names))
 	for _, n := range names {
 		if !isName(n.Filename) {
+			if l.refused != nil && n.Filename != "." && n.Filename != ".." {
+				l.refused(n.Filename)
+			}
 			continue
 		}
 		if _, again := l.emitted[n.Filename]; again {

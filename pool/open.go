@@ -101,6 +101,9 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 			a = now
 		}
 	}
+	if flag&FlagSteady != 0 {
+		f.openAll(ctx, a.Size)
+	}
 	return f, a, nil
 }
 

@@ -69,7 +69,7 @@ type Remote interface {
 	// ReadDir lists a folder, without "." and "..", in the server's order, and
 	// hands over the entries in batches as they arrive. An error of emit ends
 	// the listing and is returned as it is. Names that no file can have ("",
-	// with '/' or NUL) are left out. Asked again: after a cut it starts anew
+	// with '/' or NUL) are left out; WithRefused tells them. Asked again: after a cut it starts anew
 	// and emits only names it has not emitted yet.
 	ReadDir(ctx context.Context, path string, emit func([]Entry) error) error
 
@@ -88,6 +88,13 @@ type Remote interface {
 	// looks: a file that is there, empty, ours and not older than the request
 	// was made by it; any other is EEXIST. A truncating open is repeated, but
 	// never once data has been written through the File.
+	//
+	// A File is opened again after a cut, and a large one on further sessions while it
+	// is read, each time by its path: should another file of the same size and mtime
+	// have come there, some of the data is its. With FlagSteady, which goes with
+	// FlagRead alone, all handles are opened before Open returns, which may take half a
+	// second longer, and none later as long as one of them lives. With FlagOnce besides,
+	// every further call is ESTALE when all are lost.
 	Open(ctx context.Context, path string, flag OpenFlag, perm uint32) (File, Attr, error)
 
 	// Mkdir makes a folder with exactly the permission bits of perm, and gives
@@ -216,6 +223,8 @@ const (
 	FlagCreate    // make it when it is not there
 	FlagExclusive // with FlagCreate: EEXIST when it is there
 	FlagTruncate  // cut it to nothing
+	FlagSteady    // for reading: no handle is opened after the first byte, see Open
+	FlagOnce      // for reading: nor after a cut, see Open
 )
 
 // Attr is what SFTP tells of a file. Times are whole seconds since 1970.
@@ -319,6 +328,19 @@ func Join(dir, name string) string {
 // Split is the folder of a path, and the name in it.
 func Split(p string) (dir, name string) {
 	return path.Dir(p), path.Base(p)
+}
+
+type refusedKey struct{}
+
+// WithRefused gives a context whose listings tell f the names that they leave out
+// because no file can have them. f is called as emit is.
+func WithRefused(ctx context.Context, f func(name string)) context.Context {
+	return context.WithValue(ctx, refusedKey{}, f)
+}
+
+func refusedBy(ctx context.Context) func(name string) {
+	f, _ := ctx.Value(refusedKey{}).(func(name string))
+	return f
 }
 
 type backgroundKey struct{}

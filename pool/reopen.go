@@ -22,10 +22,13 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			return err
 		}
 		f.mu.Lock()
-		done := len(f.live()) > 0 || f.stale != nil || f.closed
+		done, once := len(f.live()) > 0 || f.stale != nil || f.closed, f.flag&FlagOnce != 0
 		f.mu.Unlock()
-		if done {
+		switch {
+		case done:
 			return nil
+		case once:
+			return f.giveUp(syscall.ESTALE)
 		}
 		s, err := f.p.session(ctx, laneFile, w, nil)
 		if err != nil {
@@ -262,7 +265,7 @@ func (f *file) moreHandles(at int64) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	have := f.live()
-	if len(have) == 0 || f.gone || f.closed || f.stale != nil || f.flag&FlagWrite != 0 && !have[0].s.ordered {
+	if len(have) == 0 || f.steady || f.gone || f.closed || f.stale != nil || f.flag&FlagWrite != 0 && !have[0].s.ordered {
 		return 0
 	}
 	carriers := len(f.spreading)
@@ -271,7 +274,7 @@ func (f *file) moreHandles(at int64) int {
 			carriers++
 		}
 	}
-	return min(int(max(f.flying, f.held)/at), maxStripes-1) - carriers
+	return min(max(int(max(f.flying, f.held)/at), f.gathering), maxStripes-1) - carriers
 }
 
 func (f *file) spreadEnds(s *session) {
@@ -296,7 +299,7 @@ func (f *file) spreadOn(s *session) {
 	}
 	same := f.isSame(a, least)
 	f.mu.Lock()
-	fits := same && !f.closed && !f.gone && f.stale == nil
+	fits := same && !f.steady && !f.closed && !f.gone && f.stale == nil
 	if fits {
 		f.handles = append(f.handles, h)
 		f.feed()

@@ -65,7 +65,7 @@ func (p *pass) openBoth(ctx context.Context, a Action, c *comparison) error {
 	for _, side := range []Side{Local, Remote} {
 		g.Go(func() (err error) {
 			var attr pool.Attr
-			if c.file[side], attr, err = p.tree[side].Open(gctx, a.Path, pool.FlagRead, 0); err == nil {
+			if c.file[side], attr, err = p.tree[side].Open(gctx, a.Path, p.readFlags(), 0); err == nil {
 				c.version[side], err = fileStamp(c.file[side], attr)
 			}
 			if err == nil && attr.Size != a.Item(side).Size {

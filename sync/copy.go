@@ -109,6 +109,16 @@ func (t *transfer) open(ctx context.Context) error {
 	return errRacy
 }
 
+// readFlags opens a file that is read as a whole. What is to be removed must be one file
+// from the first byte to the last, also when the link is cut; anything else is opened
+// again after a cut if it has the same size and time.
+func (p *pass) readFlags() pool.OpenFlag {
+	if p.Delete {
+		return pool.FlagRead | pool.FlagSteady | pool.FlagOnce
+	}
+	return pool.FlagRead | pool.FlagSteady
+}
+
 // older reports that the source was given an earlier time since the plan, which may have
 // gone by it.
 func (t *transfer) older() bool {
@@ -117,7 +127,7 @@ func (t *transfer) older() bool {
 }
 
 func (t *transfer) openNow(ctx context.Context) (err error) {
-	t.in, t.attr, err = t.src.Open(ctx, t.a.Path, pool.FlagRead, 0)
+	t.in, t.attr, err = t.src.Open(ctx, t.a.Path, t.readFlags(), 0)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/remotemount/remotemount/pool"
 )
 
@@ -23,39 +25,35 @@ type Facts struct {
 const oddTime = 1_000_000_001
 
 // probe makes a file in the root of a side, looks what becomes of it, and tells
-// its name to seen before it is removed. A side of which that cannot be found out is
-// taken to be like ours.
+// its name to seen. It is removed while the run goes on. A side of which that cannot be
+// found out is taken to be like ours.
 func (p *pass) probe(ctx context.Context, side Side, seen func(name string)) (Facts, error) {
-	name := p.temp.probe()
-	made, err := p.makeProbe(ctx, side, name)
+	name, asked := p.temp.probe(), p.Now()
+	f, made, err := p.tree[side].Open(ctx, name, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o600)
 	var facts Facts
 	if err == nil {
-		defer p.removeProbe(ctx, side, name)
-		seen(name)
-		facts = made
-		err = facts.tryAttributes(ctx, p.tree[side], name)
+		defer p.later.Go(func() { p.removeProbe(ctx, side, name) })
+		facts.Ahead = clockAhead(made.Mtime, asked, p.Now())
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error {
+			seen(name)
+			return nil
+		})
+		g.Go(func() error {
+			if err := f.Close(gctx); err != nil {
+				return err
+			}
+			return facts.tryAttributes(gctx, p.tree[side], name)
+		})
+		err = g.Wait()
 	}
-	switch {
-	case err == nil:
-		return facts, nil
-	case ends(err) || ctx.Err() != nil:
+	if err != nil && (ends(err) || ctx.Err() != nil) {
 		return facts, err
 	}
-	p.Log.Debug("what the folder keeps cannot be found out", "side", side.String(), "error", err)
-	return made, nil
-}
-
-func (p *pass) makeProbe(ctx context.Context, side Side, name string) (Facts, error) {
-	asked := p.Now()
-	f, made, err := p.tree[side].Open(ctx, name, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o600)
 	if err != nil {
-		return Facts{}, err
+		p.Log.Debug("what the folder keeps cannot be found out", "side", side.String(), "error", err)
 	}
-	if err := f.Close(ctx); err != nil {
-		p.removeProbe(ctx, side, name)
-		return Facts{}, err
-	}
-	return Facts{Ahead: clockAhead(made.Mtime, asked, p.Now())}, nil
+	return facts, nil
 }
 
 func (p *pass) removeProbe(ctx context.Context, side Side, name string) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/remotemount/remotemount/pool/remotetest"
 )
 
@@ -23,6 +25,7 @@ type pairing struct {
 	dir           *remotetest.Dir
 	options       Options
 	events        []Event
+	watch         func() (*fsnotify.Watcher, error) // nil for the real one
 }
 
 func newPairing(t testing.TB, o Options) *pairing {

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -52,6 +53,29 @@ func TestNamesThatCannotBeAreRefused(t *testing.T) {
 	}
 	if got := strings.Count(treeText(t, p.local, false), "\n"); got != 0 {
 		t.Errorf("more than the one good name:\n%s", treeText(t, p.local, false))
+	}
+}
+
+// Names that the pool leaves out of listings are reported all the same.
+func TestNamesThatAServerMakesUpAreReported(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull})
+	for _, name := range []string{"good", "dir/evil1name", "evil2name", "evil3name"} {
+		put(t, p.remote, name, "text", old)
+	}
+	remote := openSSHThrough(t, p.remote, func(b []byte) {
+		for from, to := range map[string]string{"evil1name": "../../etc", "evil2name": "evil/name", "evil3name": "evil\x00name"} {
+			copy(b, bytes.ReplaceAll(b, []byte(from), []byte(to)))
+		}
+	})
+	c := p.config()
+	c.Remote = remote
+	r, err := New(c)
+	must(t, err)
+	res, err := r.Run(t.Context())
+	must(t, err)
+	wantFile(t, p.local, "good", "text")
+	if res.FailureCount != 3 || !errors.Is(res.Failures[0].Err, errBadName) || res.Failures[0].Side != Remote {
+		t.Errorf("%+v", res.Failures)
 	}
 }
 

@@ -3,6 +3,7 @@ package sync
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,7 +21,7 @@ import (
 const (
 	killedLocal  = "REMOTEMOUNT_TEST_LOCAL"
 	killedRemote = "REMOTEMOUNT_TEST_REMOTE"
-	killedMode   = "REMOTEMOUNT_TEST_MODE"
+	killedHow    = "REMOTEMOUNT_TEST_OPTIONS" // as JSON
 )
 
 func TestMain(m *testing.M) {
@@ -39,9 +40,9 @@ func toBeKilled() error {
 	dir.WriteBehind = true
 	dir.Latency = 300 * time.Microsecond
 	local := os.Getenv(killedLocal)
-	o := Options{Mode: Push}
-	if os.Getenv(killedMode) == "pull" {
-		o.Mode = Pull
+	var o Options
+	if err := json.Unmarshal([]byte(os.Getenv(killedHow)), &o); err != nil {
+		return err
 	}
 	r, err := New(Config{Options: o, Local: local, Remote: dir, Pair: "test " + local})
 	if err != nil {
@@ -65,7 +66,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 			for i := range 25 {
 				killedFiles(t, from, to, i)
 				before := versions(t, to)
-				p.kill(mode, time.Duration(rnd.IntN(120))*time.Millisecond)
+				killRun(t, p.options, p.local, p.remote, time.Duration(30+rnd.IntN(120))*time.Millisecond)
 				wholeVersions(t, from, to, before)
 			}
 			p.clean()
@@ -86,18 +87,21 @@ func killedFiles(t *testing.T, from, to string, round int) {
 	}
 }
 
-func (p *pairing) kill(mode Mode, after time.Duration) {
-	p.t.Helper()
+// killRun begins a run in another process and kills it after a time.
+func killRun(t testing.TB, o Options, local, remote string, after time.Duration) {
+	t.Helper()
+	how, err := json.Marshal(o)
+	must(t, err)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killedLocal+"="+p.local, killedRemote+"="+p.remote, killedMode+"="+mode.String())
+	cmd.Env = append(os.Environ(), killedLocal+"="+local, killedRemote+"="+remote, killedHow+"="+string(how))
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	must(p.t, cmd.Start())
-	timer := time.AfterFunc(30*time.Millisecond+after, func() { _ = cmd.Process.Kill() })
+	must(t, cmd.Start())
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && (!errors.As(err, &exit) || exit.Exited()) {
-		p.t.Fatalf("the run failed before it was killed: %v: %s", err, &said)
+		t.Fatalf("the run failed before it was killed: %v: %s", err, &said)
 	}
 }
 

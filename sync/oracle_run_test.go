@@ -29,6 +29,7 @@ type oracleWorld struct {
 	users   [2]*user
 	remote  pool.Remote
 	fault   atomic.Pointer[func(op string) error]
+	killed  bool // some runs are made by another process, which is killed
 }
 
 // spied is the Remote as a run gets it: it tells the ledger what was seen and what was
@@ -202,6 +203,7 @@ func TestOracle(t *testing.T) {
 				}
 				remote := t.TempDir()
 				w := newOracleWorld(t, oracleModes[i], remote, kind.make(t, remote), uint64(seed)+uint64(i))
+				w.killed = kind.name == "folder"
 				w.name = fmt.Sprintf("%s, %s %+v, seed %d", kind.name, w.options.Mode, w.options, seed+int64(i))
 				worlds.Go(func() {
 					for time.Now().Before(until) && !t.Failed() {
@@ -240,6 +242,10 @@ func (w *oracleWorld) round() {
 	for range w.rnd.IntN(8) {
 		w.users[w.rnd.IntN(2)].act()
 	}
+	if w.killed && w.rnd.IntN(3) == 0 {
+		w.killedRound()
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	w.begin(true)
@@ -261,6 +267,22 @@ func (w *oracleWorld) round() {
 	if err != nil && !expected(err) {
 		w.t.Errorf("%s: %v", w.name, err)
 	}
+	w.check()
+}
+
+// killedRound has another process make the run, and kills it. What that sees is not
+// known here, so that only the users of the source are at work.
+func (w *oracleWorld) killedRound() {
+	w.begin(true)
+	users, stop := context.WithCancel(context.Background())
+	var staying sync.WaitGroup
+	if w.options.Mode != TwoWay {
+		staying.Go(func() { w.users[w.options.source()].stay(users) })
+	}
+	killRun(w.t, w.options, w.roots[Local], w.roots[Remote], time.Duration(20+w.rnd.IntN(2500))*time.Millisecond)
+	stop()
+	staying.Wait()
+	w.begin(false)
 	w.check()
 }
 

@@ -14,7 +14,10 @@ import (
 )
 
 // openSSH is a Pool over OpenSSH's own sftp-server, on pipes.
-func openSSH(t *testing.T, root string) pool.Remote {
+func openSSH(t *testing.T, root string) pool.Remote { return openSSHThrough(t, root, nil) }
+
+// openSSHThrough is openSSH with what the server says rewritten on its way.
+func openSSHThrough(t *testing.T, root string, rewrite func([]byte)) pool.Remote {
 	t.Helper()
 	const program = "/usr/lib/openssh/sftp-server"
 	if _, err := os.Stat(program); err != nil {
@@ -23,7 +26,7 @@ func openSSH(t *testing.T, root string) pool.Remote {
 	p, err := pool.New(pool.Config{
 		Dir: root, Timeout: 30 * time.Second, SlotDir: t.TempDir(),
 		Transport: func(context.Context) (pool.Conn, error) {
-			return &piped{program: program, done: make(chan struct{})}, nil
+			return &piped{program: program, rewrite: rewrite, done: make(chan struct{})}, nil
 		},
 	})
 	must(t, err)
@@ -35,11 +38,25 @@ func openSSH(t *testing.T, root string) pool.Remote {
 // piped is a connection whose sessions are processes.
 type piped struct {
 	program string
+	rewrite func([]byte)
 	done    chan struct{}
 	once    sync.Once
 
 	mu       sync.Mutex
 	sessions []*session // guarded by mu
+}
+
+type rewritten struct {
+	io.Reader
+	rewrite func([]byte)
+}
+
+func (r rewritten) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.rewrite != nil {
+		r.rewrite(p[:n])
+	}
+	return n, err
 }
 
 type session struct {
@@ -70,7 +87,7 @@ func (p *piped) OpenSFTP(context.Context) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Reader: out, WriteCloser: in, cmd: cmd}
+	s := &session{Reader: rewritten{out, p.rewrite}, WriteCloser: in, cmd: cmd}
 	p.sessions = append(p.sessions, s)
 	return s, cmd.Start()
 }

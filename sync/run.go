@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/remotemount/remotemount/pool"
@@ -37,7 +38,10 @@ const (
 )
 
 // A Runner syncs one pair of folders, as often as it is told to.
-type Runner struct{ config Config }
+type Runner struct {
+	config Config
+	watch  func() (*fsnotify.Watcher, error)
+}
 
 // New checks the options; nothing is touched before Run.
 func New(c Config) (*Runner, error) {
@@ -50,7 +54,7 @@ func New(c Config) (*Runner, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Runner{config: c}, nil
+	return &Runner{config: c, watch: fsnotify.NewWatcher}, nil
 }
 
 // A pass is one run of a Runner.
@@ -63,6 +67,7 @@ type pass struct {
 	within     [2]string // path of the other side's root, where it lies in this one
 	sourceRoot string    // absolute path of the source folder
 	fsid       atomic.Uint64
+	later      sync.WaitGroup // what nothing waits for but the end of the run
 
 	journal *journal
 	folders *stack
@@ -112,6 +117,7 @@ func (r *Runner) walk(ctx context.Context, root *os.Root, owner string) (*Result
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	p := r.pass(root, owner, abort)
+	defer p.later.Wait()
 	first, err := p.root(ctx)
 	if err == nil {
 		err = p.survey(ctx)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -120,8 +121,8 @@ func readFull(ctx context.Context, f end, p []byte, off int64) error {
 	if n == len(p) {
 		return nil
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = errChanged
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ESTALE) {
+		err = errChanged // ESTALE: whether it still is the same file cannot be told
 	}
 	return onSide(f.side, err)
 }

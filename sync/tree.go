@@ -62,13 +62,19 @@ func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp,
 
 // List reads a remote folder.
 func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) error) error {
-	return r.ReadDir(ctx, path, func(entries []pool.Entry) error {
+	bad := []Named{}
+	ctx = pool.WithRefused(ctx, func(name string) { bad = append(bad, Named{Name: name}) })
+	err := r.ReadDir(ctx, path, func(entries []pool.Entry) error {
 		names := make([]Named, len(entries))
 		for i, e := range entries {
 			names[i] = Named{e.Name, itemOf(e.Attr)}
 		}
 		return emit(names)
 	})
+	if err != nil {
+		return err
+	}
+	return emit(bad)
 }
 
 // Replace looks before it renames: in the round trip between the two another

@@ -36,7 +36,7 @@ type Schedule struct {
 // one more, which finds nothing to do. Where nothing can be watched, which is said
 // once, runs follow each other by Every alone.
 func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
-	w := &watcher{local: r.config.Local, names: r.config.Names, log: r.config.Log}
+	w := &watcher{make: r.watch, local: r.config.Local, names: r.config.Names, log: r.config.Log}
 	defer w.close()
 	for ctx.Err() == nil {
 		if s.Watch {
@@ -58,6 +58,7 @@ func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
 
 // A watcher tells of changes below a folder.
 type watcher struct {
+	make  func() (*fsnotify.Watcher, error)
 	local string
 	names *Filter
 	log   *slog.Logger
@@ -78,7 +79,7 @@ func (w *watcher) renew() {
 	root := realPath(w.local)
 	seen, err := os.Stat(root)
 	if err == nil {
-		w.fs, err = fsnotify.NewWatcher()
+		w.fs, err = w.make()
 	}
 	if err != nil {
 		if !w.said {

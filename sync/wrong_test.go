@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/fsnotify/fsnotify"
 )
 
 // repeat runs again and again, and calls after with the number of each run until it
@@ -25,6 +25,9 @@ func (p *pairing) repeat(s Schedule, log *slog.Logger, after func(run int) (done
 	c.Log = log
 	r, err := New(c)
 	must(p.t, err)
+	if p.watch != nil {
+		r.watch = p.watch
+	}
 	enough, runs := errors.New("enough"), 0
 	s.After = func(*Result, error) error {
 		if runs++; after(runs) {
@@ -41,19 +44,9 @@ func (p *pairing) repeat(s Schedule, log *slog.Logger, after func(run int) (done
 
 // With no inotify instance left runs follow each other by the clock.
 func TestWatchWithoutInotify(t *testing.T) {
-	taken := 0
-	for ; taken < 10000; taken++ {
-		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-		if err != nil {
-			break
-		}
-		defer func() { must(t, unix.Close(fd)) }()
-	}
-	if taken == 10000 {
-		missing(t, "a limit of inotify instances")
-	}
 	p := newPairing(t, Options{Mode: Push})
 	var said bytes.Buffer
+	p.watch = func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
 	p.repeat(Schedule{Every: 10 * time.Millisecond, Watch: true}, slog.New(slog.NewTextHandler(&said, nil)), func(run int) bool {
 		put(t, p.local, "a", strings.Repeat("a", run), old)
 		return run == 3
@@ -147,7 +140,7 @@ func TestTheSourceGoesDuringTheRun(t *testing.T) {
 		}
 		var calls atomic.Int64
 		p.dir.Before = func(_ context.Context, op, _ string) error {
-			if op == "readdir" && calls.Add(1) == 2 {
+			if op == "readdir" && calls.Add(1) == 1 {
 				return os.Rename(from, from+"~")
 			}
 			return nil
@@ -238,13 +231,17 @@ func TestSidesAndCounts(t *testing.T) {
 
 func TestALocalErrorIsToldAsOne(t *testing.T) {
 	p := newPairing(t, Options{Mode: Pull})
-	put(t, p.remote, "f", "text", old)
-	put(t, p.local, strings.Repeat("x", 10), "x", old)
-	put(t, p.remote, strings.Repeat("n", 250)+"/"+strings.Repeat("m", 250), "x", old)
-	p.dir.Before = once("open", func(string) error {
-		return os.Chmod(p.local, 0o755)
-	})
-	p.clean()
+	if os.Getuid() != 0 {
+		missing(t, "being root")
+	}
+	small := p.local
+	must(t, syscall.Mount("tmpfs", small, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { must(t, syscall.Unmount(small, 0)) })
+	put(t, p.remote, "f", string(pattern(1, 1<<20)), old)
+	if res := p.run(); res.FailureCount != 1 || res.Failures[0].Side != Local || !errors.Is(res.Failures[0].Err, syscall.ENOSPC) {
+		t.Errorf("%+v", res.Failures)
+	}
+	noTemps(t, p.local)
 	// A source that cannot be removed was copied all the same, and counts.
 	p = newPairing(t, Options{Mode: Pull, Delete: true})
 	put(t, p.remote, "f", "text", old)
