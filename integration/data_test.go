@@ -103,6 +103,13 @@ var pinnedHistories = []pinned{
 		B pwrite 0 1 8192 60
 		B open 1 a rdonly
 		B seek 1 0 rdonly,append`},
+	{"a write beside the closing of another descriptor counts", 60, `
+		A open 1 a rdwr,create
+		B open 0 a rdwr
+		A open 0 a rdwr
+		A close 1
+		B pwrite 0 0 1 78
+		A pread 0 0 1`},
 	{"appending opens begin behind what others have appended", 2, turns(`
 		A open 0 a wronly,create,append
 		A write 0 20 $1
