@@ -139,6 +139,7 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (Attr, error) 
 	if err != nil {
 		return Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
 	}
+	p.files.linked(oldPath, newPath)
 	return a, nil
 }
 

@@ -19,15 +19,16 @@ type object struct {
 	p       *Pool
 	turn    chan struct{} // a token: one flush, or other barrier, flies at a time
 	mu      sync.Mutex
-	path    string             // guarded by mu; follows renames
-	gone    bool               // guarded by mu; the path does not lead to it any more
-	move    *moving            // guarded by mu; a rename that is unanswered, of it or over it
-	files   map[*file]struct{} // guarded by mu
-	seen    Attr               // guarded by mu; last told by the server
-	wrote   bool               // guarded by mu; made or changed since the last flush
-	doubted time.Time          // guarded by mu; when the path first led to another file; zero while it does not
-	out     outgoing           // guarded by mu
-	reading []*reading         // guarded by mu; not answered: what is written meanwhile is laid over them
+	paths   map[string]struct{} // guarded by registry.mu; all that we know to lead to it
+	path    string              // guarded by mu; one of them, follows renames
+	gone    bool                // guarded by mu; the path does not lead to it any more
+	move    *moving             // guarded by mu; a rename that is unanswered, of it or over it
+	files   map[*file]struct{}  // guarded by mu
+	seen    Attr                // guarded by mu; last told by the server
+	wrote   bool                // guarded by mu; made or changed since the last flush
+	doubted time.Time           // guarded by mu; when the path first led to another file; zero while it does not
+	out     outgoing            // guarded by mu
+	reading []*reading          // guarded by mu; not answered: what is written meanwhile is laid over them
 }
 
 // A moving is a rename that is under way. Where its files are is known when it is
@@ -35,7 +36,7 @@ type object struct {
 type moving struct{ over chan struct{} }
 
 func (p *Pool) newObject(path string, a Attr) *object {
-	o := &object{p: p, path: path, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{})}
+	o := &object{p: p, path: path, paths: map[string]struct{}{path: {}}, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{})}
 	o.out.sized(a.Size)
 	o.out.changed = make(chan struct{})
 	return o

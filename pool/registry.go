@@ -62,8 +62,10 @@ func (r *registry) leave(f *file) {
 		return
 	}
 	delete(r.all, o)
-	if r.open[o.path] == o {
-		delete(r.open, o.path)
+	for path := range o.paths {
+		if r.open[path] == o {
+			delete(r.open, path)
+		}
 	}
 }
 
@@ -89,12 +91,19 @@ func (r *registry) below(path string) []*object {
 
 func (r *registry) belowLocked(path string) []*object {
 	var objects []*object
-	for at, o := range r.open {
-		if at == path || path == "." || strings.HasPrefix(at, path+"/") {
-			objects = append(objects, o)
-		}
+	for _, at := range r.pathsBelow(path) {
+		objects = append(objects, r.open[at])
 	}
 	return objects
+}
+
+func (r *registry) pathsBelow(path string) (paths []string) {
+	for at := range r.open {
+		if at == path || path == "." || strings.HasPrefix(at, path+"/") {
+			paths = append(paths, at)
+		}
+	}
+	return paths
 }
 
 // moves marks what a rename is about to move, or to replace, and gives what ends
@@ -136,12 +145,25 @@ func (r *registry) renamed(from, to string) {
 	if o := r.open[to]; o != nil {
 		r.detach(to, o)
 	}
-	for _, o := range r.belowLocked(from) {
+	for _, at := range r.pathsBelow(from) {
+		o, now := r.open[at], to+strings.TrimPrefix(at, from)
+		delete(r.open, at)
+		delete(o.paths, at)
+		r.open[now], o.paths[now] = o, struct{}{}
 		o.mu.Lock()
-		delete(r.open, o.path)
-		o.path = to + strings.TrimPrefix(o.path, from)
-		r.open[o.path] = o
+		if o.path == at {
+			o.path = now
+		}
 		o.mu.Unlock()
+	}
+}
+
+// linked notes that what is open on a path has another one as well.
+func (r *registry) linked(path, also string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.open[path]; o != nil && r.open[also] == nil {
+		r.open[also], o.paths[also] = o, struct{}{}
 	}
 }
 
@@ -161,14 +183,23 @@ func (r *registry) lost(path string, o *object) {
 	r.detach(path, o)
 }
 
-// detach is removed for one object; mu is held.
+// detach takes a path away from an object. It goes on by another one, if it has one
+// that we gave it; mu is held.
 func (r *registry) detach(path string, o *object) {
 	if r.open[path] == o {
 		delete(r.open, path)
 	}
+	delete(o.paths, path)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.path != path {
+		return
+	}
 	o.gone = true
+	for other := range o.paths {
+		o.path, o.gone = other, false
+		return
+	}
 }
 
 // written reports whether the file open at a path has been written by us.

@@ -190,3 +190,38 @@ func openBesideWrite(c *cut) {
 	}
 	mustEnd(c.T, f, 0, "data")
 }
+
+// A file has two names, and loses the one that it was opened by.
+func linkedGoesOn(c *cut) {
+	t, f := c.T, c.Fixture
+	f.mkdir(t, "dir")
+	file, _ := mustOpen(t, f.Remote, "one", flagsNew)
+	mustWrite(t, file, "before ", 0)
+	if _, err := f.Remote.Link(t.Context(), "one", "dir/two"); err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	mustWrite(t, file, "and ", 7)
+	for _, name := range []string{"one", "dir/two"} {
+		if a := f.mustAttr(t, name); a.Size != 11 {
+			t.Errorf("Lstat of %s: size %d, want 11", name, a.Size)
+		}
+	}
+	other, _ := mustOpen(t, f.Remote, "dir/two", flagsWrite)
+	mustRead(t, other, 0, "before and ")
+	if err := f.Remote.Rename(t.Context(), "one", "three", false); err != nil {
+		t.Fatalf("Rename: %v", err)
+	}
+	if err := f.Remote.Remove(t.Context(), "three"); err != nil {
+		t.Fatalf("Remove: %v", err)
+	}
+	c.s.CutAll()
+	mustWrite(t, file, "after", 11)
+	mustRead(t, other, 0, "before and after")
+	if a := f.mustAttr(t, "dir/two"); a.Size != 16 {
+		t.Errorf("Lstat: size %d, want 16", a.Size)
+	}
+	mustWrite(t, other, "AFTER", 11)
+	mustRead(t, file, 0, "before and AFTER")
+	mustFlush(t, file)
+	f.holds(t, "dir/two", "before and AFTER")
+}
