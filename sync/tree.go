@@ -62,8 +62,8 @@ func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp,
 
 // List reads a remote folder.
 func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) error) error {
-	bad := []Named{}
-	ctx = pool.WithRefused(ctx, func(name string) { bad = append(bad, Named{Name: name}) })
+	refused := map[string]bool{} // once each: after a cut they come again
+	ctx = pool.WithRefused(ctx, func(name string) { refused[name] = true })
 	err := r.ReadDir(ctx, path, func(entries []pool.Entry) error {
 		names := make([]Named, len(entries))
 		for i, e := range entries {
@@ -73,6 +73,10 @@ func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) er
 	})
 	if err != nil {
 		return err
+	}
+	var bad []Named
+	for name := range refused {
+		bad = append(bad, Named{Name: name})
 	}
 	return emit(bad)
 }
