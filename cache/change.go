@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"maps"
 	"syscall"
 	"time"
 
@@ -67,6 +68,7 @@ func (t *tree) answered(w *watch, a pool.Attr, err error) (sure bool) {
 		t.files.seen(w.path, a)
 	case errors.Is(err, syscall.ENOENT):
 		t.put(w.path, absent, pool.Attr{})
+		t.links.remove(w.path)
 	}
 	return !w.stale
 }
@@ -82,7 +84,8 @@ type change struct {
 type kind uint8
 
 const (
-	inPlace   kind = iota // attributes of the path
+	inPlace   kind = iota // attributes of the path, and of other names of the file
+	rights                // and of a folder, which of its names can be looked at
 	names                 // the path comes or goes: also its folder's listing and times
 	wholeTree             // and everything below it
 )
@@ -121,12 +124,16 @@ func (t *tree) end(ch *change, err error, done func()) {
 		}
 	}
 	t.touch(ch)
-	switch {
-	case uncertain(err):
-		for _, p := range ch.paths {
+	unknown := uncertain(err)
+	for _, p := range ch.paths {
+		if unknown {
 			t.bar(p)
 		}
-	case err == nil && !ch.clashes && done != nil:
+		if unknown || ch.clashes {
+			t.links.others(p, t.touchPath)
+		}
+	}
+	if err == nil && !ch.clashes && done != nil {
 		done()
 	}
 }
@@ -150,9 +157,15 @@ func (t *tree) touch(ch *change) {
 	for _, p := range ch.paths {
 		t.touchPath(p)
 		t.files.spoil(p, ch.kind == wholeTree)
-		if ch.kind == inPlace {
+		switch ch.kind {
+		case rights:
+			t.folders.Remove(p)
+			fallthrough
+		case inPlace:
+			t.touchOthers(p)
 			continue
 		}
+		t.links.others(p, t.doubt)
 		dir, _ := split(p)
 		t.touchPath(dir)
 		if ch.kind == wholeTree {
@@ -164,13 +177,29 @@ func (t *tree) touch(ch *change) {
 // touchPath is touch for the attributes of one path.
 func (t *tree) touchPath(path string) {
 	t.drop(path)
+	t.doubt(path)
+}
+
+// touchOthers is touch for the attributes and the content of the file at path, as far
+// as they are held under other names.
+func (t *tree) touchOthers(path string) {
+	t.links.others(path, func(other string) {
+		t.touchPath(other)
+		t.files.spoil(other, false)
+	})
+}
+
+// doubt makes stale what is being asked about path, and keeps what is stored.
+func (t *tree) doubt(path string) {
 	for w := t.asks[path]; w != nil; w = w.next {
 		w.stale = true
 	}
 	delete(t.looks, path)
-	dir, name := split(path)
-	if l := t.lists[dir]; l != nil {
-		l.skip(name)
+	if len(t.lists) > 0 {
+		dir, name := split(path)
+		if l := t.lists[dir]; l != nil {
+			l.overtaken(name)
+		}
 	}
 }
 
@@ -212,25 +241,16 @@ func (t *tree) wrote(path string) {
 	defer t.mu.Unlock()
 	t.stir(path)
 	t.outdate(path)
+	t.touchOthers(path)
 }
 
-// stir makes stale what is being asked about path, and keeps what is stored.
+// stir notes that data of path has changed, and keeps what is stored.
 func (t *tree) stir(path string) {
 	t.epoch++
 	if len(t.followed) > 0 {
 		clear(t.followed)
 	}
-	for w := t.asks[path]; w != nil; w = w.next {
-		w.stale = true
-	}
-	delete(t.looks, path)
-	t.files.spoil(path, false)
-	if len(t.lists) > 0 {
-		dir, name := split(path)
-		if l := t.lists[dir]; l != nil {
-			l.skip(name)
-		}
-	}
+	t.doubt(path)
 	for _, ch := range t.changes {
 		for _, p := range ch.paths {
 			ch.clashes = ch.clashes || p == path
@@ -240,8 +260,10 @@ func (t *tree) stir(path string) {
 
 // bar forbids storing anything about path for a while.
 func (t *tree) bar(path string) {
-	t.bars[path] = t.clock() + barTime
+	until := t.clock() + barTime
 	dir, _ := split(path)
+	t.bars[path], t.barsIn[dir] = until, until
+	t.latest = max(t.latest, until)
 	if f, ok := t.folders.Peek(dir); ok {
 		f.listed = 0 // it would answer for the name
 	}
@@ -253,28 +275,25 @@ func (t *tree) barred(path string) bool {
 		return false
 	}
 	now := t.clock()
-	for p, until := range t.bars {
-		if until <= now {
-			delete(t.bars, p)
-		} else if inside(path, p) {
-			return true
+	for p := path; t.bars[p] <= now; p, _ = split(p) {
+		if p == "." {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // barredIn reports whether a name in the folder is barred, so that a listing of it
 // must not be kept.
 func (t *tree) barredIn(dir string) bool {
-	if t.barred(dir) {
-		return true
-	}
-	for p := range t.bars {
-		if in, _ := split(p); in == dir {
-			return true
-		}
-	}
-	return false
+	return t.barsIn[dir] > t.clock() || t.barred(dir)
+}
+
+// unbar drops the bars that are over.
+func (t *tree) unbar(now instant) {
+	over := func(_ string, until instant) bool { return until <= now }
+	maps.DeleteFunc(t.bars, over)
+	maps.DeleteFunc(t.barsIn, over)
 }
 
 // uncertain reports whether a change that gave err may still be executed.

@@ -238,10 +238,16 @@ type lateOpen struct {
 
 // handle gives the remote's file.
 func (f *File) handle(ctx context.Context) (pool.File, error) {
+	return f.handleFor(ctx, func() {})
+}
+
+// handleFor is handle, and does first what is to be done under opened.mu.
+func (f *File) handleFor(ctx context.Context, first func()) (pool.File, error) {
 	o := f.c.files
 	o.mu.Lock()
 	if f.remote != nil {
 		defer o.mu.Unlock()
+		first()
 		return f.remote, nil
 	}
 	if f.closed {
@@ -261,6 +267,9 @@ func (f *File) handle(ctx context.Context) (pool.File, error) {
 	if err := pool.Await(ctx, late.done); err != nil {
 		return nil, pool.PathError("open", f.c.files.place(f), err)
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	first()
 	return late.remote, late.err
 }
 

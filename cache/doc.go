@@ -25,6 +25,11 @@
 //     server executed last is not known.
 //   - A change whose outcome is not known (given up, timed out) may be executed
 //     late. Its paths are barred: for a minute nothing is stored for them.
+//   - A listing begun before a change of ours is given to nobody who asks after it. One
+//     proves that a name is not there only where the folder may be passed.
+//   - What is changed by one name of a file concerns all names that were linked here.
+//   - A change of attributes is left out only by a File whose own create or change told
+//     mode and owner a little ago, if nobody here has changed those of any file since.
 //   - Data written through a File is in the sizes we answer at once; the time of
 //     change is ours until Flush tells the server's.
 //   - Opening a file asks the server (close-to-open consistency). The one exception
@@ -59,6 +64,6 @@
 // # Left out on purpose
 //
 // Nothing is stored on disk. Two paths that lead to one file by a link on the server
-// (a symbolic link inside the path, a hard link, a bind mount) are two files to the
-// cache: through the other one, a change shows after AttrTimeout. Free space (StatFS) is always asked.
+// (a symbolic link inside the path, a hard link made elsewhere, a bind mount) are two
+// files to the cache: through the other one, a change shows after AttrTimeout. Free space (StatFS) is always asked.
 package cache

@@ -24,6 +24,8 @@ type File struct {
 	late    *lateOpen
 	single  bool      // it has no other name
 	alias   bool      // it may be open under another path as well
+	told    instant   // until then mode and owner are as our own create or change was answered,
+	toldAt  uint64    // if there was no change of rights since (opened.rights)
 	attr    pool.Attr // as of this file's last answer
 	until   instant   // when attr is over
 	data    extents
@@ -36,21 +38,19 @@ var _ pool.File = (*File)(nil)
 
 // WriteAt implements pool.File.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	remote, err := f.handle(ctx)
+	remote, err := f.handleFor(ctx, func() { f.writing(off, int64(len(p))) })
 	if err != nil {
 		return 0, err
 	}
-	f.writing(off, int64(len(p)))
 	n, err := remote.WriteAt(ctx, p, off)
 	f.wrote(off, int64(len(p)), int64(n), err)
 	return n, err
 }
 
-// writing notes that n bytes at off are about to change.
+// writing notes that n bytes at off are about to change, or have changed. Under
+// opened.mu.
 func (f *File) writing(off, n int64) {
 	o := f.c.files
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	f.obj.writes++
 	o.dirty[f.obj] = struct{}{}
 	f.c.mem.room(int(n)) // the remote holds it until the server has it
@@ -70,11 +70,16 @@ func (f *File) writing(off, n int64) {
 // wrote notes that done of n bytes at off were written. When that failed, nobody
 // knows what is there, and the next look asks the remote, which knows what it holds.
 func (f *File) wrote(off, n, done int64, err error) {
+	o := f.c.files
+	o.mu.Lock()
 	f.writing(off, n)
-	f.grow(off + done)
-	path := f.c.files.place(f)
+	if done > 0 {
+		f.grow(off + done)
+	}
+	path := f.placeLocked()
+	o.mu.Unlock()
 	if !f.named {
-		f.c.files.spoil(".", true) // it may be any of them
+		o.spoil(".", true) // it may be any of them
 	}
 	switch {
 	case path == "":
@@ -87,12 +92,9 @@ func (f *File) wrote(off, n, done int64, err error) {
 }
 
 // grow takes written data into the sizes held by the Files of one path. What else
-// there is to say of them only the remote knows.
+// there is to say of them only the remote knows. Under opened.mu.
 func (f *File) grow(end int64) {
-	o := f.c.files
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.each(f.obj, f, func(g *File) {
+	f.c.files.each(f.obj, f, func(g *File) {
 		g.until = 0
 		if g.obj == f.obj {
 			g.attr.Size = max(g.attr.Size, end)
@@ -108,6 +110,8 @@ func (f *File) End(ctx context.Context) (int64, error) {
 	}
 	end, err := remote.End(ctx)
 	if err == nil {
+		f.c.files.mu.Lock()
+		defer f.c.files.mu.Unlock()
 		f.grow(end)
 	}
 	return end, err
@@ -127,10 +131,21 @@ func (f *File) IsAt(ctx context.Context) (bool, error) {
 		return true, err
 	}
 	if path := f.c.files.place(f); path != "" {
-		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
-		f.c.files.removed(path)
+		t := f.c.tree
+		t.end(t.begin(inPlace, path), nil, nil)
+		t.mu.Lock()
+		f.c.files.removed(path, t.links.another(path))
+		t.links.remove(path)
+		t.mu.Unlock()
 	}
 	return false, nil
+}
+
+// untouched reports whether the file was never opened on the remote.
+func (f *File) untouched() bool {
+	f.c.files.mu.Lock()
+	defer f.c.files.mu.Unlock()
+	return f.remote == nil && f.late == nil
 }
 
 // Flush implements pool.File.
@@ -144,14 +159,18 @@ func (f *File) Sync(ctx context.Context) (pool.Attr, error) {
 }
 
 func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
-	if f.untouched() {
-		return f.Stat(ctx)
+	o := f.c.files
+	o.mu.Lock()
+	_, dirty := o.dirty[f.obj]
+	remote, late, writes := f.remote, f.late, f.obj.writes
+	o.mu.Unlock()
+	switch {
+	case remote == nil && late == nil:
+		return f.Stat(ctx) // it was never opened on the remote
+	case remote != nil && !dirty:
+		return do(remote, ctx) // what that tells may be old
 	}
 	return f.ask(ctx, func(remote pool.File, ctx context.Context) (pool.Attr, error) {
-		o := f.c.files
-		o.mu.Lock()
-		writes := f.obj.writes
-		o.mu.Unlock()
 		attr, err := do(remote, ctx)
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -160,13 +179,6 @@ func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (p
 		}
 		return attr, err
 	})
-}
-
-// untouched reports whether the file was never opened on the remote.
-func (f *File) untouched() bool {
-	f.c.files.mu.Lock()
-	defer f.c.files.mu.Unlock()
-	return f.remote == nil && f.late == nil
 }
 
 // Stat implements pool.File.
@@ -234,6 +246,7 @@ func (t *tree) settled(w *watch, named bool, attr pool.Attr, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unwatch(w)
+	t.touchOthers(w.path)
 	switch {
 	case w.path == "" || w.stale:
 	case err != nil || !named:
@@ -248,7 +261,7 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 	if err := ended(ctx, "setattr", f.c.files.place(f)); err != nil {
 		return pool.Attr{}, err
 	}
-	if attr, known := f.known(); known && changesNothing(attr, ch) {
+	if attr, is := f.isAlready(ch); is {
 		f.c.stats.hits.Add(1)
 		return attr, nil
 	}
@@ -261,7 +274,7 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 	if path != "" {
 		paths = []string{path}
 	}
-	before := f.changed(ch)
+	before, rights := f.changed(ch)
 	err = f.c.change(inPlace, paths, func() (err error) {
 		attr, err = remote.SetAttr(ctx, ch)
 		return err
@@ -272,22 +285,61 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 	})
 	f.changed(ch)
 	f.keep(attr, err, before+1)
+	if err == nil && ch.Fields&ofRights != 0 {
+		f.tell(rights + 1)
+	}
 	return attr, err
 }
 
-// changed notes that ch is about to be made, or was, and gives the count.
-func (f *File) changed(ch pool.Change) uint64 {
+// isAlready gives the attributes of f if it is as ch would make it. Only a change of
+// mode or owner is left out, and only where our own create or change of the file told
+// that, a little ago, and nobody here has changed mode, owner or links of any file
+// since: under which names this one is known to others cannot be told. A chown takes
+// set-id bits away also when it changes no owner.
+func (f *File) isAlready(ch pool.Change) (pool.Attr, bool) {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now, a := f.c.tree.clock(), f.attr
+	_, dirty := o.dirty[f.obj] // then the remote alone knows the times, which a later look tells
+	is := func(part pool.Fields, same bool) bool { return ch.Fields&part == 0 || same }
+	return a, (dirty || f.until > now) && f.told > now && f.toldAt == o.rights &&
+		ch.Fields&^ofRights == 0 && a.Mode&(syscall.S_ISUID|syscall.S_ISGID) == 0 &&
+		is(pool.SetMode, a.Perm() == ch.Mode&0o7777) && is(pool.SetUID, a.UID == ch.UID) && is(pool.SetGID, a.GID == ch.GID)
+}
+
+// tell notes that mode and owner are what the server has just answered to a change of
+// ours, if opened.rights is still that count.
+func (f *File) tell(rights uint64) {
+	o := f.c.files
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.told, f.toldAt = 0, rights
+	if o.rights == rights {
+		f.told = f.c.tree.clock() + instant(f.c.cfg.AttrTimeout)
+	}
+}
+
+// changed notes that ch is about to be made, or was, and gives the counts of changes
+// and of those of rights.
+func (f *File) changed(ch pool.Change) (writes, rights uint64) {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.obj.writes++
+	if ch.Fields&ofRights != 0 {
+		o.rights++
+	}
+	if ch.Fields&(pool.SetAtime|pool.SetMtime) != 0 {
+		o.dirty[f.obj] = struct{}{} // they join the next flush
+	}
 	o.each(f.obj, f, func(g *File) {
 		g.until = 0
 		if ch.Fields&pool.SetSize != 0 {
 			g.discardAll()
 		}
 	})
-	return f.obj.writes
+	return f.obj.writes, o.rights
 }
 
 // Close implements pool.File.

@@ -115,7 +115,7 @@ func (c *Cache) readAhead(path string, size int64) {
 	if c.tree.barred(path) {
 		return
 	}
-	named, single := c.tree.ownNameLocked(path, pool.FlagRead)
+	named, single := c.tree.ownName(path, pool.FlagRead)
 	o := c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -22,6 +22,7 @@ type list struct {
 	// Guarded by tree.mu.
 	ahead   bool                // nobody asked for it yet
 	stale   bool                // it is not this folder's any more
+	changed bool                // by us since it was begun: who asks now must not get it
 	skipped map[string]struct{} // names that we changed meanwhile
 
 	mu      sync.Mutex
@@ -40,6 +41,12 @@ func (l *list) skip(name string) {
 		l.skipped = make(map[string]struct{})
 	}
 	l.skipped[name] = struct{}{}
+}
+
+// overtaken notes that we changed name, or are about to. Under tree.mu.
+func (l *list) overtaken(name string) {
+	l.changed = true
+	l.skip(name)
 }
 
 // ReadDir implements pool.Remote.
@@ -81,15 +88,14 @@ func (c *Cache) listing(ctx context.Context, path string) ([]pool.Entry, *list) 
 		}
 		return entries, nil
 	}
-	l := t.lists[path]
-	if l != nil && l.join() {
+	if l := t.lists[path]; l.join() {
 		if foreground && l.ahead {
 			l.ahead = false
 			c.enter(path, true)
 		}
 		return nil, l
 	}
-	l = c.newList(ctx, path, 1)
+	l := c.newList(ctx, path, 1)
 	if foreground {
 		c.enter(path, false)
 	}
@@ -107,7 +113,7 @@ func (c *Cache) overtake(ctx context.Context, l *list) *list {
 		delete(t.lists, l.path)
 	}
 	own := t.lists[l.path]
-	if own == nil || !own.join() {
+	if !own.join() {
 		own = c.newList(ctx, l.path, 1)
 	}
 	return own
@@ -140,7 +146,7 @@ func (c *Cache) newList(ctx context.Context, path string, readers int) *list {
 	l := &list{path: path, background: background, ahead: readers == 0, started: t.clock(),
 		limit: t.max, readers: readers, moved: make(chan struct{})}
 	if old := t.lists[path]; old != nil {
-		old.stale = true // one of more names than can be joined
+		old.stale = true // it cannot be joined any more
 	}
 	t.lists[path] = l
 	ctx, l.cancel = c.detach(ctx)
@@ -155,13 +161,14 @@ func (c *Cache) newList(ctx context.Context, path string, readers int) *list {
 func (c *Cache) runList(ctx context.Context, l *list) {
 	defer l.cancel()
 	begun := c.tree.clock()
+	user := c.remote.Info()
 	err := c.remote.ReadDir(ctx, l.path, func(batch []pool.Entry) error {
 		batch = slices.Clone(batch)
 		c.correct(ctx, l, batch)
 		return l.add(ctx, batch)
 	})
 	c.answeredIn(begun, err)
-	c.tree.listed(l, err)
+	c.tree.listed(l, user, err)
 	c.tree.mu.Lock()
 	c.listOn()
 	c.tree.mu.Unlock()
@@ -171,17 +178,25 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 // correct asks for what a batch says of files with data that is not flushed yet: the
 // remote counts that, a listing does not.
 func (c *Cache) correct(ctx context.Context, l *list, batch []pool.Entry) {
-	names := c.files.unflushed(l.path)
-	if len(names) == 0 {
+	paths := c.files.unflushed()
+	if len(paths) == 0 {
 		return
 	}
+	names := make(map[string]bool)
 	c.tree.mu.Lock()
-	for _, name := range names {
-		l.skip(name)
+	doubt := func(path string) {
+		if dir, name := split(path); dir == l.path {
+			names[name] = true
+			l.skip(name)
+		}
+	}
+	for _, path := range paths {
+		doubt(path)
+		c.tree.links.others(path, doubt)
 	}
 	c.tree.mu.Unlock()
 	for i, e := range batch {
-		if !slices.Contains(names, e.Name) {
+		if !names[e.Name] {
 			continue
 		}
 		if a, err := c.remote.Lstat(ctx, pool.Join(l.path, e.Name)); err == nil {
@@ -192,7 +207,7 @@ func (c *Cache) correct(ctx context.Context, l *list, batch []pool.Entry) {
 }
 
 // listed stores a listing that has ended, and ends l.
-func (t *tree) listed(l *list, err error) {
+func (t *tree) listed(l *list, user pool.Info, err error) {
 	t.mu.Lock()
 	if t.lists[l.path] == l {
 		delete(t.lists, l.path)
@@ -201,7 +216,7 @@ func (t *tree) listed(l *list, err error) {
 	defer l.mu.Unlock()
 	switch {
 	case err == nil && !l.stale && !l.huge && !t.barredIn(l.path):
-		t.putListing(l)
+		t.putListing(l, user)
 	case errors.Is(err, errHuge):
 		t.folderOf(l.path).big = true
 	}
@@ -212,14 +227,17 @@ func (t *tree) listed(l *list, err error) {
 
 // putListing replaces what is known of a folder. Of the names that we changed
 // meanwhile, what we know is better than the listing.
-func (t *tree) putListing(l *list) {
+func (t *tree) putListing(l *list, user pool.Info) {
 	until := t.clock() + instant(t.lifetime)
 	old := t.folderOf(l.path)
 	f := &folder{
 		names:  make(map[string]record, l.held+1),
 		order:  make([]string, 0, l.held),
 		listed: l.started + instant(t.lifetime),
+		proves: t.proves(l, user),
 		ahead:  l.ahead,
+
+		targets: old.targets,
 	}
 	for _, batch := range l.batches {
 		for _, e := range batch {
@@ -240,7 +258,8 @@ func (t *tree) putListing(l *list) {
 	}
 	t.folders.Remove(l.path)
 	t.folders.Add(l.path, f)
-	t.count += len(f.names) + 1
+	t.grow(l.path)
+	t.count += f.size()
 	t.files.listed(l.path, f)
 	t.keep(f, until)
 }
@@ -255,8 +274,12 @@ func (f *folder) append(name string, r record) {
 	f.names[name] = r
 }
 
-// join adds a reader, unless it is too late to hear everything.
+// join adds a reader, unless there is no such listing, or it is too late to hear
+// everything, or what it says may be older than a change of ours. Under tree.mu.
 func (l *list) join() bool {
+	if l == nil || l.changed {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.huge {

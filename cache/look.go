@@ -193,7 +193,12 @@ func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
 func (t *tree) findTarget(path string) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l, ok := t.targets[path]
+	dir, name := split(path)
+	f, ok := t.folders.Get(dir)
+	if !ok {
+		return "", false
+	}
+	l, ok := f.targets[name]
 	return l.to, ok && l.until > t.clock() && !t.barred(path)
 }
 
@@ -204,10 +209,15 @@ func (t *tree) putTarget(w *watch, to string, err error) {
 	if err != nil || w.stale || t.barred(w.path) {
 		return
 	}
-	if len(t.targets) >= t.max {
-		clear(t.targets)
-	}
 	until := t.clock() + instant(t.lifetime)
-	t.targets[w.path] = target{to: to, until: until}
-	t.latest = max(t.latest, until)
+	dir, name := split(w.path)
+	f := t.folderOf(dir)
+	if _, held := f.targets[name]; !held {
+		t.count++
+	}
+	if f.targets == nil {
+		f.targets = make(map[string]target)
+	}
+	f.targets[name] = target{to: to, until: until}
+	t.keep(f, until)
 }

@@ -22,16 +22,16 @@ func (c *Cache) Mkdir(ctx context.Context, path string, perm uint32) (attr pool.
 		return err
 	}, func() {
 		c.tree.put(path, present, attr)
-		c.tree.putEmpty(path)
+		c.tree.putEmpty(path, attr)
 	})
 	return attr, err
 }
 
 // putEmpty notes that nothing is in the folder at path.
-func (t *tree) putEmpty(path string) {
+func (t *tree) putEmpty(path string, a pool.Attr) {
 	until := t.clock() + instant(t.lifetime)
 	f := t.folderOf(path)
-	f.listed = until
+	f.listed, f.proves = until, a.Mode&0o100 != 0
 	t.keep(f, until)
 }
 
@@ -48,6 +48,8 @@ func (c *Cache) Symlink(ctx context.Context, to, path string) (attr pool.Attr, e
 // did, there is one more now.
 func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr pool.Attr, err error) {
 	old, _, _ := c.tree.find(oldPath)
+	c.files.changeRights()
+	defer c.files.changeRights()
 	err = c.change(names, []string{newPath, oldPath}, func() (err error) {
 		attr, err = c.remote.Link(ctx, oldPath, newPath)
 		if err == nil && attr.Nlink == 0 && old.Nlink > 0 {
@@ -55,11 +57,18 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr pool.At
 		}
 		return err
 	}, func() {
+		c.tree.links.others(oldPath, func(other string) {
+			c.tree.update(other, func(a *pool.Attr) { a.Nlink = attr.Nlink })
+		})
 		c.tree.put(newPath, present, attr)
 		c.tree.put(oldPath, present, attr)
 	})
-	if err == nil {
+	if err == nil || uncertain(err) {
+		c.tree.mu.Lock()
+		c.tree.links.add(oldPath, newPath)
 		c.files.linked(oldPath)
+		c.tree.links.others(oldPath, c.files.linked)
+		c.tree.mu.Unlock()
 	}
 	return attr, err
 }
@@ -68,9 +77,16 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr pool.At
 func (c *Cache) Remove(ctx context.Context, path string) error {
 	err := c.change(names, []string{path}, func() error {
 		return c.remote.Remove(ctx, path)
-	}, func() { c.tree.put(path, absent, pool.Attr{}) })
+	}, func() {
+		c.tree.put(path, absent, pool.Attr{})
+		c.tree.lessLinks(path)
+	})
 	if err == nil {
-		c.files.removed(path)
+		c.tree.mu.Lock()
+		c.tree.links.others(path, c.files.uncount)
+		c.files.removed(path, c.tree.links.another(path))
+		c.tree.links.remove(path)
+		c.tree.mu.Unlock()
 	}
 	return err
 }
@@ -91,38 +107,52 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 	if known && !attr.IsDir() {
 		reach = names
 	}
+	same := oldPath == newPath // or another name: then rename(2) does nothing
 	err := c.change(reach, []string{oldPath, newPath}, func() error {
 		return c.remote.Rename(ctx, oldPath, newPath, noReplace)
 	}, func() {
-		if oldPath == newPath {
+		if same = same || c.tree.links.same(oldPath, newPath); same {
+			if known {
+				c.tree.put(oldPath, present, attr)
+				c.tree.put(newPath, present, attr)
+			}
 			return
 		}
+		c.tree.lessLinks(newPath)
 		c.tree.put(oldPath, absent, pool.Attr{})
 		if known {
 			c.tree.put(newPath, present, attr)
 		}
 	})
 	if err == nil {
-		c.files.renamed(oldPath, newPath)
+		c.tree.mu.Lock()
+		if same = same || c.tree.links.same(oldPath, newPath); !same {
+			c.tree.links.others(newPath, c.files.uncount)
+			c.files.renamed(oldPath, newPath, c.tree.links.another(newPath))
+			c.tree.links.move(oldPath, newPath, reach == wholeTree)
+		}
+		c.tree.mu.Unlock()
 	}
 	return err
 }
 
-// SetAttr implements pool.Remote. A change that changes nothing is not sent.
+// SetAttr implements pool.Remote. It is always sent: see File.SetAttr.
 func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr pool.Attr, err error) {
 	if err := ended(ctx, "setattr", path); err != nil {
 		return pool.Attr{}, err
-	}
-	if attr, errno, known := c.tree.find(path); known && errno == 0 && changesNothing(attr, ch) {
-		c.stats.hits.Add(1)
-		return attr, nil
 	}
 	touched := c.stale
 	if ch.Fields&pool.SetSize != 0 {
 		touched = c.cut
 	}
+	reach := inPlace
+	if ch.Fields&ofRights != 0 {
+		reach = rights
+		c.files.changeRights()
+		defer c.files.changeRights()
+	}
 	touched(path)
-	err = c.change(inPlace, []string{path}, func() (err error) {
+	err = c.change(reach, []string{path}, func() (err error) {
 		attr, err = c.remote.SetAttr(ctx, path, ch)
 		return err
 	}, func() { c.tree.put(path, present, attr) })
@@ -130,13 +160,5 @@ func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr 
 	return attr, err
 }
 
-// changesNothing reports whether a file is already as ch would make it. A new size
-// is always sent: it is a barrier, and it changes the time. So are times: they are
-// set after something that changes them.
-func changesNothing(a pool.Attr, ch pool.Change) bool {
-	is := func(f pool.Fields, same bool) bool { return ch.Fields&f == 0 || same }
-	return ch.Fields&(pool.SetSize|pool.SetAtime|pool.SetMtime) == 0 &&
-		is(pool.SetMode, a.Perm() == ch.Mode&0o7777) &&
-		is(pool.SetUID, a.UID == ch.UID) &&
-		is(pool.SetGID, a.GID == ch.GID)
-}
+// ofRights are the parts of a change that decide who may do what.
+const ofRights = pool.SetMode | pool.SetUID | pool.SetGID

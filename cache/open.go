@@ -20,7 +20,7 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 		}
 	}
 	f := &File{c: c}
-	f.named, f.single = c.tree.ownName(path, flag)
+	c.tree.name(f, path, flag)
 	if flag&(pool.FlagCreate|pool.FlagTruncate) != 0 {
 		return c.openChanging(ctx, f, path, flag, perm)
 	}
@@ -55,6 +55,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 	var attr pool.Attr
 	sure := false
 	before := c.files.mark(path)
+	f.toldAt = before.rights
 	err := c.change(reach, []string{path}, func() error {
 		remote, a, err := c.remote.Open(ctx, path, flag, perm)
 		if err != nil {
@@ -68,9 +69,13 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 		if flag&pool.FlagTruncate != 0 {
 			c.cut(path)
 		}
+		if flag&pool.FlagExclusive != 0 {
+			f.tell(f.toldAt)
+		}
 		return nil
 	}, func() {
 		sure = true
+		c.tree.touchOthers(path)
 		if f.named {
 			c.tree.put(path, present, attr)
 		}
@@ -88,6 +93,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 type mark struct {
 	obj    *object
 	writes uint64
+	rights uint64
 }
 
 func (o *opened) mark(path string) mark {
@@ -98,9 +104,9 @@ func (o *opened) mark(path string) mark {
 
 func (o *opened) markLocked(path string) mark {
 	if obj := o.paths[path]; obj != nil {
-		return mark{obj, obj.writes}
+		return mark{obj, obj.writes, o.rights}
 	}
-	return mark{}
+	return mark{rights: o.rights}
 }
 
 // attachSince makes f the open file that the remote gave to a question asked at
@@ -128,7 +134,7 @@ func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
 	f.remote = remote
 	f.life, f.stop = context.WithCancel(c.life)
 	f.attr, f.until = attr, c.tree.clock()+instant(c.cfg.AttrTimeout)
-	f.alias = !f.named || attr.Nlink > 1
+	f.alias = f.alias || !f.named || attr.Nlink > 1
 	f.single = f.single || attr.Nlink == 1
 	c.files.add(f, path)
 }
@@ -146,16 +152,18 @@ func (t *tree) opened(w *watch, named bool, attr pool.Attr, err error) (sure boo
 	return t.answered(w, attr, err)
 }
 
+// name tells f what is known of the path by which it is about to be opened.
+func (t *tree) name(f *File, path string, flag pool.OpenFlag) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.named, f.single = t.ownName(path, flag)
+	f.alias = t.links[path] != nil
+}
+
 // ownName reports whether path, when it can be opened, is the file's own name, and
 // whether it has no other: it was looked at before, or is made by that. It does not
 // matter here how old that knowledge is.
 func (t *tree) ownName(path string, flag pool.OpenFlag) (named, single bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.ownNameLocked(path, flag)
-}
-
-func (t *tree) ownNameLocked(path string, flag pool.OpenFlag) (named, single bool) {
 	if flag&pool.FlagExclusive != 0 {
 		return true, true
 	}
@@ -167,7 +175,7 @@ func (t *tree) ownNameLocked(path string, flag pool.OpenFlag) (named, single boo
 	switch r, held := f.names[name]; {
 	case held && r.state == present:
 		return r.attr.IsRegular(), r.attr.IsRegular() && r.attr.Nlink == 1
-	case held && r.state == absent, !held && f.listed > t.clock():
+	case held && r.state == absent, !held && f.proves && f.listed > t.clock():
 		return flag&pool.FlagCreate != 0, false
 	}
 	return false, false
@@ -188,7 +196,9 @@ func (c *Cache) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool.
 	if err != nil {
 		return 0, err
 	}
+	c.files.mu.Lock()
 	d.writing(dstOff, n)
+	c.files.mu.Unlock()
 	done, err := c.remote.Copy(ctx, to, dstOff, from, srcOff, n)
 	d.wrote(dstOff, n, done, err)
 	return done, err

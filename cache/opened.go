@@ -16,6 +16,9 @@ type opened struct {
 	aliases map[*File]struct{}
 	// dirty are the objects with data that was written and not flushed.
 	dirty map[*object]struct{}
+	// rights counts changes of ours of modes, owners and links, of any file, when
+	// they are begun and when they are over.
+	rights uint64
 
 	contents    map[string]*content // small files read ahead, by path
 	contentSize int                 // bytes in contents, had or under way
@@ -75,6 +78,10 @@ func (o *opened) remove(f *File) {
 func (o *opened) place(f *File) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return f.placeLocked()
+}
+
+func (f *File) placeLocked() string {
 	if f.obj.gone {
 		return ""
 	}
@@ -105,17 +112,67 @@ func (o *opened) each(obj *object, f *File, do func(*File)) {
 	}
 }
 
-// removed notes that nothing is at path any more: what is open goes on without one.
-func (o *opened) removed(path string) {
+// changeRights notes that a change of rights is begun, or over.
+func (o *opened) changeRights() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.detach(path)
+	o.rights++
 }
 
-func (o *opened) detach(path string) {
-	if obj := o.paths[path]; obj != nil {
+// removed notes that nothing is at path any more: what is open goes on by another
+// name of the file, or, if that is "", without one.
+func (o *opened) removed(path, another string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.detach(path, another)
+}
+
+func (o *opened) detach(path, another string) {
+	obj := o.paths[path]
+	if obj == nil {
+		return
+	}
+	obj.uncount()
+	delete(o.paths, path)
+	there := o.paths[another]
+	switch {
+	case another == "":
 		obj.gone = true
-		delete(o.paths, path)
+	case there == nil:
+		obj.path = another
+		o.paths[another] = obj
+	default:
+		o.merge(obj, there)
+	}
+}
+
+// merge lets what is open on one object go on on another, which is the same file.
+func (o *opened) merge(obj, into *object) {
+	obj.gone = true
+	into.writes += obj.writes + 1
+	for f := range obj.files {
+		f.obj = into
+		into.files[f] = struct{}{}
+	}
+	clear(obj.files)
+	if _, dirty := o.dirty[obj]; dirty {
+		delete(o.dirty, obj)
+		o.dirty[into] = struct{}{}
+	}
+}
+
+// uncount forgets how many links the file at path has.
+func (o *opened) uncount(path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if obj := o.paths[path]; obj != nil {
+		obj.uncount()
+	}
+}
+
+func (obj *object) uncount() {
+	for f := range obj.files {
+		f.attr.Nlink, f.until = 0, 0
 	}
 }
 
@@ -124,8 +181,9 @@ func (o *opened) linked(path string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if obj := o.paths[path]; obj != nil {
+		obj.uncount()
 		for f := range obj.files {
-			f.single, f.alias, f.until = false, true, 0
+			f.single, f.alias = false, true
 			o.aliases[f] = struct{}{}
 		}
 	}
@@ -146,14 +204,12 @@ func (o *opened) forget(path string) {
 	}
 }
 
-// renamed lets the files at and below from go on at to.
-func (o *opened) renamed(from, to string) {
-	if from == to {
-		return
-	}
+// renamed lets the files at and below from go on at to. What was there goes on by
+// another name, as in removed.
+func (o *opened) renamed(from, to, another string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.detach(to)
+	o.detach(to, another)
 	var moved []*object
 	for p, obj := range o.paths {
 		if inside(p, from) {
@@ -173,17 +229,16 @@ func (o *opened) hasDirty(path string) bool {
 	return dirty
 }
 
-// unflushed names the files in the folder dir with data that a listing does not
-// count.
-func (o *opened) unflushed(dir string) (names []string) {
+// unflushed gives the paths of files with data that a listing does not count.
+func (o *opened) unflushed() (paths []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for obj := range o.dirty {
-		if in, name := split(obj.path); in == dir && !obj.gone {
-			names = append(names, name)
+		if !obj.gone {
+			paths = append(paths, obj.path)
 		}
 	}
-	return names
+	return paths
 }
 
 // seen compares what is open at path with attributes that a look or a listing gave:

@@ -40,6 +40,7 @@ func (t *tree) sweep() time.Duration {
 	defer t.mu.Unlock()
 	t.expire()
 	now := t.clock()
+	t.unbar(now)
 	for _, dir := range t.folders.Keys() {
 		f, _ := t.folders.Peek(dir)
 		if f.ahead && f.listed <= now {
@@ -55,11 +56,6 @@ func (t *tree) sweep() time.Duration {
 	if t.latest+hintLife <= now {
 		t.reset() // maps keep their size when they are emptied
 		return 0
-	}
-	for p, l := range t.targets {
-		if l.until <= now {
-			delete(t.targets, p)
-		}
 	}
 	return t.lifetime
 }

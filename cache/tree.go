@@ -25,13 +25,16 @@ type tree struct {
 	count   int                             // records and folders held
 	latest  instant                         // when the last of them is over
 
-	asks    map[string]*watch // questions under way, by path
-	looks   map[string]*look  // those of them that can be joined
-	lists   map[string]*list  // listings under way
-	changes []*change         // changes under way
-	bars    map[string]instant
+	asks    map[string]*watch  // questions under way, by path
+	looks   map[string]*look   // those of them that can be joined
+	lists   map[string]*list   // listings under way
+	changes []*change          // changes under way
+	links   links              // names of one file
+	bars    map[string]instant // paths of which nothing is stored until then
+	barsIn  map[string]instant // folders with such a path in them
 
-	targets  map[string]target   // of symbolic links
+	// below tells of each folder which in it are held, or are on the way to one.
+	below    map[string]map[string]struct{}
 	followed map[string]followed // what links lead to
 	epoch    uint64              // counts changes of any kind
 
@@ -50,12 +53,16 @@ type instant int64
 // A folder is what is known of the names in it.
 type folder struct {
 	names  map[string]record
-	order  []string // names as listed, and those made since
-	listed instant  // until then, a name that is not in names is not there
+	order  []string // names as listed, and those that changed since
+	listed instant  // until then, order has all names
+	proves bool     // and a name that it does not have is not there
 	last   instant  // when the last record is over
-	ahead  bool     // the listing was read ahead, and not used yet
-	big    bool     // it is too large to be listed ahead
-	misses int      // looks into it that had to be asked
+
+	targets map[string]target // of symbolic links, by name
+
+	ahead  bool // the listing was read ahead, and not used yet
+	big    bool // it is too large to be listed ahead
+	misses int  // looks into it that had to be asked
 
 	walks map[*guess]*sequences
 }
@@ -81,7 +88,8 @@ func newTree(lifetime time.Duration, limit int, now func() time.Time, files *ope
 	t.asks = make(map[string]*watch)
 	t.looks = make(map[string]*look)
 	t.lists = make(map[string]*list)
-	t.bars = make(map[string]instant)
+	t.links = make(links)
+	t.bars, t.barsIn = make(map[string]instant), make(map[string]instant)
 	t.walks = newGuess(func(r record) bool { return r.attr.IsDir() })
 	t.reads = newGuess(func(r record) bool { return r.attr.IsRegular() && r.attr.Size <= smallFile })
 	t.entered, t.wasted = func(string) {}, func() {}
@@ -93,13 +101,14 @@ func newTree(lifetime time.Duration, limit int, now func() time.Time, files *ope
 func (t *tree) reset() {
 	t.folders, _ = simplelru.NewLRU(math.MaxInt32, t.dropped)
 	t.count, t.latest = 0, 0
-	t.targets = make(map[string]target)
+	t.below = make(map[string]map[string]struct{})
 	t.followed = make(map[string]followed)
 }
 
 // dropped is told of every folder that is let go of.
-func (t *tree) dropped(_ string, f *folder) {
-	t.count -= len(f.names) + 1
+func (t *tree) dropped(dir string, f *folder) {
+	t.count -= f.size()
+	t.prune(dir)
 	if f.ahead {
 		t.walks.failed()
 		t.wasted()
@@ -160,7 +169,7 @@ func (t *tree) record(path string, now instant) (record, bool) {
 	if ok {
 		return r, r.state != unknown && r.until > now
 	}
-	return record{state: absent}, f.listed > now && path != "."
+	return record{state: absent}, f.listed > now && f.proves && path != "."
 }
 
 // findAbove looks whether a folder above path is known not to be one: nothing is
@@ -217,14 +226,28 @@ func (t *tree) outdate(path string) {
 	}
 }
 
+// update changes the attributes held for path, if there are any.
+func (t *tree) update(path string, edit func(*pool.Attr)) {
+	dir, name := split(path)
+	if f, ok := t.folders.Peek(dir); ok {
+		if r, held := f.names[name]; held && r.state == present {
+			edit(&r.attr)
+			f.names[name] = r
+		}
+	}
+}
+
 // drop forgets the attributes held for path. The record stays where a listing
 // would otherwise say that the name is not there.
 func (t *tree) drop(path string) {
-	delete(t.targets, path)
 	dir, name := split(path)
 	f, ok := t.folders.Peek(dir)
 	if !ok {
 		return
+	}
+	if _, held := f.targets[name]; held {
+		delete(f.targets, name)
+		t.count--
 	}
 	r, held := f.names[name]
 	if !held {
@@ -232,6 +255,10 @@ func (t *tree) drop(path string) {
 			return
 		}
 		r.pos = -1
+		if path != "." { // the listing is not whole any more
+			r.pos = int32(len(f.order))
+			f.order = append(f.order, name)
+		}
 		t.count++
 	}
 	r.state, r.attr = unknown, pool.Attr{}
@@ -240,17 +267,53 @@ func (t *tree) drop(path string) {
 
 // dropBelow forgets every folder at and below path.
 func (t *tree) dropBelow(path string) {
-	for _, dir := range t.folders.Keys() {
-		if inside(dir, path) {
-			t.folders.Remove(dir)
-		}
-	}
-	for p := range t.targets {
-		if inside(p, path) {
-			delete(t.targets, p)
-		}
+	for _, dir := range t.foldersBelow(path, nil) {
+		t.folders.Remove(dir)
 	}
 }
+
+// foldersBelow adds the folders at and below path, also those that are only on the
+// way to one that is held.
+func (t *tree) foldersBelow(path string, found []string) []string {
+	found = append(found, path)
+	for name := range t.below[path] {
+		found = t.foldersBelow(join(path, name), found)
+	}
+	return found
+}
+
+// grow notes the way to a folder that is held now.
+func (t *tree) grow(dir string) {
+	for dir != "." {
+		above, name := split(dir)
+		in := t.below[above]
+		if _, known := in[name]; known {
+			return
+		}
+		if in == nil {
+			in = make(map[string]struct{})
+			t.below[above] = in
+		}
+		in[name] = struct{}{}
+		dir = above
+	}
+}
+
+// prune forgets the way to a folder that is not held any more, as far as it leads to
+// no other.
+func (t *tree) prune(dir string) {
+	for dir != "." && len(t.below[dir]) == 0 && !t.folders.Contains(dir) {
+		above, name := split(dir)
+		delete(t.below[above], name)
+		if len(t.below[above]) == 0 {
+			delete(t.below, above)
+		}
+		dir = above
+	}
+}
+
+// size is how many names the folder counts as.
+func (f *folder) size() int { return len(f.names) + len(f.targets) + 1 }
 
 // folderOf gives the folder at dir, made if need be.
 func (t *tree) folderOf(dir string) *folder {
@@ -258,6 +321,7 @@ func (t *tree) folderOf(dir string) *folder {
 	if !ok {
 		f = &folder{names: make(map[string]record)}
 		t.folders.Add(dir, f)
+		t.grow(dir)
 		t.count++
 	}
 	return f

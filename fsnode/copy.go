@@ -35,7 +35,7 @@ func (f *filesystem) copy(ctx context.Context, in *fuse.CopyFileRangeIn) (int64,
 	if err != nil {
 		return 0, err
 	}
-	dst.wrote()
+	dst.clocked.Store(true)
 	size := int64(min(in.Len, copyMax))
 	n, err := f.remote.Copy(ctx, dst.file, int64(in.OffOut), src.file, int64(in.OffIn), size)
 	if n > 0 {
@@ -55,13 +55,6 @@ func (f *filesystem) cannotCopy() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.noCopy
-}
-
-// wrote notes that there is something to flush.
-func (h *handle) wrote() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dirty, h.timed = true, false
 }
 
 // Fallocate implements fuse.RawFileSystem. SFTP cannot reserve space. Making a

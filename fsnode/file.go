@@ -3,9 +3,8 @@ package fsnode
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -17,15 +16,13 @@ type handle struct {
 	fs     *filesystem
 	node   *node
 	file   pool.File
-	writes bool // open for writing
+	writes bool  // open for writing
+	opened stamp // what it was when it was opened
 
-	mu     sync.Mutex
-	dirty  bool      // guarded by mu: data or times since the last flush
-	mapped bool      // guarded by mu: some of it was written by the kernel for any handle of the file
-	timed  bool      // guarded by mu: the mtime was set since the last write
-	owed   error     // guarded by mu: what a flush for others ran into; the next of our own tells it
-	attr   pool.Attr // guarded by mu: as last seen...
-	seen   time.Time // guarded by mu: ...at that time
+	// clocked: it was written to since the last flush, and the mtime was not set since,
+	// so that the next flush tells the server's clock.
+	clocked atomic.Bool
+	owed    atomic.Pointer[error] // what a flush for others ran into; the next of our own tells it
 }
 
 // openFlags is what the flags of open(2) mean to a Remote.
@@ -130,7 +127,7 @@ func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale, resized bool
 
 // register adds a handle to its node.
 func (f *filesystem) register(n *node, file pool.File, flags uint32, a pool.Attr) *handle {
-	h := &handle{fs: f, node: n, file: file, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, attr: a, seen: time.Now()}
+	h := &handle{fs: f, node: n, file: file, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, opened: stampOf(a)}
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	i := n.inode()
@@ -162,79 +159,56 @@ func (f *filesystem) handle(fh uint64) (*handle, error) {
 func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	c := f.begin(opFlush, cancel, &in.InHeader)
 	h, err := f.handle(in.Fh)
-	if err == nil {
-		err = f.flushAll(c, h)
+	if err == nil && h.writes {
+		err = f.flushAll(c, h, h.file.Flush)
 	}
 	return c.finish(err)
 }
 
-// flushAll flushes h, and what the kernel wrote through other handles for a
-// mapping that may have been h's.
-func (f *filesystem) flushAll(ctx context.Context, h *handle) error {
-	if !h.writes {
-		return nil
+// flush brings all data of the file to the server, whichever handle wrote it, and
+// tells the errors that this handle has not been told. It is always asked for: a
+// close must not return while the flush of another one is under way.
+func (h *handle) flush(ctx context.Context, flush func(context.Context) (pool.Attr, error)) error {
+	clocked, owed, since := h.clocked.Swap(false), h.owed.Swap(nil), h.fs.tree.now()
+	a, err := flush(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil: // whoever was killed has not lost the data
+		h.clocked.CompareAndSwap(false, clocked)
+		h.owed.CompareAndSwap(nil, owed)
+	case err == nil && clocked: // what an idle flush tells may be old
+		h.fs.tree.flushed(h.node, a, since)
+		h.fs.clock.learn(a.Mtime)
 	}
-	err := h.flush(ctx, h.file.Flush)
-	for _, other := range f.tree.handlesOf(h.node) {
-		if other != h && other.isMapped() {
-			if also := other.flushForOthers(ctx); err == nil {
-				err = also
-			}
+	if err == nil && owed != nil {
+		err = *owed
+	}
+	return err
+}
+
+// flushAll flushes h, and the handles by which the file was opened under its other
+// names: they may share nothing below, and the kernel writes for a mapping through
+// any of them.
+func (f *filesystem) flushAll(ctx context.Context, h *handle, flush func(context.Context) (pool.Attr, error)) error {
+	err := h.flush(ctx, flush)
+	for _, other := range f.tree.otherWriters(h) {
+		if also := other.flushForOthers(ctx); err == nil {
+			err = also
 		}
 	}
 	return err
 }
 
-func (h *handle) isMapped() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.mapped
-}
-
-// flushForOthers flushes h because somebody else wants its data on the server.
-// Who closes h is told of an error as well.
+// flushForOthers flushes h because somebody else wants its data on the server. Who
+// closes h is told of an error as well.
 func (h *handle) flushForOthers(ctx context.Context) error {
 	err := h.flush(ctx, h.file.Flush)
 	if errors.Is(err, syscall.EBADF) {
 		return nil // it was released meanwhile, and flushed itself
 	}
 	if err != nil && ctx.Err() == nil {
-		h.mu.Lock()
-		h.owed = err
-		h.mu.Unlock()
+		h.owed.Store(&err)
 	}
 	return err
-}
-
-// flush runs flush if there is anything to do. Data that it lost is not there
-// any more; only when the caller went away it still is.
-func (h *handle) flush(ctx context.Context, flush func(context.Context) (pool.Attr, error)) error {
-	h.mu.Lock()
-	dirty, timed, owed := h.dirty, h.timed, h.owed
-	h.dirty, h.mapped, h.owed = false, false, nil
-	h.mu.Unlock()
-	if !dirty {
-		return owed
-	}
-	since := h.fs.tree.now()
-	a, err := flush(ctx)
-	if err == nil {
-		err = owed
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			h.mu.Lock()
-			h.dirty, h.owed = true, owed
-			h.mu.Unlock()
-		}
-		return err
-	}
-	h.knows(a)
-	h.fs.tree.flushed(h.node, a, since)
-	if !timed {
-		h.fs.clock.learn(a.Mtime)
-	}
-	return nil
 }
 
 // flushed notes attributes after a flush: the end of the file, unless something
@@ -252,29 +226,9 @@ func (f *filesystem) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status
 	c := f.begin(opFsync, cancel, &in.InHeader)
 	h, err := f.handle(in.Fh)
 	if err == nil {
-		err = f.fsync(c, h)
+		err = f.flushAll(c, h, h.file.Sync)
 	}
 	return c.finish(err)
-}
-
-// fsync brings all data of the file to the server, whichever handle wrote it,
-// and has the server sync it.
-func (f *filesystem) fsync(ctx context.Context, h *handle) error {
-	for _, other := range f.tree.handlesOf(h.node) {
-		if other != h && other.writes {
-			if err := other.flushForOthers(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	if h.writes {
-		h.mu.Lock()
-		h.dirty = true // there may be nothing to write, but something to sync
-		h.mu.Unlock()
-		return h.flush(ctx, h.file.Sync)
-	}
-	_, err := h.file.Sync(ctx)
-	return err
 }
 
 // FsyncDir implements fuse.RawFileSystem. Names are on the server when the call

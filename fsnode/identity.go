@@ -41,18 +41,14 @@ func (t *tree) stranger(n *node, a pool.Attr) *handle {
 		return nil
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if n.gone || n.claimed || n.file == nil || n.writers() || len(n.others()) > 0 || len(n.file.handles) == 0 {
-		t.mu.Unlock()
 		return nil
 	}
-	h := n.file.handles[0]
-	t.mu.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if stampOf(h.attr) == stampOf(a) {
-		return nil
+	if h := n.file.handles[0]; h.opened != stampOf(a) {
+		return h
 	}
-	return h
+	return nil
 }
 
 // replaced takes the name that n's path goes by away from it.

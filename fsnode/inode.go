@@ -82,14 +82,21 @@ func (t *tree) handleOf(n *node) *handle {
 	return n.file.handles[0]
 }
 
-// handlesOf is a copy of n's list of handles.
-func (t *tree) handlesOf(n *node) []*handle {
+// otherWriters are the further handles that can have written to h's file, if that has
+// several names.
+func (t *tree) otherWriters(h *handle) []*handle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.file == nil {
+	if len(h.node.others()) == 0 {
 		return nil
 	}
-	return append([]*handle(nil), n.file.handles...)
+	var others []*handle
+	for _, other := range h.node.file.handles {
+		if other != h && other.writes {
+			others = append(others, other)
+		}
+	}
+	return others
 }
 
 // wrote notes that data was written up to end.

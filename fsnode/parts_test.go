@@ -3,7 +3,6 @@ package fsnode
 import (
 	"io/fs"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,23 +167,6 @@ func TestInside(t *testing.T) {
 		if ok != tc.ok || ok && got != tc.want {
 			t.Errorf("%s -> %s in %s: %q, %v", tc.link, tc.target, tc.root, got, ok)
 		}
-	}
-}
-
-func TestWithout(t *testing.T) {
-	a := pool.Attr{Mode: syscall.S_IFREG | 0o644, UID: 1, GID: 2}
-	all := pool.SetMode | pool.SetUID | pool.SetGID | pool.SetMtime
-	same := pool.Change{Fields: all, Mode: 0o644, UID: 1, GID: 2}
-	if got := without(same, a); got.Fields != pool.SetMtime {
-		t.Errorf("%b is left of what changes nothing", got.Fields)
-	}
-	other := pool.Change{Fields: all, Mode: 0o600, UID: 1, GID: 3}
-	if got := without(other, a); got.Fields != pool.SetMode|pool.SetGID|pool.SetMtime {
-		t.Errorf("%b is left", got.Fields)
-	}
-	a.Mode |= syscall.S_ISUID
-	if got := without(same, a); got.Fields != all {
-		t.Errorf("a chown that clears set-user-id is dropped: %b", got.Fields)
 	}
 }
 

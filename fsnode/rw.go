@@ -114,8 +114,7 @@ func (f *filesystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]b
 
 func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, data []byte) (int, error) {
 	off := int64(in.Offset)
-	mapped := in.WriteFlags&fuse.WRITE_CACHE != 0
-	if in.Flags&syscall.O_APPEND != 0 && !mapped {
+	if in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 {
 		// The kernel appends at the size it knows, which may be older than what
 		// others have appended.
 		end, err := h.file.End(ctx)
@@ -127,10 +126,7 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 		}
 		off = end
 	}
-	h.mu.Lock()
-	h.dirty, h.timed = true, false
-	h.mapped = h.mapped || mapped
-	h.mu.Unlock()
+	h.clocked.Store(true)
 	n, err := h.file.WriteAt(ctx, data, off)
 	if n > 0 {
 		f.tree.wrote(h.node, off+int64(n))

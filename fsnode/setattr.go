@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"syscall"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -25,13 +24,13 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 	}
 	ch := f.change(in)
 	if h := f.tree.writerOf(n); h != nil {
-		if ch = h.needed(ch); ch.Fields == 0 {
-			f.fillKnown(out, h)
-			return nil
-		}
 		a, err := h.setAttr(ctx, ch)
 		if !errors.Is(err, syscall.EBADF) {
-			return f.answer(out, n)(a, err)
+			err = f.answer(out, n)(a, err)
+			if h.clocked.Load() {
+				out.SetTimeout(0) // what is written may get another time
+			}
+			return err
 		}
 		// The handle was released meanwhile: RELEASE comes when close has
 		// returned, and nothing keeps it from overtaking.
@@ -49,17 +48,6 @@ func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(pool.Attr, error) e
 		f.fillAttr(out, n, a)
 		return nil
 	}
-}
-
-// fillKnown answers from what is known of an open file. The kernel takes the
-// size, and asks for the rest when somebody wants it.
-func (f *filesystem) fillKnown(out *fuse.AttrOut, h *handle) {
-	h.mu.Lock()
-	a := h.attr
-	h.mu.Unlock()
-	a.Size = f.tree.appendAt(h.node, a.Size)
-	f.fillAttr(out, h.node, a)
-	out.SetTimeout(0)
 }
 
 // setPath changes a file that nobody here has open for writing.
@@ -133,51 +121,10 @@ func (f *filesystem) time(sec uint64, now uint32) int64 {
 	return int64(sec)
 }
 
-// needed is ch without what fresh attributes say is so already.
-func (h *handle) needed(ch pool.Change) pool.Change {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.seen.IsZero() || time.Since(h.seen) >= h.fs.cfg.AttrTimeout {
-		return ch
-	}
-	return without(ch, h.attr)
-}
-
 // setAttr changes the open file. Times join the next flush.
 func (h *handle) setAttr(ctx context.Context, ch pool.Change) (pool.Attr, error) {
-	if ch.Fields&(pool.SetAtime|pool.SetMtime) != 0 {
-		h.mu.Lock()
-		h.dirty = true
-		h.timed = h.timed || ch.Fields&pool.SetMtime != 0
-		h.mu.Unlock()
+	if ch.Fields&pool.SetMtime != 0 {
+		h.clocked.Store(false)
 	}
-	a, err := h.file.SetAttr(ctx, ch)
-	if err == nil {
-		h.knows(a)
-	}
-	return a, err
-}
-
-// without is ch without what a says is so already. Times stay: setting them
-// again may matter, for a write is on its way.
-func without(ch pool.Change, a pool.Attr) pool.Change {
-	drop := func(field pool.Fields, same bool) {
-		if same {
-			ch.Fields &^= field
-		}
-	}
-	drop(pool.SetMode, ch.Mode == a.Perm())
-	// A chown clears set-id bits also when it changes no owner.
-	if a.Mode&(syscall.S_ISUID|syscall.S_ISGID) == 0 {
-		drop(pool.SetUID, ch.UID == a.UID)
-		drop(pool.SetGID, ch.GID == a.GID)
-	}
-	return ch
-}
-
-// knows notes attributes of the open file.
-func (h *handle) knows(a pool.Attr) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.attr, h.seen = a, time.Now()
+	return h.file.SetAttr(ctx, ch)
 }

@@ -214,7 +214,47 @@ func (y why) move(err error, from, to string) error {
 		func() error {
 			dir, _ := Split(to)
 			return y.disk(dir, 0)
+		},
+		func() error {
+			if base == syscall.EINVAL {
+				return nil
+			}
+			return y.otherMount(from, to)
 		})
+}
+
+// otherMount is EXDEV for what failed for no other reason that can be found: two
+// mounts of one filesystem, such as bind mounts, have one number, but nothing moves
+// between them. Within one folder that cannot be.
+func (y why) otherMount(from, to string) error {
+	fromDir, _ := Split(from)
+	toDir, _ := Split(to)
+	if fromDir == toDir {
+		return nil
+	}
+	for _, dir := range []string{fromDir, toDir} {
+		a, err := y.p.Stat(y.ctx, dir)
+		if err != nil || !a.IsDir() {
+			return nil
+		}
+		if y.denied(a) {
+			return syscall.EACCES
+		}
+	}
+	return syscall.EXDEV
+}
+
+// denied reports whether the mode of a folder says that the remote user may not
+// change names in it. Which groups the user is in is not known.
+func (y why) denied(a Attr) bool {
+	info := y.p.Info()
+	switch {
+	case !info.KnownOwner || info.UID == 0:
+		return false
+	case info.UID == a.UID:
+		return a.Mode&0o200 == 0
+	}
+	return a.Mode&0o022 == 0
 }
 
 func (y why) otherFilesystem(from, to string) error {

@@ -56,14 +56,14 @@ func (f *dirFile) opened(ctx context.Context) (pool.Attr, error) {
 	if attrOf(&st).IsDir() {
 		return pool.Attr{}, syscall.EISDIR
 	}
-	f.node = f.dir.acquire(keyOf(&st))
+	f.node = f.dir.acquire(keyOf(&st), f)
 	var attr pool.Attr
 	err := f.truncateAtOpen(ctx)
 	if err == nil {
 		attr, err = f.node.look(f.fstat)
 	}
 	if err != nil {
-		f.dir.release(f.node)
+		f.dir.release(f.node, f)
 	}
 	return attr, err
 }
@@ -346,7 +346,7 @@ func (f *dirFile) Close(ctx context.Context) error {
 	}
 	err := f.flush(context.WithoutCancel(ctx))
 	f.node.discard(f)
-	f.dir.release(f.node)
+	f.dir.release(f.node, f)
 	if e := unix.Close(f.fd); err == nil {
 		err = e
 	}

@@ -24,15 +24,15 @@ func keyOf(st *unix.Stat_t) nodeKey { return nodeKey{uint64(st.Dev), st.Ino} }
 // the disk. All open Files of one file share it, so that each sees what another
 // has written. The methods work on a nil one, which holds nothing.
 type dirent struct {
-	key   nodeKey
-	files int // guarded by Dir.mu
+	key nodeKey
 
 	mu     sync.Mutex
-	writes []pendingWrite // guarded by mu
-	bytes  int            // guarded by mu: the sum of writes
-	end    int64          // guarded by mu: the end of the furthest
-	mtime  int64          // guarded by mu: when the last was made
-	times  pool.Change    // guarded by mu: times to set when they have left
+	files  map[*dirFile]struct{} // guarded by mu, and by Dir.mu where one comes or goes
+	writes []pendingWrite        // guarded by mu
+	bytes  int                   // guarded by mu: the sum of writes
+	end    int64                 // guarded by mu: the end of the furthest
+	mtime  int64                 // guarded by mu: when the last was made
+	times  pool.Change           // guarded by mu: times to set when they have left
 }
 
 type pendingWrite struct {
@@ -48,22 +48,26 @@ func (d *Dir) open(key nodeKey) *dirent {
 	return d.nodes[key]
 }
 
-func (d *Dir) acquire(key nodeKey) *dirent {
+func (d *Dir) acquire(key nodeKey, f *dirFile) *dirent {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	node := d.nodes[key]
 	if node == nil {
-		node = &dirent{key: key}
+		node = &dirent{key: key, files: map[*dirFile]struct{}{}}
 		d.nodes[key] = node
 	}
-	node.files++
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	node.files[f] = struct{}{}
 	return node
 }
 
-func (d *Dir) release(node *dirent) {
+func (d *Dir) release(node *dirent, f *dirFile) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if node.files--; node.files == 0 {
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	if delete(node.files, f); len(node.files) == 0 {
 		delete(d.nodes, node.key)
 	}
 }
@@ -134,8 +138,8 @@ func (n *dirent) look(stat func(*unix.Stat_t) error) (pool.Attr, error) {
 	return attr, nil
 }
 
-// send brings the data to the disk. What cannot be written is lost: the error is
-// then returned, and told once to every other File that had written some of it.
+// send brings the data to the disk. What cannot be written is lost: that is told once
+// to every File that is open for writing.
 func (d *Dir) send(ctx context.Context, n *dirent) error {
 	if !n.dirty() {
 		return nil
@@ -151,14 +155,23 @@ func (d *Dir) send(ctx context.Context, n *dirent) error {
 		if err == nil {
 			err = w.file.pwrite(w.data, w.off)
 		}
-		w.file.lose(err)
+		n.lose(err)
 	}
 	if fields := n.times.Fields; fields != 0 && len(n.writes) > 0 && hook == nil {
 		f := n.writes[len(n.writes)-1].file
-		f.lose(f.utimens(timespecs(n.times)))
+		n.lose(f.utimens(timespecs(n.times)))
 	}
 	n.writes, n.bytes, n.end, n.times = nil, 0, 0, pool.Change{}
 	return nil
+}
+
+// lose keeps an error for every File; n.mu is held.
+func (n *dirent) lose(err error) {
+	for f := range n.files {
+		if f.flag&pool.FlagWrite != 0 {
+			f.lose(err)
+		}
+	}
 }
 
 func (n *dirent) dirty() bool {
