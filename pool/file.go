@@ -291,7 +291,7 @@ func (f *file) Close(ctx context.Context) error {
 	f.drop(f)
 	closes := f.written && f.stale == nil
 	f.mu.Unlock()
-	f.p.files.leave(f)
+	defer f.p.files.leave(f) // until then it follows renames
 	if !closes || err != nil {
 		for _, h := range handles {
 			h.close()
@@ -335,22 +335,34 @@ func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
 }
 
 // closedUnanswered looks whether a file is on the server as it was written when the
-// answer to CLOSE was lost.
+// answer to CLOSE was lost. Of one that was removed since, or is open still, nothing
+// can be said.
 func (f *file) closedUnanswered(ctx context.Context) error {
-	f.mu.Lock()
-	path, gone, want := f.path, f.gone, f.seen
-	f.mu.Unlock()
-	if gone {
-		return nil // nobody can look, nor come by it
+	w := f.p.look()
+	for {
+		if err := f.settles(ctx, w); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		path, unknown := f.path, f.gone || len(f.files) > 1
+		f.mu.Unlock()
+		if unknown {
+			return nil
+		}
+		a, err := f.p.lstat(ctx, path)
+		f.mu.Lock()
+		moved, size := f.path != path || f.move != nil || f.gone || len(f.files) > 1, f.seen.Size
+		f.mu.Unlock()
+		switch {
+		case moved:
+		case err == nil && !a.IsSymlink() && a.Size != size:
+			return syscall.EIO
+		case isErrno(err, syscall.ENOENT):
+			return syscall.EIO
+		default:
+			return err
+		}
 	}
-	a, err := f.p.lstat(ctx, path)
-	if err == nil && (a.IsSymlink() || a.Size == want.Size) {
-		return nil
-	}
-	if err == nil {
-		err = syscall.EIO
-	}
-	return err
 }
 
 // size is that of the file with all that was written.

@@ -430,10 +430,3 @@ func (o *object) refused(err error) {
 	o.pump()
 	o.out.wake()
 }
-
-// keepErr keeps an error for the next write or flush of each File.
-func (o *object) keepErr(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.fail(err)
-}
