@@ -256,7 +256,7 @@ func (f *filesystem) release(h *handle) {
 		f.cfg.Log.Error("closing a file failed", "path", f.tree.pathOf(h.node), "error", err)
 	}
 	if last {
-		f.expunge(f.base, h.node)
+		f.expunge(h.node)
 	}
 	f.tree.drop(h.node)
 }

@@ -47,6 +47,11 @@ type filesystem struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // goroutines that close waits for
 
+	// ending is closed when the kernel asks for nothing any more; expunging are those
+	// who try once more then to remove a hidden file.
+	ending    chan struct{}
+	expunging sync.WaitGroup
+
 	// gone ends all calls under way, when it is closed.
 	gone  chan struct{}
 	letGo func()
@@ -86,6 +91,7 @@ func newFilesystem(cfg Config) *filesystem {
 		stop:          stop,
 		links:         links{rules: linkRules{contain: cfg.Contain, transform: cfg.TransformSymlinks, points: cfg.points}},
 		gone:          gone,
+		ending:        make(chan struct{}),
 		letGo:         sync.OnceFunc(func() { close(gone) }),
 		files:         map[uint64]*handle{},
 		dirs:          map[uint64]*dirHandle{},

@@ -140,3 +140,25 @@ func TestClosedWhileHidden(t *testing.T) {
 	check(t, <-removed)
 	same(t, "on the server", onDisk(t, m.dir))
 }
+
+// TestHiddenFileAfterAnOutage pins that a removed file whose last handle was closed
+// while the server was away goes from it when it is back, or at the unmount.
+func TestHiddenFileAfterAnOutage(t *testing.T) {
+	for _, end := range []string{"back", "unmount"} {
+		t.Run(end, func(t *testing.T) {
+			m := mount(t, setup{AttrTimeout: cached})
+			f, err := os.Create(m.path("f"))
+			check(t, err)
+			check(t, os.Remove(m.path("f")))
+			m.must(command{Op: "fail", Path: "remove", Errno: int(syscall.ETIMEDOUT)})
+			check(t, f.Close())
+			eventually(t, "a try", func() bool { return m.ask(command{Op: "calls"}).Calls["remove"] > 0 })
+			same(t, "in the mount", names(t, m.mnt))
+			m.must(command{Op: "fail", Path: "remove"})
+			if end == "unmount" {
+				m.end()
+			}
+			eventually(t, "removal", func() bool { return len(onDisk(t, m.dir)) == 0 })
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -179,20 +180,57 @@ func (t *tree) hiddenIn(dir *node) []spot {
 	return found
 }
 
-// expunge removes a hidden file, whose last handle is closed.
-func (f *filesystem) expunge(ctx context.Context, n *node) {
-	path, err := f.tree.pin(ctx, n)
+// expungePause is between tries to remove a hidden file while the remote is away.
+const expungePause = 2 * time.Second
+
+// expunge removes a hidden file, whose last handle is closed. Where that fails it is
+// tried again for as long as the mount lives, or it would stay on the server after
+// each outage.
+func (f *filesystem) expunge(n *node) {
+	if f.expunged(n) {
+		return
+	}
+	f.expunging.Add(1)
+	go func() {
+		defer f.expunging.Done()
+		tick := time.NewTicker(expungePause)
+		defer tick.Stop()
+		for {
+			select {
+			case <-f.ending:
+				if !f.expunged(n) {
+					f.cfg.Log.Warn("a removed file is left behind", "path", f.tree.pathOf(n))
+				}
+				return
+			case <-tick.C:
+				if f.expunged(n) {
+					return
+				}
+			}
+		}
+	}()
+}
+
+// expunged tries to remove a hidden file, and reports whether there is nothing left
+// to try.
+func (f *filesystem) expunged(n *node) bool {
+	path, err := f.tree.pin(f.base, n)
 	if err == nil {
-		err = f.remote.Remove(ctx, path)
+		err = f.remote.Remove(f.base, path)
 		f.tree.unpin(n)
 	}
-	if err != nil && !errors.Is(err, syscall.ENOENT) {
-		f.cfg.Log.Warn("a removed file is left behind", "path", f.tree.pathOf(n), "error", err)
+	switch {
+	case err == nil || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESTALE):
+	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EROFS):
+		f.cfg.Log.Warn("a removed file is left behind", "path", path, "error", err)
+	default:
+		return false
 	}
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	n.inode().hidden = false
 	f.tree.unname(n, spot{n.parent, n.name})
+	return true
 }
 
 // uncertain has the kernel look names up again after a change whose end its

@@ -25,6 +25,8 @@ func (f *filesystem) shutdown() {
 	for _, h := range files {
 		f.release(h)
 	}
+	close(f.ending)
+	f.expunging.Wait() // each tries once more
 	timer.Stop()
 	f.stop()
 	f.work.Wait()

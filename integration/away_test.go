@@ -214,3 +214,28 @@ func TestReadOfChangedFile(t *testing.T) {
 		t.Errorf("opened again it has %d bytes of the new text, want %s", bytes.Count(again, []byte("b")), want)
 	}
 }
+
+// TestHiddenNamesAfterAnOutage pins that a removed file which was closed while the
+// server was away does not stay on it under its hidden name.
+func TestHiddenNamesAfterAnOutage(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	d.mount(t, "--timeout", "2s")
+	j := d.start(t, `
+		exec 3>"$M/file"; rm "$M/file"; mkdir "$L/removed"
+		while ! test -e "$L/away"; do sleep 0.1; done
+		exec 3>&-`)
+	d.await(t, "removed")
+	if len(names(t, d.remote)) != 1 {
+		t.Fatalf("on the server: %v", names(t, d.remote))
+	}
+	must(t, d.link.Refuse())
+	d.link.Cut()
+	must(t, d.Mkdir("away", 0o755))
+	j.succeeds(t)
+	time.Sleep(3 * time.Second) // the first try is over
+	if len(names(t, d.remote)) != 1 {
+		t.Error("it was removed before: the test shows nothing")
+	}
+	must(t, d.link.Accept())
+	eventually(t, 40*time.Second, "the hidden name is gone", func() bool { return len(names(t, d.remote)) == 0 })
+}
