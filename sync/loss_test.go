@@ -307,3 +307,20 @@ func TestAnotherMachinesPartIsLeft(t *testing.T) {
 	wantFile(t, a.remote, "a", "of one machine")
 	wantFile(t, a.remote, "b", "of another")
 }
+
+// A program that has the target open writes to it after it was replaced.
+func TestATargetThatIsOpenForWritingIsKept(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull})
+	put(t, p.local, "f", "old\n", old)
+	put(t, p.remote, "f", "newer", young)
+	f, err := os.OpenFile(filepath.Join(p.local, "f"), os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	res := p.run()
+	_, err = f.WriteString("more\n")
+	must(t, errors.Join(err, f.Close()))
+	wantFile(t, p.local, "f", "old\nmore\n")
+	if res.FailureCount != 1 || !errors.Is(res.Failures[0].Err, errTargetChanged) {
+		t.Errorf("%+v", res)
+	}
+	noTemps(t, p.local)
+}

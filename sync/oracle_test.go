@@ -68,7 +68,7 @@ type ledger struct {
 	touched map[string]bool // paths that this run has opened or looked at there; guarded by mu
 	ops     int             // what users did; guarded by mu
 	running bool            // guarded by mu
-	buried  [2][]int        // copies that a user of a side has replaced; guarded by mu
+	buried  [2][]int        // what users of a side have replaced; guarded by mu
 }
 
 // A user changes things on one side, each change in one step.
@@ -228,8 +228,8 @@ func (u *user) die(content []byte) {
 		e.dead = true
 	} else {
 		e.copied = true
-		u.buried[u.side] = append(u.buried[u.side], id)
 	}
+	u.buried[u.side] = append(u.buried[u.side], id) // an edition of this side may have come back as a copy
 }
 
 // stay acts until told to stop.

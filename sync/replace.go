@@ -32,13 +32,27 @@ func (l *localTree) Replace(ctx context.Context, tmp, path string, want Item) er
 	if err != nil {
 		return err
 	}
-	was := exactStamp(&st)
+	if err := l.removeReplaced(ctx, tmp, exactStamp(&st)); err != nil {
+		return errors.Join(err, l.undo(ctx, tmp, path, ours))
+	}
+	return nil
+}
+
+// removeReplaced removes the old file, unless it has changed or a program that has it
+// open may still write to it: a read lease is only granted where none has.
+func (l *localTree) removeReplaced(ctx context.Context, tmp string, was stamp) error {
+	if f, err := l.openFile(tmp, unix.O_RDONLY|unix.O_NONBLOCK, 0); err == nil { // a link, or not ours to read
+		defer func() { _ = f.Close() }() // ends the lease, too
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK); errors.Is(err, unix.EAGAIN) {
+			return errTargetChanged
+		}
+	}
 	now, err := l.Stamp(ctx, tmp, false)
 	if now.ctime = was.ctime; err == nil && now != was { // the renaming set ctime
 		err = errTargetChanged
 	}
 	if err != nil {
-		return errors.Join(err, l.undo(ctx, tmp, path, ours))
+		return err
 	}
 	return l.Remove(ctx, tmp)
 }
@@ -46,7 +60,11 @@ func (l *localTree) Replace(ctx context.Context, tmp, path string, want Item) er
 // undo changes the names back. If somebody has put yet another file in the place
 // meanwhile, that is now under the temporary name, and must not be taken for ours.
 func (l *localTree) undo(ctx context.Context, tmp, path string, ours stamp) error {
-	if err := l.exchange(tmp, path); err != nil {
+	err := l.exchange(tmp, path)
+	if errors.Is(err, unix.ENOENT) { // somebody has removed our file at once
+		return l.Rename(ctx, tmp, path, true)
+	}
+	if err != nil {
 		return err
 	}
 	now, err := l.Stamp(ctx, tmp, false)
