@@ -33,10 +33,11 @@ func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 	uncertain := false
 	kills := 0
 	var avoid *session // waited on in vain
+	var lost error     // why the last try was lost
 	for tries := 1; ; tries++ {
 		s, err := p.session(ctx, l, w, avoid)
 		if err != nil {
-			return err
+			return awayBy(err, lost)
 		}
 		stuck, err := p.within(ctx, b, func(ctx context.Context) error { return f(ctx, s, uncertain) })
 		switch {
@@ -51,6 +52,7 @@ func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 		case !lostRequest(err):
 			return err
 		}
+		lost = err
 		uncertain = uncertain || !errors.Is(err, sftp3.ErrUnsent)
 		p.dropSession(s)
 		if errors.Is(err, sftp3.ErrOldest) && p.has(s.conn) {
@@ -58,8 +60,8 @@ func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 				return syscall.EIO
 			}
 		}
-		if tries >= maxTries && time.Since(w.start) > p.cfg.Timeout {
-			return errAway
+		if err := hopeless(err, tries, w); err != nil {
+			return err
 		}
 		if err := sleep(ctx, min(pause(tries), time.Second)); err != nil {
 			return err

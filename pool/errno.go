@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,6 +30,9 @@ var laterCodes = map[uint32]syscall.Errno{
 // it: a failure is EIO until someone finds out more. Other errors stay.
 func errnoOf(err error) error {
 	var status *sftp3.StatusError
+	if errors.Is(err, io.ErrNoProgress) {
+		return &violation{"a listing goes on without names"}
+	}
 	if !errors.As(err, &status) {
 		return err
 	}

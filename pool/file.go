@@ -106,7 +106,7 @@ func (h *handle) load() int64 {
 
 // handle gives one to send on, opening the file again when a cut took all.
 func (f *file) handle(ctx context.Context, w *waiter) (*handle, error) {
-	for {
+	for tries := 1; ; tries++ {
 		f.mu.Lock()
 		h, stale, closed := f.lightest(), f.stale, f.closed
 		f.mu.Unlock()
@@ -117,6 +117,13 @@ func (f *file) handle(ctx context.Context, w *waiter) (*handle, error) {
 			return nil, stale
 		case h != nil:
 			return h, nil
+		}
+		// Opened again, it may be lost before it was used, each time.
+		if err := sleep(ctx, pause(tries)); err != nil {
+			return nil, err
+		}
+		if tries >= maxTries && time.Since(w.start) > w.limit {
+			return nil, errAway
 		}
 		if err := f.reopen(ctx, w); err != nil {
 			return nil, err
@@ -136,8 +143,8 @@ func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) err
 			return err
 		}
 		f.p.dropSession(h.s)
-		if tries >= maxTries && time.Since(w.start) > f.p.cfg.Timeout {
-			return errAway
+		if err := hopeless(err, tries, w); err != nil {
+			return err
 		}
 		if err := sleep(ctx, pause(tries)); err != nil {
 			return err

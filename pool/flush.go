@@ -57,11 +57,14 @@ func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr,
 		b = f.block(c.Size, endless)
 		defer b.end()
 	}
-	for {
+	for tries := 1; ; tries++ {
 		a, err := f.flushOnce(ctx, w, c, sync, b)
+		if lostRequest(err) {
+			if err = hopeless(err, tries, w); err == nil {
+				continue
+			}
+		}
 		switch {
-		case lostRequest(err):
-			continue
 		case errors.Is(err, errAway) && ctx.Err() == nil && w.patient:
 			err = syscall.EIO // the retry time is over
 			f.settled()

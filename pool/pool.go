@@ -25,6 +25,8 @@ type Pool struct {
 	clock serverClock
 	count counters
 
+	violations violations
+
 	// life ends when the Pool is closed; work of its own runs under it.
 	life    context.Context
 	endLife context.CancelFunc

@@ -378,12 +378,16 @@ func (r *reading) result() (n int, err error) {
 
 // again asks for the parts that were lost.
 func (r *reading) again() {
+	r.tries++
 	for _, pt := range r.parts {
 		if lostRequest(pt.err) && pt.h != nil {
 			r.f.p.dropSession(pt.h.s)
 		}
+		if v := broken(pt.err, r.tries); v != nil {
+			r.end(0, v)
+			return
+		}
 	}
-	r.tries++
 	err := sleep(r.ctx, pause(r.tries))
 	if r.tries >= maxTries && time.Since(r.w.start) > r.f.p.cfg.Timeout {
 		err = errAway

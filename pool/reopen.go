@@ -48,6 +48,9 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			continue // by now another session is taken, if one can be had
 		case lostRequest(err):
 			f.p.dropSession(s)
+			if err := hopeless(err, tries, w); err != nil {
+				return err
+			}
 			if err := sleep(ctx, pause(tries)); err != nil {
 				return err
 			}

@@ -115,6 +115,9 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 		if errors.Is(client.Err(), sftp3.ErrOvertaken) {
 			p.orderLost()
 		}
+		if err := client.Err(); p.violations.note(err) {
+			p.log.Warn("the server does not keep to SFTP; its session is ended", "error", err)
+		}
 		p.dropSession(s)
 		p.settleCount(s)
 	})

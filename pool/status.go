@@ -51,6 +51,8 @@ type Status struct {
 	Unacknowledged int64      // bytes written that the server has not confirmed
 	Lost           []LostData // the last of them
 	LostCount      uint64     // all of them, since the start
+	Violations     uint64     // sessions ended because the server broke the protocol
+	LastViolation  string
 }
 
 type counters struct {
@@ -79,6 +81,7 @@ func (p *Pool) Status() Status {
 		Lost:           append([]LostData(nil), p.lost...),
 		LostCount:      p.count.lost,
 	}
+	st.Violations, st.LastViolation = p.violations.read()
 	for _, c := range p.conns {
 		st.Sessions += len(c.sessions)
 		for _, s := range c.sessions {

@@ -61,6 +61,7 @@ func (r *running) status() control.Status {
 		Requests: p.Requests, BytesRead: p.BytesIn, BytesWritten: p.BytesOut, Reconnects: p.Reconnects,
 		Unacknowledged: p.Unacknowledged, LostFiles: p.LostCount, Operations: map[string]control.Operation{},
 		Sync: r.sidecar.status(), RefusedLinks: f.RefusedLinks,
+		ProtocolErrors: p.Violations, ProtocolError: oneLine(p.LastViolation),
 	}
 	if p.LastError != nil && p.State != pool.StateConnected {
 		s.LastError = oneLine(withoutPreface(p.LastError).Error())

@@ -116,6 +116,9 @@ func statusText(s control.Status, now time.Time) string {
 	if s.Unacknowledged > 0 {
 		line("under way", "%s not yet on the server", config.FormatSize(s.Unacknowledged))
 	}
+	if s.ProtocolErrors > 0 {
+		line("protocol", "%d sessions ended because the server does not keep to SFTP; the last: %s", s.ProtocolErrors, s.ProtocolError)
+	}
 	if s.RefusedLinks > 0 {
 		line("links", "%d symbolic links lead out of the mount and are refused (option no_contain_symlinks allows them)", s.RefusedLinks)
 	}

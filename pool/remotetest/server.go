@@ -46,6 +46,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	script   func(Request) Fate // guarded by mu, like all below
+	corrupt  Corruption
 	traps    []*Trap
 	requests []*Request
 	flight   int

@@ -142,8 +142,23 @@ func (s *session) greet() bool {
 		b.string(name)
 		b.string(s.conn.server.Extensions[name])
 	}
-	s.send(b)
-	return true
+	return s.sendAs(Request{Type: "INIT", Session: s.id, Conn: s.conn.id}, b)
+}
+
+// sendAs sends the answer to a request, as it should be or corrupted, and reports
+// whether the session goes on.
+func (s *session) sendAs(r Request, answer *reply) bool {
+	corrupt := s.conn.server.corruption()
+	if corrupt == nil {
+		s.send(answer)
+		return true
+	}
+	b := answer.packet()
+	out, end := corrupt(r, b)
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	_, _ = s.down.Write(out) // fails when the connection is gone
+	return !end
 }
 
 // handle does with a request what its fate is, and reports whether the session
@@ -180,7 +195,7 @@ func (s *session) handle(p packet) bool {
 	}
 	switch fate {
 	case Answer, Fail:
-		s.send(answer)
+		return s.sendAs(*kept, answer)
 	case Hold:
 		s.hold(answer, trap)
 	case Half:

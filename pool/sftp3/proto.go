@@ -160,6 +160,10 @@ var ErrOvertaken = errors.New("an answer overtook an earlier one")
 // broke the protocol.
 var ErrProtocol = errors.New("protocol violation")
 
+// ErrMalformed is, beside ErrProtocol, in the error of the request whose own answer
+// broke it. The others of the session are lost, and may be made again.
+var ErrMalformed = errors.New("malformed answer")
+
 // ErrTooLong is the error of a WRITE above Limits.MaxWrite. Nothing is sent.
 var ErrTooLong = errors.New("write longer than the server's limit")
 

@@ -2,6 +2,8 @@ package sftp3
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -116,22 +118,34 @@ func (c *Client) readAnswer() error {
 	}
 	c.skip(headerSize)
 	r, err := c.claim(id, kind)
-	if err != nil {
+	if r == nil {
 		return err
 	}
-	n, answer, err := c.readBody(r, kind, int(length)-5)
+	var n int
+	var answer error
+	if err == nil {
+		n, answer, err = c.readBody(r, kind, int(length)-5)
+	}
 	if err != nil {
 		// Claimed, it is in no table that end would find it in.
 		c.end(err)
-		c.finish(r, 0, c.Err())
+		c.finish(r, 0, c.itsOwn(err))
 		return err
 	}
 	c.finish(r, n, answer)
 	return nil
 }
 
+// itsOwn is the error of the request whose answer ended the session.
+func (c *Client) itsOwn(err error) error {
+	if errors.Is(err, ErrProtocol) {
+		return fmt.Errorf("%w: %w", ErrMalformed, c.Err())
+	}
+	return c.Err()
+}
+
 // claim takes the request that an answer is for out of the table; only the reader
-// knows of it then.
+// knows of it then. It comes with an error when it is the wrong answer.
 func (c *Client) claim(id uint32, kind uint8) (*request, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,13 +155,14 @@ func (c *Client) claim(id uint32, kind uint8) (*request, error) {
 		return nil, violation("answer to request %d, which is not outstanding", id)
 	case r.state == stateQueued:
 		return nil, violation("answer to request %d before it was sent", id)
-	case kind != TypeStatus && kind != r.wants():
-		return nil, violation("answer of type %d to a request of type %d", kind, r.kind)
-	case c.InOrder && r != c.table.oldest:
+	case c.InOrder && r != c.table.oldest && (kind == TypeStatus || kind == r.wants()):
 		return nil, ErrOvertaken
 	}
 	c.table.remove(r)
 	c.stats.Answers++
+	if kind != TypeStatus && kind != r.wants() {
+		return r, violation("answer of type %d to a request of type %d", kind, r.kind)
+	}
 	return r, nil
 }
 

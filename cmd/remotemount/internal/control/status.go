@@ -44,6 +44,9 @@ type Status struct {
 	Cache      map[string]int64     `json:"cache,omitempty"`
 	Sync       string               `json:"sync,omitempty"` // state of the sync beside the mount
 
+	ProtocolErrors uint64 `json:"protocol_errors,omitempty"` // sessions ended because the server did not keep to SFTP
+	ProtocolError  string `json:"protocol_error,omitempty"`  // the last of them
+
 	RefusedLinks int `json:"refused_links,omitempty"` // symbolic links that lead out of the mount; 10,000 and more are not told apart
 }
 
@@ -82,6 +85,7 @@ func (s Status) WriteMetrics(w io.Writer) error {
 	m.one("remotemount_reconnects_total", "counter", "connections made after the first", int64(s.Reconnects))
 	m.one("remotemount_unacknowledged_bytes", "gauge", "bytes written and not yet on the server", s.Unacknowledged)
 	m.one("remotemount_lost_files_total", "counter", "files of which written data was lost", int64(s.LostFiles))
+	m.one("remotemount_protocol_errors_total", "counter", "sessions ended because the server did not keep to SFTP", int64(s.ProtocolErrors))
 	m.one("remotemount_refused_links", "gauge", "symbolic links refused because they lead out of the mount", int64(s.RefusedLinks))
 	m.operations(s.Operations)
 	if len(s.Cache) > 0 {
