@@ -69,6 +69,7 @@ type Cache struct {
 	stats  counters
 
 	sweeping atomic.Bool
+	space    atomic.Pointer[pool.StatFS] // what the last StatFS told
 
 	// Guarded by files.mu.
 	mem     *memory
@@ -144,9 +145,17 @@ func (c *Cache) Forget(path string) {
 // Info implements pool.Remote.
 func (c *Cache) Info() pool.Info { return c.remote.Info() }
 
-// StatFS implements pool.Remote; it is always asked.
+// StatFS implements pool.Remote; it is always asked, but while the remote is away.
 func (c *Cache) StatFS(ctx context.Context, path string) (pool.StatFS, error) {
-	return c.remote.StatFS(ctx, path)
+	last := c.space.Load()
+	if last != nil && pool.MayBeStale(ctx) && c.isAway() {
+		return *last, nil
+	}
+	s, err := c.remote.StatFS(ctx, path)
+	if err == nil {
+		c.space.Store(&s)
+	}
+	return s, err
 }
 
 // errClosed is what calls give after Close.

@@ -223,6 +223,15 @@ func TestSweepForgets(t *testing.T) {
 			t.Errorf("%d entries held, want 2 folders and 3 names", n)
 		}
 		time.Sleep(30 * time.Second)
+		if n := b.Stats().Entries; n != 5 {
+			t.Errorf("%d entries held to show when the remote goes away, want 5", n)
+		}
+		b.Cache.tree.mostKept = 2
+		time.Sleep(2 * time.Minute)
+		if n := b.Stats().Entries; n != 2 {
+			t.Errorf("%d entries held where two may be", n)
+		}
+		time.Sleep(time.Hour)
 		if n := b.Stats().Entries; n != 0 {
 			t.Errorf("%d entries held when all is over", n)
 		}

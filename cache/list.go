@@ -57,20 +57,32 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry
 	if err := ended(ctx, "readdir", path); err != nil {
 		return err
 	}
+	held := c.tree.wasListed(ctx, path)
+	if held && c.isAway() {
+		c.stats.hits.Add(1)
+		return emitAll(c.tree.heldEntries(path), emit)
+	}
 	entries, l := c.listing(ctx, path)
 	if l == nil {
 		c.stats.hits.Add(1)
-		if len(entries) == 0 {
-			return nil
-		}
-		return emit(entries)
+		return emitAll(entries, emit)
 	}
 	c.stats.misses.Add(1)
 	if l.background && !pool.IsBackground(ctx) && !l.stirs(ctx, c.patience()) {
 		l = c.overtake(ctx, l)
 	}
 	defer l.leave()
+	if held && !c.stirsOrAway(ctx, l) {
+		return emitAll(c.tree.heldEntries(path), emit)
+	}
 	return l.read(ctx, emit)
+}
+
+func emitAll(entries []pool.Entry, emit func([]pool.Entry) error) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	return emit(entries)
 }
 
 // listing gives the entries of a folder whose listing is held whole, or a listing

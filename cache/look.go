@@ -20,7 +20,7 @@ type look struct {
 
 // Lstat implements pool.Remote.
 func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
-	if c.off() {
+	if c.off() && (path != "." || !pool.MayBeStale(ctx)) {
 		return c.remote.Lstat(ctx, path)
 	}
 	if err := ended(ctx, "lstat", path); err != nil {
@@ -31,10 +31,18 @@ func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
 		c.stats.hits.Add(1)
 		return attr, failed("lstat", path, errno)
 	}
+	held, isHeld := c.tree.held(ctx, path)
+	if isHeld && c.isAway() {
+		c.stats.hits.Add(1)
+		return held, nil
+	}
 	c.stats.misses.Add(1)
 	l, first := c.look(path, pool.IsBackground(ctx))
 	if first && !c.spawn(func() { c.run(ctx, l) }) {
 		c.finish(l, pool.Attr{}, errClosed("lstat", path))
+	}
+	if isHeld {
+		return c.lookOrHeld(ctx, l, held)
 	}
 	if err := pool.Await(ctx, l.done); err != nil {
 		return pool.Attr{}, pool.PathError("lstat", path, err)
@@ -76,6 +84,9 @@ func (c *Cache) finish(l *look, attr pool.Attr, err error) {
 		delete(c.tree.looks, l.path)
 	}
 	c.tree.mu.Unlock()
+	if l.path == "." && err == nil {
+		c.tree.sawRoot(attr)
+	}
 	l.attr, l.err = attr, err
 	close(l.done)
 	c.sweepLater()
@@ -178,7 +189,8 @@ func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
 	if err := ended(ctx, "readlink", path); err != nil {
 		return "", err
 	}
-	if to, known := c.tree.findTarget(path); known {
+	to, known := c.tree.findTarget(path)
+	if known || to != "" && pool.MayBeStale(ctx) && c.isAway() {
 		c.stats.hits.Add(1)
 		return to, nil
 	}
@@ -195,11 +207,11 @@ func (t *tree) findTarget(path string) (string, bool) {
 	defer t.mu.Unlock()
 	dir, name := split(path)
 	f, ok := t.folders.Get(dir)
-	if !ok {
+	if !ok || t.barred(path) {
 		return "", false
 	}
 	l, ok := f.targets[name]
-	return l.to, ok && l.until > t.clock() && !t.barred(path)
+	return l.to, ok && l.until > t.clock()
 }
 
 func (t *tree) putTarget(w *watch, to string, err error) {

@@ -21,7 +21,9 @@ func (c *Cache) sweep() {
 			return
 		case <-time.After(pause):
 		}
-		pause = c.tree.sweep()
+		if !c.isAway() { // what is held is all there is
+			pause = c.tree.sweep()
+		}
 	}
 	c.sweeping.Store(false)
 	if c.tree.size() > 0 {
@@ -32,6 +34,13 @@ func (c *Cache) sweep() {
 // hintLife is how long a listing that is over stays: a program that goes through a
 // folder for longer than that listing lives still has its next steps guessed by it.
 const hintLife = instant(20 * time.Second)
+
+// For keepFor what is over is kept, as long as it is no more than mostKept names: it
+// is what there is to show when the remote goes away.
+const (
+	keepFor  = instant(time.Hour)
+	mostKept = 20_000
+)
 
 // sweep drops the folders in which nothing is of use, and reports how long it is
 // until there will be something to drop again, or 0.
@@ -48,14 +57,17 @@ func (t *tree) sweep() time.Duration {
 			t.walks.failed()
 			t.wasted()
 		}
-		if f.last+hintLife <= now {
+		if f.last+keepFor <= now || f.last+hintLife <= now && t.count > t.mostKept {
 			t.folders.Remove(dir)
 		}
 	}
 	t.walks.judge(now, instant(t.lifetime))
-	if t.latest+hintLife <= now {
+	if t.latest+keepFor <= now {
 		t.reset() // maps keep their size when they are emptied
 		return 0
+	}
+	if t.latest+hintLife <= now {
+		return max(t.lifetime, time.Minute)
 	}
 	return t.lifetime
 }

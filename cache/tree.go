@@ -16,6 +16,7 @@ import (
 type tree struct {
 	lifetime time.Duration
 	max      int
+	mostKept int // names kept when they are over
 	now      func() time.Time
 	start    time.Time // instants are nanoseconds since, on the monotonic clock
 	files    *opened   // are told what is seen of them
@@ -32,6 +33,8 @@ type tree struct {
 	links   links              // names of one file
 	bars    map[string]instant // paths of which nothing is stored until then
 	barsIn  map[string]instant // folders with such a path in them
+
+	root pool.Attr // as last seen; Mode is 0 before
 
 	// below tells of each folder which in it are held, or are on the way to one.
 	below    map[string]map[string]struct{}
@@ -85,6 +88,7 @@ const (
 
 func newTree(lifetime time.Duration, limit int, now func() time.Time, files *opened) *tree {
 	t := &tree{lifetime: lifetime, max: limit, now: now, start: now(), files: files}
+	t.mostKept = mostKept
 	t.asks = make(map[string]*watch)
 	t.looks = make(map[string]*look)
 	t.lists = make(map[string]*list)

@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -92,7 +93,7 @@ func swap(id, from, to uint32) uint32 {
 
 func (f *filesystem) fillAttr(out *fuse.AttrOut, n *node, a pool.Attr) {
 	f.fill(&out.Attr, n, a)
-	out.SetTimeout(f.cfg.AttrTimeout)
+	out.SetTimeout(f.life())
 }
 
 // fillEntry answers with n, whose attributes were asked for at epoch since. When
@@ -100,12 +101,12 @@ func (f *filesystem) fillAttr(out *fuse.AttrOut, n *node, a pool.Attr) {
 func (f *filesystem) fillEntry(out *fuse.EntryOut, n *node, a pool.Attr, since uint64) {
 	out.NodeId = n.id
 	f.fill(&out.Attr, n, a)
-	out.SetEntryTimeout(f.cfg.AttrTimeout)
+	out.SetEntryTimeout(f.life())
 	if f.tree.changedSince(n, since) {
 		f.tree.saw(n, a, since)
 		return
 	}
-	out.SetAttrTimeout(f.cfg.AttrTimeout)
+	out.SetAttrTimeout(f.life())
 }
 
 // unknownSpace is what is said of a server that does not tell: enough for
@@ -132,4 +133,15 @@ func fillStatfs(out *fuse.StatfsOut, s pool.StatFS) {
 	if out.NameLen == 0 {
 		out.NameLen = nameMax
 	}
+}
+
+// awayLife is for how long the kernel may remember what may be old.
+const awayLife = time.Second
+
+// life is for how long the kernel may remember an answer.
+func (f *filesystem) life() time.Duration {
+	if f.cfg.AttrTimeout > awayLife && !f.remote.Info().Away.IsZero() {
+		return awayLife
+	}
+	return f.cfg.AttrTimeout
 }

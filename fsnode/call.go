@@ -80,8 +80,15 @@ func (c *call) statusOf(err error) fuse.Status {
 // Deadline implements context.Context.
 func (c *call) Deadline() (time.Time, bool) { return time.Time{}, false }
 
-// Value implements context.Context.
-func (c *call) Value(any) any { return nil }
+// Value implements context.Context. A look of the kernel's is better answered with
+// what was last known than not at all.
+func (c *call) Value(key any) any {
+	switch c.op {
+	case opLookup, opGetattr, opReaddir, opReadlink, opStatfs, opAccess:
+		return pool.StaleValue(key)
+	}
+	return nil
+}
 
 // Err implements context.Context.
 func (c *call) Err() error {

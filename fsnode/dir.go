@@ -171,7 +171,7 @@ func (d *dirHandle) listing(off uint64) *listing {
 
 // list begins a listing.
 func (f *filesystem) list(n *node) *listing {
-	ctx, stop := context.WithCancel(f.base)
+	ctx, stop := context.WithCancel(pool.Stale(f.base))
 	l := &listing{began: time.Now(), since: f.tree.now(), stop: stop, more: make(chan struct{})}
 	f.work.Add(1)
 	go func() {
@@ -296,8 +296,8 @@ func (r *reading) fill(slot *fuse.EntryOut, e *pool.Entry) {
 	}
 	slot.NodeId = n.id
 	r.fs.fill(&slot.Attr, n, e.Attr)
-	slot.SetEntryTimeout(r.fs.cfg.AttrTimeout)
-	slot.SetAttrTimeout(r.fs.cfg.AttrTimeout)
+	slot.SetEntryTimeout(r.fs.life())
+	slot.SetAttrTimeout(r.fs.life())
 }
 
 // enterListed is enter for an entry of a listing begun at epoch since. It

@@ -149,6 +149,7 @@ func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 	p.mu.Lock()
 	closed := p.state == StateClosed
 	leaves := tried >= p.cfg.Timeout && p.state == StateConnecting
+	p.refused = true
 	switch {
 	case closed:
 	case refusal != TryAgain:

@@ -48,6 +48,8 @@ type Pool struct {
 	changed chan struct{} // guarded by mu; closed and replaced when conns or state change
 	nudge   chan struct{} // a token ends the wait before the next dial
 	info    Info          // guarded by mu
+	cutAt   time.Time     // guarded by mu; when the last connection went; zero while there is one
+	refused bool          // guarded by mu; a dial has failed since
 	rooted  bool          // guarded by mu; info.Root is known
 	lost    []LostData    // guarded by mu
 
@@ -150,7 +152,20 @@ func (p *Pool) abs(rel string) string {
 func (p *Pool) Info() Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.info
+	info := p.info
+	info.Away = p.away(time.Now())
+	return info
+}
+
+// soon is for how long a connection that has just gone is expected back.
+const soon = 2 * time.Second
+
+// away is since when no connection can be had, or zero; mu is held.
+func (p *Pool) away(now time.Time) time.Time {
+	if p.cutAt.IsZero() || !p.refused && p.state == StateConnecting && now.Sub(p.cutAt) < soon {
+		return time.Time{}
+	}
+	return p.cutAt
 }
 
 // Close flushes every open file until ctx ends, and ends all connections. Data
@@ -193,6 +208,12 @@ func (p *Pool) setState(s State, err error) {
 	}
 	if p.state != s {
 		p.state, p.since = s, time.Now()
+	}
+	switch {
+	case s == StateConnected:
+		p.cutAt, p.refused = time.Time{}, false
+	case p.cutAt.IsZero():
+		p.cutAt = time.Now()
 	}
 	p.broadcast()
 }

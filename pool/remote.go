@@ -310,6 +310,7 @@ type Info struct {
 	UID, GID   uint32            // owner of files made by us, when KnownOwner
 	KnownOwner bool              // false until something told it
 	Extensions map[string]string // SFTP extensions and their versions
+	Away       time.Time         // since when no connection can be had; zero while there is one, or may be at once
 }
 
 // PathError is how every error crosses the seam.
@@ -341,6 +342,29 @@ func WithRefused(ctx context.Context, f func(name string)) context.Context {
 func refusedBy(ctx context.Context) func(name string) {
 	f, _ := ctx.Value(refusedKey{}).(func(name string))
 	return f
+}
+
+type staleKey struct{}
+
+// Stale marks a look of somebody who would rather have what was last known than
+// nothing while the remote is away: the kernel's looks, and no decision of ours.
+func Stale(ctx context.Context) context.Context {
+	return context.WithValue(ctx, staleKey{}, true)
+}
+
+// StaleValue is what the Value of a context of one's own gives for key so that it is
+// marked by Stale.
+func StaleValue(key any) any {
+	if key == (staleKey{}) {
+		return true
+	}
+	return nil
+}
+
+// MayBeStale reports whether ctx was marked by Stale.
+func MayBeStale(ctx context.Context) bool {
+	marked, _ := ctx.Value(staleKey{}).(bool)
+	return marked
 }
 
 type backgroundKey struct{}

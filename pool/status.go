@@ -38,7 +38,8 @@ type LostData struct {
 type Status struct {
 	State          State
 	Since          time.Time
-	LastError      error // why the last dial failed
+	Away           time.Time // as in Info: what is shown of the remote may be as old as that, or older
+	LastError      error     // why the last dial failed
 	Connections    int
 	MaxConnections int // as far as the server lets us
 	Sessions       int
@@ -70,7 +71,7 @@ func (p *Pool) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	st := Status{
-		State: p.state, Since: p.since, LastError: p.lastErr,
+		State: p.state, Since: p.since, Away: p.away(now), LastError: p.lastErr,
 		Connections: len(p.conns), MaxConnections: p.cap,
 		OpenFiles:      p.files.len(),
 		Unacknowledged: p.Unacknowledged(),

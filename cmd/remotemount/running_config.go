@@ -55,7 +55,7 @@ func (r *running) status() control.Status {
 	s := control.Status{
 		Mountpoint: r.m.mountpoint, Remote: r.m.target.given, PID: os.Getpid(), Version: versionText(),
 		Started: r.started, ReadOnly: r.m.ReadOnly,
-		State: p.State.String(), Since: p.Since, Waiting: p.Waiting.Seconds(),
+		State: p.State.String(), Since: p.Since, Waiting: p.Waiting.Seconds(), Away: p.Away,
 		Server: info.Server, Root: info.Root,
 		Connections: p.Connections, MaxConnections: p.MaxConnections, Sessions: p.Sessions, OpenFiles: p.OpenFiles,
 		Requests: p.Requests, BytesRead: p.BytesIn, BytesWritten: p.BytesOut, Reconnects: p.Reconnects,

@@ -104,6 +104,9 @@ func statusText(s control.Status, now time.Time) string {
 		state += fmt.Sprintf(", waiting for an answer for %s", age(time.Duration(s.Waiting*float64(time.Second))))
 	}
 	line("state", "%s", state)
+	if !s.Away.IsZero() {
+		line("shown", "what was last known, %s old or older; nothing newer can be had", age(now.Sub(s.Away)))
+	}
 	if s.LastError != "" {
 		line("reason", "%s", s.LastError)
 	}

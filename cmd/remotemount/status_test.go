@@ -33,6 +33,10 @@ func TestStatusText(t *testing.T) {
 	if got := statusText(s, now); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	s.Away = now.Add(-70 * time.Second)
+	if got := statusText(s, now); !strings.Contains(got, "what was last known, 1 min 10 s old or older") {
+		t.Errorf("of a remote that is away:\n%s", got)
+	}
 	s.State, s.Waiting = "connected", 12.5
 	if got := statusText(s, now); !strings.Contains(got, "connected for 1 min 5 s, waiting for an answer for 12 s\n") {
 		t.Errorf("of a server that does not answer:\n%s", got)

@@ -22,6 +22,7 @@ type Status struct {
 
 	State     string    `json:"state"` // connecting, connected, away, disabled, closed
 	Since     time.Time `json:"since"`
+	Away      time.Time `json:"away_since,omitzero"` // what is shown is as old as that, or older
 	LastError string    `json:"last_error,omitempty"`
 	Hint      string    `json:"hint,omitempty"`            // what to do about it
 	Waiting   float64   `json:"waiting_seconds,omitempty"` // for an answer that is overdue

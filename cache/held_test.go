@@ -1,0 +1,154 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remotetest"
+)
+
+// seen is a Cache that has listed a folder and looked at what is in it, ten minutes
+// ago, which is long after the life of that.
+func seen(t *testing.T) (*remotetest.Server, *Cache) {
+	t.Helper()
+	s := remotetest.NewServer(t, t.TempDir())
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(s.Root, "dir"), 0o755),
+		os.WriteFile(filepath.Join(s.Root, "dir/file"), []byte("data"), 0o644),
+		os.Symlink("file", filepath.Join(s.Root, "dir/link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := stack(t, s)
+	ctx := t.Context()
+	for _, path := range []string{".", "dir"} {
+		if _, err := c.Lstat(ctx, path); err != nil {
+			t.Fatal(err)
+		}
+		if got := listed(t, ctx, c, path); len(got) == 0 {
+			t.Fatalf("nothing is in %s", path)
+		}
+	}
+	if to, err := c.ReadLink(ctx, "dir/link"); err != nil || to != "file" {
+		t.Fatal(to, err)
+	}
+	if _, err := c.Lstat(ctx, "dir/missing"); !errors.Is(err, syscall.ENOENT) {
+		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Minute)
+	return s, c
+}
+
+func listed(t *testing.T, ctx context.Context, c *Cache, path string) map[string]pool.Attr {
+	t.Helper()
+	got := map[string]pool.Attr{}
+	err := c.ReadDir(ctx, path, func(batch []pool.Entry) error {
+		for _, e := range batch {
+			got[e.Name] = e.Attr
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("listing %s: %v", path, err)
+	}
+	return got
+}
+
+func TestAwayIsToldFromMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := seen(t)
+		s.Refuse(syscall.ECONNREFUSED)
+		s.CutAll()
+		ctx := pool.Stale(t.Context())
+		start := time.Now()
+		if a, err := c.Lstat(ctx, "dir/file"); err != nil || a.Size != 4 {
+			t.Errorf("a file that was seen: %+v, %v", a, err)
+		}
+		if got := listed(t, ctx, c, "dir"); len(got) != 2 || got["file"].Size != 4 {
+			t.Errorf("a folder that was listed: %v", got)
+		}
+		if to, err := c.ReadLink(ctx, "dir/link"); err != nil || to != "file" {
+			t.Errorf("a link that was read: %q, %v", to, err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %v, and dials are refused at once", took)
+		}
+		if _, err := c.Lstat(ctx, "dir/missing"); !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Errorf("what was not there: %v, want ETIMEDOUT", err)
+		}
+		// Neither a sync nor a decision of ours gets what may be old.
+		for what, ctx := range map[string]context.Context{"a decision": t.Context(), "a sync": pool.Background(pool.Stale(t.Context()))} {
+			if _, err := c.Lstat(ctx, "dir/file"); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("%s on what is old: %v", what, err)
+			}
+			if err := c.ReadDir(ctx, "dir", func([]pool.Entry) error { return nil }); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("%s on a listing that is old: %v", what, err)
+			}
+		}
+		s.Refuse(nil)
+		if err := os.WriteFile(filepath.Join(s.Root, "dir/file"), []byte("changed"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		if a, err := c.Lstat(ctx, "dir/file"); err != nil || a.Size != 7 {
+			t.Errorf("when it is back: %+v, %v", a, err)
+		}
+	})
+}
+
+// A link that is cut without a word is away after two seconds.
+func TestSilenceIsAwaySoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := seen(t)
+		s.Stall(true)
+		s.CutAll()
+		start := time.Now()
+		a, err := c.Lstat(pool.Stale(t.Context()), "dir/file")
+		if took := time.Since(start); err != nil || a.Size != 4 || took > 3*time.Second {
+			t.Errorf("%+v, %v after %v", a, err, took)
+		}
+		s.Stall(false)
+	})
+}
+
+func TestRootAlwaysAnswers(t *testing.T) {
+	for name, trouble := range map[string]func(*remotetest.Server){
+		"stalled": func(s *remotetest.Server) { s.Stall(true) },
+		"stuck": func(s *remotetest.Server) {
+			s.Script(func(remotetest.Request) remotetest.Fate { return remotetest.Swallow })
+		},
+		"gone": func(s *remotetest.Server) {
+			s.Refuse(syscall.ECONNREFUSED)
+			s.CutAll()
+		},
+		"silent": func(s *remotetest.Server) {
+			s.Stall(true)
+			s.CutAll()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := seen(t)
+				trouble(s)
+				for range 5 {
+					start := time.Now()
+					a, err := c.Lstat(pool.Stale(t.Context()), ".")
+					if took := time.Since(start); err != nil || !a.IsDir() || took > 200*time.Millisecond {
+						t.Errorf("the root: %+v, %v after %v", a, err, took)
+					}
+					time.Sleep(13 * time.Second)
+				}
+				s.Stall(false)
+			})
+		})
+	}
+}
