@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// errNoSlot is what a dial gives when all connections we may have are in use,
-// ours or other processes'.
-var errNoSlot = errors.New("all connections to this remote are in use (--max-connections)")
+// ErrNoSlot is what a dial gives when all connections we may have are in use,
+// ours or other processes', and none of those can be spared.
+var ErrNoSlot = errors.New("all connections to this remote are in use (--max-connections)")
 
 // Backoff between dials while the remote is away.
 const (
@@ -21,12 +21,18 @@ const (
 // dial makes one more connection with one session, and adds it. Other sessions
 // that it is to have are opened at the same time. ctx bounds it.
 func (p *Pool) dial(ctx context.Context, sessions int) error {
-	release, err := p.slots.take()
+	p.mu.Lock()
+	take := p.slots.take
+	if len(p.conns) == 0 {
+		take = func() (func(), error) { return p.slots.want(ctx) }
+	}
+	p.mu.Unlock()
+	release, err := take()
 	if err != nil {
 		return err
 	}
 	if release == nil {
-		return errNoSlot
+		return ErrNoSlot
 	}
 	t, err := p.cfg.Transport(ctx)
 	if err != nil {

@@ -1,16 +1,20 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // slots makes the cap on connections hold over all our processes: a connection
 // holds the lock of one of max files, and the kernel gives the lock back when
-// the process dies.
+// the process dies. Who has no connection at all, and finds every slot taken, shares
+// the lock of one more file, until there is a slot: whoever has a connection to spare
+// sees that, and gives it up.
 type slots struct {
 	dir string
 	max int
@@ -44,18 +48,77 @@ func (s *slots) take() (release func(), err error) {
 }
 
 func (s *slots) lock() (*os.File, error) {
+	for i := range s.max {
+		f, err := s.try(fmt.Sprintf("slot-%02d", i), syscall.LOCK_EX)
+		if f != nil || err != nil {
+			return f, err
+		}
+	}
+	return nil, nil
+}
+
+// try locks a file, and gives nil when somebody else has locked it.
+func (s *slots) try(name string, how int) (*os.File, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("connection slots: %w", err)
 	}
-	for i := range s.max {
-		f, err := os.OpenFile(filepath.Join(s.dir, fmt.Sprintf("slot-%02d", i)), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("connection slots: %w", err)
+	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("connection slots: %w", err)
+	}
+	if syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB) == nil {
+		return f, nil
+	}
+	_ = f.Close()
+	return nil, nil
+}
+
+const (
+	wanted     = "wanted"
+	wantedFor  = 3 * time.Second // a slot is waited for
+	wantedPoll = 50 * time.Millisecond
+)
+
+// want is take for a process that has no connection: it waits for one that somebody
+// else can spare.
+func (s *slots) want(ctx context.Context) (release func(), err error) {
+	release, err = s.take()
+	if release != nil || err != nil || s.dir == "" {
+		return release, err
+	}
+	sign, err := s.try(wanted, syscall.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if sign != nil { // else somebody has looked at each moment, and will look again
+			_ = sign.Close()
 		}
-		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			return f, nil
+	}()
+	for end := time.Now().Add(wantedFor); time.Now().Before(end); {
+		if err := sleep(ctx, wantedPoll); err != nil {
+			return nil, err
 		}
-		_ = f.Close()
+		if sign == nil {
+			if sign, err = s.try(wanted, syscall.LOCK_SH); err != nil {
+				return nil, err
+			}
+		}
+		if release, err = s.take(); release != nil || err != nil {
+			return release, err
+		}
 	}
 	return nil, nil
+}
+
+// isWanted reports whether a process without a connection waits for a slot.
+func (s *slots) isWanted() bool {
+	if s.dir == "" {
+		return false
+	}
+	f, err := s.try(wanted, syscall.LOCK_EX)
+	if f != nil {
+		_ = f.Close()
+	}
+	return f == nil && err == nil
 }

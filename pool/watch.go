@@ -50,6 +50,7 @@ func (p *Pool) look1(now time.Time, known map[*conn]*health) {
 	conns := append([]*conn(nil), p.conns...)
 	p.mu.Unlock()
 	current := make(map[*conn]*health, len(conns))
+	spare := len(conns) > 1 && p.slots.isWanted()
 	for i, c := range conns {
 		h := known[c]
 		if h == nil {
@@ -61,7 +62,8 @@ func (p *Pool) look1(now time.Time, known map[*conn]*health) {
 		case p.isDead(c, h, now):
 			p.log.Warn("no byte from the server, connection abandoned", "timeout", p.cfg.Timeout)
 			p.dropConn(c)
-		case i > 0 && p.isIdle(c, now):
+		case i > 0 && p.isIdle(c, now, spare):
+			spare = false
 			p.retire(c)
 		}
 	}
@@ -150,8 +152,8 @@ func (c *conn) outstanding() int {
 }
 
 // isIdle reports whether a connection has been without work long enough to be
-// closed.
-func (p *Pool) isIdle(c *conn, now time.Time) bool {
+// closed; at once, where somebody else has none.
+func (p *Pool) isIdle(c *conn, now time.Time, wanted bool) bool {
 	busy := c.outstanding() > 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,7 +166,7 @@ func (p *Pool) isIdle(c *conn, now time.Time) bool {
 	case c.idleFrom.IsZero():
 		c.idleFrom = now
 	}
-	return !busy && now.Sub(c.idleFrom) > p.cfg.Idle
+	return !busy && (wanted || now.Sub(c.idleFrom) > p.cfg.Idle)
 }
 
 // retire closes a connection in order.

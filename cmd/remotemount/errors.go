@@ -222,6 +222,8 @@ func explainNetwork(err error) (int, string, bool) {
 			n.Keyword, n.Helps, n.Keyword, n.Helps), true
 	}
 	switch {
+	case errors.Is(err, pool.ErrNoSlot):
+		return exitUnreachable, "remotemount status shows who uses them; unmount one, or allow more with --max-connections", true
 	case errors.Is(err, syscall.EPROTO):
 		return exitFailed, "the server, or something between, is at fault: remotemount doctor REMOTE names it", true
 	case errors.As(err, &dns):

@@ -16,6 +16,7 @@ import (
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/options"
 	"github.com/remotemount/remotemount/keys"
+	"github.com/remotemount/remotemount/pool"
 )
 
 // Every kind of error has its exit code and, where one can be named, its next
@@ -42,6 +43,7 @@ func TestExplain(t *testing.T) {
 		{keys.ErrWrongPassphrase, exitAuth, "ssh-add"},
 		{keys.ErrDamaged, exitAuth, "key inspect"},
 		{&keys.PermissionError{File: "/a b"}, exitAuth, "chmod 600 '/a b'"},
+		{pool.ErrNoSlot, exitUnreachable, "--max-connections"},
 		{dial(syscall.ECONNREFUSED), exitUnreachable, "--port"},
 		{dial(syscall.EHOSTUNREACH), exitUnreachable, "doctor"},
 		{dial(&net.DNSError{Err: "no such host", Name: "h"}), exitUnreachable, "name"},
