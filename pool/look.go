@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"strings"
 	"syscall"
 
@@ -76,7 +77,7 @@ func (p *Pool) StatFS(ctx context.Context, path string) (st StatFS, err error) {
 
 // ReadDir implements Remote.
 func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) error) error {
-	l := &listing{p: p, path: path, emit: emit, refused: refusedBy(ctx)}
+	l := &listing{p: p, path: path, emit: emit, refused: refusedBy(ctx), seed: maphash.MakeSeed()}
 	err := p.repeat(ctx, laneLook, batches, func(ctx context.Context, s *session, _ bool) error { return l.run(ctx, s) })
 	switch {
 	case l.failed != nil:
@@ -90,18 +91,30 @@ func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) erro
 	return pathError("readdir", path, errnoOf(err))
 }
 
-// A listing is one ReadDir, over as many connections as it takes.
+// A listing is one ReadDir, over as many connections as it takes. So that a cut
+// brings no name twice it remembers hashes of them, of eight bytes each: two names
+// with one hash are as likely among two million as one in ten million.
 type listing struct {
 	p       *Pool
 	path    string
 	emit    func([]Entry) error
-	refused func(name string)   // hears of names that are left out; nil for nobody
-	emitted map[string]struct{} // what was handed on before a cut; nil at first
+	refused func(name string) // hears of names that are left out; nil for nobody
+	seed    maphash.Seed
+	emitted map[uint64]struct{} // what was handed on before a cut; nil at first
 	failed  error               // what emit said
-	last    []Entry             // handed on on this connection
+	last    []uint64            // handed on on this connection
+	beyond  bool                // there were more names than are remembered
 }
 
+// mostEmitted is how many names a listing remembers. One of more than that fails when
+// its connection is cut: there are servers that never stop listing, and the memory of
+// that is bounded.
+const mostEmitted = 1_000_000
+
 func (l *listing) run(ctx context.Context, s *session) error {
+	if l.beyond {
+		return syscall.EIO
+	}
 	l.noteEmitted()
 	pc, end := l.p.pace(ctx)
 	defer end()
@@ -116,7 +129,7 @@ func (l *listing) run(ctx context.Context, s *session) error {
 	}()
 	err = s.client.ReadDir(pc.ctx, h, func(names []sftp3.Name) error {
 		batch := l.entries(names)
-		l.last = append(l.last, batch...)
+		l.remember(batch)
 		pc.rest(func() { l.failed = l.emit(batch) })
 		if l.failed != nil {
 			return errStop
@@ -129,16 +142,27 @@ func (l *listing) run(ctx context.Context, s *session) error {
 	return pc.why(err)
 }
 
+// remember notes names that are handed on.
+func (l *listing) remember(batch []Entry) {
+	if l.beyond = l.beyond || len(l.emitted)+len(l.last)+len(batch) > mostEmitted; l.beyond {
+		l.last = nil // emitted is still of use for what comes on this connection
+		return
+	}
+	for _, e := range batch {
+		l.last = append(l.last, maphash.String(l.seed, e.Name))
+	}
+}
+
 // noteEmitted turns what an earlier connection brought into a set.
 func (l *listing) noteEmitted() {
 	if len(l.last) == 0 {
 		return
 	}
 	if l.emitted == nil {
-		l.emitted = make(map[string]struct{}, len(l.last))
+		l.emitted = make(map[uint64]struct{}, len(l.last))
 	}
-	for _, e := range l.last {
-		l.emitted[e.Name] = struct{}{}
+	for _, h := range l.last {
+		l.emitted[h] = struct{}{}
 	}
 	l.last = nil
 }
@@ -152,7 +176,7 @@ func (l *listing) entries(names []sftp3.Name) []Entry {
 			}
 			continue
 		}
-		if _, again := l.emitted[n.Filename]; again {
+		if _, again := l.emitted[maphash.String(l.seed, n.Filename)]; again {
 			continue
 		}
 		a := fromWire(n.Attrs)

@@ -69,8 +69,9 @@ type Remote interface {
 	// ReadDir lists a folder, without "." and "..", in the server's order, and
 	// hands over the entries in batches as they arrive. An error of emit ends
 	// the listing and is returned as it is. Names that no file can have ("",
-	// with '/' or NUL) are left out; WithRefused tells them. Asked again: after a cut it starts anew
-	// and emits only names it has not emitted yet.
+	// with '/' or NUL) are left out; WithRefused tells them. Asked again: after a
+	// cut it starts anew and emits only names it has not emitted yet; EIO where
+	// those are more than a million.
 	ReadDir(ctx context.Context, path string, emit func([]Entry) error) error
 
 	// ReadLink gives the target of a symbolic link, unchanged. Asked again.
