@@ -239,3 +239,32 @@ func TestHiddenNamesAfterAnOutage(t *testing.T) {
 	must(t, d.link.Accept())
 	eventually(t, 40*time.Second, "the hidden name is gone", func() bool { return len(names(t, d.remote)) == 0 })
 }
+
+// TestDataWaitsForALogin pins that a login that is refused while data waits costs none of
+// it: the mount is brought back by a person, when the login works again.
+func TestDataWaitsForALogin(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	m := d.mount(t, away()...)
+	holder := d.hold(t, 1<<20)
+	keys := filepath.Join(filepath.Dir(d.sshd.Identity), "authorized_keys")
+	allowed, err := os.ReadFile(keys)
+	must(t, err)
+	must(t, os.WriteFile(keys, nil, 0o644))
+	d.link.Cut()
+	d.write(t)
+	eventually(t, 30*time.Second, "the remote is disabled", func() bool { return d.status(t).State == "disabled" })
+	if text, _, _ := d.run(t, binary, "status", d.point); !strings.Contains(text, "remotemount reconnect") {
+		t.Errorf("status does not say what to do:\n%s", text)
+	}
+	if _, said, code := d.run(t, binary, "reconnect", d.point); code != 3 {
+		t.Errorf("reconnect while logins are refused: exit code %d: %s", code, said)
+	}
+	must(t, os.WriteFile(keys, allowed, 0o644))
+	if _, said, code := d.run(t, binary, "reconnect", d.point); code != 0 {
+		t.Errorf("reconnect: exit code %d: %s", code, said)
+	}
+	must(t, d.Mkdir("close", 0o755))
+	holder.succeeds(t)
+	unmount(t, m)
+	d.sh(t, d.Dir, `cmp source "$R/file"`)
+}

@@ -278,3 +278,52 @@ func TestCapHoldsUnderLoad(t *testing.T) {
 		t.Errorf("%d connections at one time, want more than one and no more than 3", most)
 	}
 }
+
+// A login that is refused once must not cost data: it waits as while away, and
+// Reconnect brings it out.
+func TestDataWaitsForALoginThatWasRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("refused")
+		dir := t.TempDir()
+		s := remotetest.NewServer(t, dir)
+		p := connected(t, s, pool.Config{Retry: 10 * time.Minute, Refused: func(err error) pool.Refusal {
+			if errors.Is(err, refused) {
+				return pool.AuthRefused
+			}
+			return pool.TryAgain
+		}})
+		f, _, err := p.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Refuse(refused)
+		s.CutAll()
+		if _, err := f.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- f.Close(t.Context()) }()
+		time.Sleep(5 * time.Minute)
+		_, _, before := s.Connections()
+		if err := p.Reconnect(t.Context()); !errors.Is(err, refused) {
+			t.Errorf("reconnecting while logins are refused: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if _, _, now := s.Connections(); now != before+1 || p.Status().State != pool.StateDisabled {
+			t.Errorf("%d logins for one reconnect, state %v", now-before, p.Status().State)
+		}
+		s.Refuse(nil)
+		if err := p.Reconnect(t.Context()); err != nil {
+			t.Errorf("reconnecting: %v", err)
+		}
+		if err := p.Reconnect(t.Context()); err != nil {
+			t.Errorf("reconnecting what is connected: %v", err)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if got, _ := os.ReadFile(filepath.Join(dir, "f")); string(got) != "data" {
+			t.Errorf("%q is on the server", got)
+		}
+	})
+}

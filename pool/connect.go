@@ -156,6 +156,7 @@ func (p *Pool) dialFailed(err error, tried time.Duration) bool {
 	closed := p.state == StateClosed
 	leaves := tried >= p.cfg.Timeout && p.state == StateConnecting
 	p.refused = true
+	p.failed++
 	switch {
 	case closed:
 	case refusal != TryAgain:
@@ -225,6 +226,39 @@ func (p *Pool) Enable() {
 	if p.state == StateDisabled {
 		p.setState(StateConnecting, nil)
 		p.startRedial()
+	}
+}
+
+// Reconnect has a connection made now, also where the server refused the last login,
+// and gives why not. Nothing is done when there is one.
+func (p *Pool) Reconnect(ctx context.Context) error {
+	p.Enable()
+	p.mu.Lock()
+	failed := p.failed
+	if len(p.conns) == 0 {
+		p.startRedial()
+		p.wake()
+	}
+	for {
+		switch {
+		case p.state == StateClosed:
+			p.mu.Unlock()
+			return errClosed
+		case len(p.conns) > 0:
+			p.mu.Unlock()
+			return nil
+		case p.failed != failed:
+			defer p.mu.Unlock()
+			return p.lastErr
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p.mu.Lock()
 	}
 }
 

@@ -50,6 +50,7 @@ type Pool struct {
 	info    Info          // guarded by mu
 	cutAt   time.Time     // guarded by mu; when the last connection went; zero while there is one
 	refused bool          // guarded by mu; a dial has failed since
+	failed  uint64        // guarded by mu; counts dials that failed
 	rooted  bool          // guarded by mu; info.Root is known
 	lost    []LostData    // guarded by mu
 

@@ -31,7 +31,7 @@ func newApp() *cli.App {
 		UsageText: "remotemount mount user@host:folder ~/mnt",
 		Version:   versionText(),
 		Commands: []*cli.Command{
-			mountCommand(), unmountCommand(), statusCommand(), topCommand(),
+			mountCommand(), unmountCommand(), reconnectCommand(), statusCommand(), topCommand(),
 			remoteCommand(), keyCommand(), hostkeyCommand(), browseCommand(), doctorCommand(),
 			syncCommand(), serveCommand(), demoCommand(), completionCommand(), completeCommand(),
 		},

@@ -105,7 +105,7 @@ func complete(app *cli.App, words []string, remotes, mounts func() []string) []s
 		offer = verbNames(cmd.Subcommands)
 	case cmd.Name == "completion":
 		offer = shells
-	case slices.Contains([]string{"unmount", "status", "top"}, cmd.Name):
+	case slices.Contains([]string{"unmount", "reconnect", "status", "top"}, cmd.Name):
 		offer = mounts()
 	case strings.Contains(cmd.UsageText, "REMOTE") || strings.Contains(cmd.UsageText, "NAME"):
 		offer = remotes()

@@ -302,12 +302,22 @@ func (r *running) unmount(ctx context.Context, force bool) (control.Unmounted, e
 	return answer, nil
 }
 
+// reconnect is asked for over the control socket.
+func (r *running) reconnect(ctx context.Context) control.Reconnected {
+	err := r.link.pool.Reconnect(ctx)
+	if err == nil {
+		return control.Reconnected{}
+	}
+	f := explain(r.link.explainConnect(err))
+	return control.Reconnected{Error: oneLine(f.err.Error()), Hint: f.hint, Code: f.code}
+}
+
 func (r *running) listenControl() (*control.Server, error) {
 	dir, err := control.RuntimeDir(getenv)
 	if err != nil {
 		return nil, err
 	}
-	return control.Listen(control.Config{Dir: dir, Mountpoint: r.m.mountpoint, Status: r.status, Unmount: r.unmount})
+	return control.Listen(control.Config{Dir: dir, Mountpoint: r.m.mountpoint, Status: r.status, Unmount: r.unmount, Reconnect: r.reconnect})
 }
 
 func (m *mounting) listenMetrics() (net.Listener, error) {

@@ -84,7 +84,7 @@ func (r *running) status() control.Status {
 // stateHint is what to do about a mount that does not work.
 func stateHint(state pool.State, err error, mountpoint string) string {
 	if state == pool.StateDisabled && !keys.IsHostKeyFailure(err) {
-		return "mend the login, then: remotemount unmount " + shellQuote(mountpoint) + ", and mount again"
+		return "mend the login, then: remotemount reconnect " + shellQuote(mountpoint) + "; written data waits meanwhile"
 	}
 	return explain(err).hint
 }

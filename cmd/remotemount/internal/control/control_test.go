@@ -30,7 +30,8 @@ func listen(t testing.TB, base, mountpoint string, unmount func(context.Context,
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Listen(Config{Dir: dir, Mountpoint: mountpoint, Unmount: unmount, Status: func() Status {
+	reconnect := func(context.Context) Reconnected { return Reconnected{Error: "refused", Hint: "mend it", Code: 3} }
+	s, err := Listen(Config{Dir: dir, Mountpoint: mountpoint, Unmount: unmount, Reconnect: reconnect, Status: func() Status {
 		return Status{Mountpoint: mountpoint, Remote: `h:"x"`, State: "connected", Connections: 2, Operations: map[string]Operation{"READ": {Calls: 3, Errors: 1}}}
 	}})
 	if err != nil {
@@ -61,6 +62,16 @@ func TestStatus(t *testing.T) {
 		if _, err := c.Status(t.Context(), "/mnt/b"); !errors.Is(err, ErrNone) {
 			t.Errorf("depth %d: no mount there: %v", depth, err)
 		}
+	}
+}
+
+func TestReconnect(t *testing.T) {
+	_, c := listen(t, t.TempDir(), "/mnt/a", nil)
+	if got, err := c.Reconnect(t.Context(), "/mnt/a"); err != nil || got != (Reconnected{Error: "refused", Hint: "mend it", Code: 3}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := c.Reconnect(t.Context(), "/mnt/b"); !errors.Is(err, ErrNone) {
+		t.Errorf("no mount there: %v", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte("GET /status HTTP/1.1\r\nHost: mount\r\n\r\n"))
 	f.Add([]byte("POST /unmount?force=1 HTTP/1.1\r\nHost: mount\r\n\r\n"))
+	f.Add([]byte("POST /reconnect HTTP/1.1\r\nHost: mount\r\n\r\n"))
 	f.Add([]byte("GET /metrics HTTP/1.0\r\n\r\n"))
 	f.Add([]byte("POST //unmount HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -25,8 +26,9 @@ func FuzzRequest(f *testing.F) {
 		}
 		ended := false
 		s := &Server{config: Config{
-			Status:  func() Status { return Status{} },
-			Unmount: func(context.Context, bool) (Unmounted, error) { ended = true; return Unmounted{}, nil },
+			Status:    func() Status { return Status{} },
+			Unmount:   func(context.Context, bool) (Unmounted, error) { ended = true; return Unmounted{}, nil },
+			Reconnect: func(context.Context) Reconnected { return Reconnected{} },
 		}}
 		s.handler().ServeHTTP(httptest.NewRecorder(), req)
 		if ended && (req.Method != http.MethodPost || req.URL.Path != "/unmount") {

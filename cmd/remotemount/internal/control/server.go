@@ -2,12 +2,12 @@
 //
 // Each mount listens on a Unix socket in the runtime folder, named by a hash of
 // its mountpoint, and speaks HTTP there: GET /status (JSON), GET /metrics
-// (Prometheus), POST /unmount. A mount is ours when its socket answers; the
+// (Prometheus), POST /unmount, POST /reconnect. A mount is ours when its socket answers; the
 // filesystem type says sshfs to please desktop programs, and is never asked.
 //
 // The folder is closed to other users, and the socket asks the kernel who is
-// calling, too. Requests change nothing but the mount's end, and the answers
-// hold no secret.
+// calling, too. Requests change nothing but the mount's end and its connections, and
+// the answers hold no secret.
 package control
 
 import (
@@ -35,6 +35,15 @@ type Config struct {
 	// Unmount ends the mount. Without force it fails with EBUSY while files are
 	// open; with force it always ends, within two seconds.
 	Unmount func(ctx context.Context, force bool) (Unmounted, error)
+	// Reconnect has the mount connect now, also after a login that was refused.
+	Reconnect func(ctx context.Context) Reconnected
+}
+
+// Reconnected is what a reconnect has come to.
+type Reconnected struct {
+	Error string `json:"error,omitempty"` // "" when the mount is connected
+	Hint  string `json:"hint,omitempty"`
+	Code  int    `json:"code,omitempty"` // exit code for that error
 }
 
 // Unmounted is what an unmount has come to. The mount is gone from the mountpoint.
@@ -123,6 +132,10 @@ func (s *Server) handler() http.Handler {
 	})
 	mux.Handle("GET /metrics", Metrics(s.config.Status))
 	mux.HandleFunc("POST /unmount", s.unmount)
+	mux.HandleFunc("POST /reconnect", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s.config.Reconnect(r.Context())) // the caller went away
+	})
 	return mux
 }
 

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
+)
+
+func reconnectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "reconnect",
+		Usage:     "have a mount connect now, also after a login that was refused",
+		UsageText: "remotemount reconnect MOUNTPOINT",
+		Action: func(c *cli.Context) error {
+			args, err := arguments(c, "MOUNTPOINT")
+			if err != nil {
+				return err
+			}
+			return reconnect(c.Context, c.App.Writer, args[0])
+		},
+	}
+}
+
+func reconnect(ctx context.Context, out io.Writer, path string) error {
+	at, err := mountpoint.Resolve(path)
+	if err != nil {
+		at = path
+	}
+	r, err := control.NewClient(getenv).Reconnect(ctx, at)
+	switch {
+	case errors.Is(err, control.ErrNone):
+		return fail(exitMountpoint, fmt.Errorf("reconnect %s: no mount of remotemount is there", at), "remotemount status lists the mounts")
+	case err != nil:
+		return err
+	case r.Error != "":
+		return fail(r.Code, fmt.Errorf("reconnect %s: %s", at, r.Error), r.Hint)
+	}
+	_, err = fmt.Fprintf(out, "%s: connected\n", oneLine(at))
+	return err
+}
