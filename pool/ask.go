@@ -24,6 +24,17 @@ const maxTries = 8
 // connection went on, that request is taken for what the server cannot stand.
 const maxKills = 8
 
+// kills counts such sessions for one request.
+type kills int
+
+// another notes that a request was lost on s, and reports whether it is to be given up.
+func (k *kills) another(p *Pool, s *session, err error) bool {
+	if errors.Is(err, sftp3.ErrOldest) && p.has(s.conn) {
+		*k++
+	}
+	return *k >= maxKills
+}
+
 // repeat makes a call until it is answered. It gives the answer's error as it
 // is, or an errno of waiting. A look that has waited for long on one session is
 // asked again on another; a change is not, and the session it waited on is given up.
@@ -31,7 +42,7 @@ func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 	w := p.look()
 	l = laneOf(ctx, l)
 	uncertain := false
-	kills := 0
+	var killed kills
 	var avoid *session // waited on in vain
 	var lost error     // why the last try was lost
 	for tries := 1; ; tries++ {
@@ -55,10 +66,8 @@ func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 		lost = err
 		uncertain = uncertain || !errors.Is(err, sftp3.ErrUnsent)
 		p.dropSession(s)
-		if errors.Is(err, sftp3.ErrOldest) && p.has(s.conn) {
-			if kills++; kills >= maxKills {
-				return syscall.EIO
-			}
+		if killed.another(p, s, err) {
+			return syscall.EIO
 		}
 		if err := hopeless(err, tries, w); err != nil {
 			return err

@@ -134,6 +134,7 @@ func (f *file) handle(ctx context.Context, w *waiter) (*handle, error) {
 // ask makes a call on the open file until it is answered. What breaks the
 // connection each time is given up, as in repeat.
 func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) error {
+	var killed kills
 	for tries := 1; ; tries++ {
 		h, err := f.handle(ctx, w)
 		if err != nil {
@@ -143,6 +144,9 @@ func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) err
 			return err
 		}
 		f.p.dropSession(h.s)
+		if killed.another(f.p, h.s, err) {
+			return syscall.EIO
+		}
 		if err := hopeless(err, tries, w); err != nil {
 			return err
 		}

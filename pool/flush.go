@@ -225,7 +225,7 @@ func toldTime(mtime int64) Change { return Change{Fields: SetMtime, Mtime: mtime
 func (fl *flight) wait(ctx context.Context) (Attr, error) {
 	var failed error
 	keep := func(err error) {
-		if err != nil && (failed == nil || lostRequest(err)) {
+		if err != nil && (failed == nil || lostRequest(err) && !lostRequest(failed)) {
 			failed = err
 		}
 	}

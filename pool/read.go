@@ -22,6 +22,7 @@ type reading struct {
 	w     *waiter
 	left  atomic.Int32 // parts waiting or under way
 	tries int          // how often parts were lost
+	kills kills        // of these, with their session alone
 	parts []*part
 	told  func(n int, err error)
 	stop  func() bool // keeps the end of ctx from ending the reading, once
@@ -134,7 +135,7 @@ func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told fun
 // newReading is under way from its making: the end of ctx ends it. The gate is held.
 func (f *file) newReading(ctx context.Context, p []byte, off int64, told func(int, error)) *reading {
 	r := readings.Get().(*reading)
-	r.f, r.ctx, r.w, r.told, r.tries = f, ctx, f.p.look(), told, 0
+	r.f, r.ctx, r.w, r.told, r.tries, r.kills = f, ctx, f.p.look(), told, 0, 0
 	r.split(p, off, f.most)
 	r.join()
 	r.stop = context.AfterFunc(ctx, func() { r.tell(0, ctx.Err()) })
@@ -378,15 +379,21 @@ func (r *reading) result() (n int, err error) {
 
 // again asks for the parts that were lost.
 func (r *reading) again() {
+	killed := false
 	r.tries++
 	for _, pt := range r.parts {
 		if lostRequest(pt.err) && pt.h != nil {
 			r.f.p.dropSession(pt.h.s)
+			killed = r.kills.another(r.f.p, pt.h.s, pt.err) || killed
 		}
 		if v := broken(pt.err, r.tries); v != nil {
 			r.end(0, v)
 			return
 		}
+	}
+	if killed {
+		r.end(0, syscall.EIO)
+		return
 	}
 	err := sleep(r.ctx, pause(r.tries))
 	if r.tries >= maxTries && time.Since(r.w.start) > r.f.p.cfg.Timeout {

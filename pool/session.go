@@ -218,7 +218,7 @@ func (p *Pool) revive(c *conn, lost *session) {
 	default:
 	}
 	c.opening++
-	wait := pause(c.ends)
+	wait := min(pause(c.ends), time.Second) // whoever asks again has pauses of his own
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 		defer cancel()
