@@ -65,7 +65,7 @@ func TestServerDiesOfWrites(t *testing.T) {
 		missing(t, server)
 	}
 	d := newDistant(t, ordinary(t), "ForceCommand ulimit -f 1024; exec "+server)
-	d.mountToEnd(t, away()...) // its end tells the loss
+	d.mountToEnd(t, away()...)     // its end tells the loss
 	d.noise(t, "source", 1800<<10) // too small for further connections
 	began := time.Now()
 	writer := d.start(t, `exec dd if=source of="$M/file" bs=64k conv=fsync status=none`)
