@@ -45,7 +45,7 @@ test:
 race: export GORACE := atexit_sleep_ms=100 $(GORACE)
 race:
 	@$(MAKE) --no-print-directory test TESTFLAGS="-race $(TESTFLAGS)"
-	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^TestDefaultCosts$$' ./keys
+	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^(TestDefaultCosts|FuzzRequests)$$' ./keys ./serve
 
 # What only a whole machine shows, on one that qemu boots: some minutes, as root.
 boot:

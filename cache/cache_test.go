@@ -226,7 +226,9 @@ func TestSweepForgets(t *testing.T) {
 		if n := b.Stats().Entries; n != 5 {
 			t.Errorf("%d entries held to show when the remote goes away, want 5", n)
 		}
+		b.Cache.tree.mu.Lock()
 		b.Cache.tree.mostKept = 2
+		b.Cache.tree.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 		if n := b.Stats().Entries; n != 2 {
 			t.Errorf("%d entries held where two may be", n)

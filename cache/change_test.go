@@ -208,6 +208,8 @@ func TestUncertainChangeBars(t *testing.T) {
 		}
 		time.Sleep(time.Minute + time.Second)
 		b.sizeOf(t, "d/f")
+		synctest.Wait() // for the listing that the third look here begins
+		b.sizeOf(t, "d/f")
 		b.costs(t, "a minute later", free, func() { b.sizeOf(t, "d/f") })
 	})
 }

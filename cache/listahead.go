@@ -54,8 +54,8 @@ const mostMisses = 3
 func (c *Cache) missed(path string) {
 	t := c.tree
 	dir, _ := split(path)
-	if path == "." || t.lists[dir] != nil {
-		return
+	if path == "." || t.lists[dir] != nil || c.files.isWritten(path) {
+		return // or it is asked for each time, and a listing would not tell it
 	}
 	f := t.folderOf(dir)
 	if f.misses++; f.misses < mostMisses || f.big || t.barred(dir) {

@@ -223,6 +223,13 @@ func (o *opened) renamed(from, to, another string) {
 	}
 }
 
+// isWritten is hasDirty for who does not hold mu.
+func (o *opened) isWritten(path string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hasDirty(path)
+}
+
 // hasDirty reports whether data written to path is not flushed yet. Under mu.
 func (o *opened) hasDirty(path string) bool {
 	_, dirty := o.dirty[o.paths[path]]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -55,17 +56,18 @@ func TestASteadyFileOpenedOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var last *pipes
+	var last atomic.Pointer[pipes]
 	p := connect(t, pool.Config{Dir: dir, Timeout: 10 * time.Second, Transport: func(context.Context) (pool.Conn, error) {
-		last = newPipes(program)
-		return last, nil
+		c := newPipes(program)
+		last.Store(c)
+		return c, nil
 	}})
 	f, _, err := p.Open(t.Context(), "f", pool.FlagRead|pool.FlagSteady|pool.FlagOnce, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close(context.Background()) }() // nothing was written
-	last.Abort()
+	last.Load().Abort()
 	if _, err := f.ReadAt(t.Context(), make([]byte, 4), 0); !errors.Is(err, syscall.ESTALE) {
 		t.Errorf("%v", err)
 	}

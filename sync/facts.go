@@ -84,9 +84,9 @@ func (f *Facts) tryAttributes(ctx context.Context, t tree, name string) error {
 	both.Fields, both.Mode = both.Fields|mode.Fields, mode.Mode
 	got, err := t.SetAttr(ctx, name, both)
 	if refusedAttribute(err) {
-		_, err = t.SetAttr(ctx, name, mode)
+		_, err = insist(ctx, t, name, mode)
 		f.NoModes = refusedAttribute(err)
-		if got, err = t.SetAttr(ctx, name, when); refusedAttribute(err) {
+		if got, err = insist(ctx, t, name, when); refusedAttribute(err) {
 			f.NoTimes = true
 			return nil
 		}
@@ -101,6 +101,17 @@ func (f *Facts) tryAttributes(ctx context.Context, t tree, name string) error {
 		f.Window = 2
 	}
 	return nil
+}
+
+// insist tells a server that answers every such request with a failure, which is how
+// some refuse, from one that failed once.
+func insist(ctx context.Context, t tree, name string, c pool.Change) (a pool.Attr, err error) {
+	for range 5 {
+		if a, err = t.SetAttr(ctx, name, c); !errors.Is(err, syscall.EIO) {
+			break
+		}
+	}
+	return a, err
 }
 
 // most is the coarsest keeping of times there is: FAT's two seconds.
