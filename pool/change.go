@@ -157,6 +157,8 @@ func (p *Pool) whyNoLink(ctx context.Context, err error, oldPath, newPath string
 
 // Remove implements Remote.
 func (p *Pool) Remove(ctx context.Context, path string) error {
+	over := p.files.moves(path, path) // to nowhere
+	defer over(false)
 	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error {
 		err := s.client.StartRemove(p.abs(path)).WaitStatus(ctx)
 		if uncertain && errnoOf(err) == syscall.ENOENT {

@@ -106,7 +106,8 @@ func (r *registry) pathsBelow(path string) (paths []string) {
 	return paths
 }
 
-// moves marks what a rename is about to move, or to replace, and gives what ends
+// moves marks what a rename is about to move, or to replace, or a removal to take
+// away, and gives what ends
 // that when its outcome is known: whoever has to open such a file again meanwhile
 // waits, since it may be at either place.
 func (r *registry) moves(from, to string) (over func(done bool)) {
