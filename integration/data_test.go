@@ -133,14 +133,6 @@ var pinnedHistories = []pinned{
 		A open 0 a rdwr
 		A copy 0 0 0 200000 100010
 		A pread 0 0 400000`},
-	{"a file is written by a name that is gone, and has another made before", 2, `
-		A there-make c 0 1
-		B rename c b
-		B link b a
-		B open 0 b rdwr
-		A unlink b
-		B pwrite 0 0 1 45
-		B pread 0 0 1`},
 	{"copy_file_range within one file", 2, `
 		A open 0 a rdwr,create
 		A pwrite 0 0 100000 1
