@@ -19,8 +19,6 @@ func isKnown(test string, in setting) bool {
 func verdict(t *testing.T, test string, in setting, err error) {
 	t.Helper()
 	switch {
-	case unsteady[test] == in.name:
-		t.Logf("unsteady: %v", err)
 	case isKnown(test, in) && err == nil:
 		t.Errorf("%q passes now in the setting %q: take it out of known", test, in.name)
 	case err != nil && isKnown(test, in):
