@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -18,22 +19,23 @@ import (
 // Pool's lock is held waits for ever.
 type asking struct {
 	t     *testing.T
-	pool  **pool.Pool
-	lines *int
+	pool  *atomic.Pointer[pool.Pool]
+	lines *atomic.Int64
 }
 
 func (a asking) Enabled(context.Context, slog.Level) bool { return true }
 func (a asking) WithAttrs([]slog.Attr) slog.Handler       { return a }
 func (a asking) WithGroup(string) slog.Handler            { return a }
 func (a asking) Handle(_ context.Context, r slog.Record) error {
-	if *a.pool == nil {
+	p := a.pool.Load()
+	if p == nil {
 		return nil
 	}
-	*a.lines++
+	a.lines.Add(1)
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		(*a.pool).Status()
+		p.Status()
 	}()
 	select {
 	case <-asked:
@@ -48,10 +50,10 @@ func TestNothingIsLoggedUnderTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := remotetest.NewServer(t, t.TempDir())
 		s.MaxSessions = 1
-		var p *pool.Pool
-		lines := 0
-		p = connected(t, s, pool.Config{
-			Log: slog.New(asking{t, &p, &lines}),
+		var seen atomic.Pointer[pool.Pool]
+		var lines atomic.Int64
+		p := connected(t, s, pool.Config{
+			Log: slog.New(asking{t, &seen, &lines}),
 			Refused: func(err error) pool.Refusal {
 				if errors.Is(err, refused) {
 					return pool.AuthRefused
@@ -59,6 +61,7 @@ func TestNothingIsLoggedUnderTheLock(t *testing.T) {
 				return pool.TryAgain
 			},
 		})
+		seen.Store(p)
 		if f, _, err := p.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644); err == nil {
 			_ = f.Close(t.Context()) // it asks for a second session, in vain
 		}
@@ -68,8 +71,8 @@ func TestNothingIsLoggedUnderTheLock(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.Refuse(refused)
 		time.Sleep(time.Minute)
-		if st := p.Status(); st.State != pool.StateDisabled || lines < 4 {
-			t.Errorf("%d lines, state %v: this shows nothing", lines, st.State)
+		if st := p.Status(); st.State != pool.StateDisabled || lines.Load() < 4 {
+			t.Errorf("%d lines, state %v: this shows nothing", lines.Load(), st.State)
 		}
 	})
 }
