@@ -289,15 +289,15 @@ func (f *File) openLate(late *lateOpen) {
 
 // opened ends a late opening. The file has to be the one whose content was served:
 // as it was, or, as a log does, grown. Under opened.mu.
-func (f *File) opened(late *lateOpen, remote pool.File, attr pool.Attr, err error) {
+func (f *File) opened(late *lateOpen, below pool.File, attr pool.Attr, err error) {
 	defer f.fetches.Done()
 	defer close(late.done)
-	late.remote, late.err = remote, err
+	late.remote, late.err = below, err
 	if err != nil {
 		f.late = nil
 		return
 	}
-	f.remote = remote
+	f.remote = below
 	if attr.Size == f.attr.Size && attr.Mtime == f.attr.Mtime {
 		return
 	}

@@ -104,11 +104,11 @@ func (f *File) grow(end int64) {
 
 // End implements pool.File.
 func (f *File) End(ctx context.Context) (int64, error) {
-	remote, err := f.handle(ctx)
+	below, err := f.handle(ctx)
 	if err != nil {
 		return 0, err
 	}
-	end, err := remote.End(ctx)
+	end, err := below.End(ctx)
 	if err == nil {
 		f.c.files.mu.Lock()
 		defer f.c.files.mu.Unlock()
@@ -122,11 +122,11 @@ func (f *File) IsAt(ctx context.Context) (bool, error) {
 	if f.untouched() {
 		return true, nil
 	}
-	remote, err := f.handle(ctx)
+	below, err := f.handle(ctx)
 	if err != nil {
 		return true, err
 	}
-	at, err := remote.IsAt(ctx)
+	at, err := below.IsAt(ctx)
 	if at || err != nil {
 		return true, err
 	}
@@ -162,16 +162,16 @@ func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (p
 	o := f.c.files
 	o.mu.Lock()
 	_, dirty := o.dirty[f.obj]
-	remote, late, writes := f.remote, f.late, f.obj.writes
+	below, late, writes := f.remote, f.late, f.obj.writes
 	o.mu.Unlock()
 	switch {
-	case remote == nil && late == nil:
+	case below == nil && late == nil:
 		return f.Stat(ctx) // it was never opened on the remote
-	case remote != nil && !dirty:
-		return do(remote, ctx) // what that tells may be old
+	case below != nil && !dirty:
+		return do(below, ctx) // what that tells may be old
 	}
-	return f.ask(ctx, func(remote pool.File, ctx context.Context) (pool.Attr, error) {
-		attr, err := do(remote, ctx)
+	return f.ask(ctx, func(below pool.File, ctx context.Context) (pool.Attr, error) {
+		attr, err := do(below, ctx)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if err == nil && f.obj.writes == writes && len(f.obj.files) == 1 {
@@ -205,13 +205,13 @@ func (f *File) known() (pool.Attr, bool) {
 // ask asks the remote for attributes of f, and keeps them unless the file was
 // changed meanwhile.
 func (f *File) ask(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
-	remote, err := f.handle(ctx)
+	below, err := f.handle(ctx)
 	if err != nil {
 		return pool.Attr{}, err
 	}
 	w := f.c.tree.watch(f.c.files.place(f))
 	writes := f.writes()
-	attr, err := do(remote, ctx)
+	attr, err := do(below, ctx)
 	f.keep(attr, err, writes)
 	f.c.tree.settled(w, f.named, attr, err)
 	return attr, err
@@ -265,7 +265,7 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 		f.c.stats.hits.Add(1)
 		return attr, nil
 	}
-	remote, err := f.handle(ctx)
+	below, err := f.handle(ctx)
 	if err != nil {
 		return pool.Attr{}, err
 	}
@@ -276,7 +276,7 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 	}
 	before, rights := f.changed(ch)
 	err = f.c.change(inPlace, paths, func() (err error) {
-		attr, err = remote.SetAttr(ctx, ch)
+		attr, err = below.SetAttr(ctx, ch)
 		return err
 	}, func() {
 		if path != "" && f.named {

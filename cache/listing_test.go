@@ -70,8 +70,8 @@ func TestListingBegunBeforeAChange(t *testing.T) {
 					check(t, os.WriteFile(filepath.Join(root, "d", fmt.Sprint(i)), nil, 0o644))
 				}
 				check(t, os.WriteFile(filepath.Join(root, "d/f"), []byte("f"), 0o644))
-				remote := &slowList{remotetest.NewDir(root), make(chan struct{})}
-				c := New(remote, fiveSeconds)
+				below := &slowList{remotetest.NewDir(root), make(chan struct{})}
+				c := New(below, fiveSeconds)
 				defer func() { check(t, c.Close()) }()
 				list := func() []string {
 					var got []string
@@ -91,10 +91,10 @@ func TestListingBegunBeforeAChange(t *testing.T) {
 				second := make(chan []string)
 				go func() { second <- list() }()
 				synctest.Wait()
-				close(remote.gate)
+				close(below.gate)
 				<-first
 				var want []string
-				check(t, remote.Dir.ReadDir(t.Context(), "d", func(batch []pool.Entry) error {
+				check(t, below.Dir.ReadDir(t.Context(), "d", func(batch []pool.Entry) error {
 					for _, e := range batch {
 						want = append(want, fmt.Sprint(e.Name, e.Attr.Mode, e.Attr.Size))
 					}

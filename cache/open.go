@@ -57,7 +57,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 	before := c.files.mark(path)
 	f.toldAt = before.rights
 	err := c.change(reach, []string{path}, func() error {
-		remote, a, err := c.remote.Open(ctx, path, flag, perm)
+		below, a, err := c.remote.Open(ctx, path, flag, perm)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 			a.Nlink = 1
 		}
 		attr = a
-		c.attachSince(before, f, remote, path, attr)
+		c.attachSince(before, f, below, path, attr)
 		if flag&pool.FlagTruncate != 0 {
 			c.cut(path)
 		}

@@ -33,8 +33,8 @@ func TestWrittenDuringOpen(t *testing.T) {
 			t.Run(name+"/writer "+when, func(t *testing.T) {
 				dir := remotetest.NewDir(t.TempDir())
 				dir.WriteBehind = true
-				remote := &lagging{Dir: dir}
-				c := New(remote, fiveSeconds)
+				below := &lagging{Dir: dir}
+				c := New(below, fiveSeconds)
 				defer func() { check(t, c.Close()) }()
 				f, _, err := c.Open(t.Context(), "f", flag|pool.FlagCreate|pool.FlagExclusive, 0o644)
 				check(t, err)
@@ -42,7 +42,7 @@ func TestWrittenDuringOpen(t *testing.T) {
 				check(t, err)
 				check(t, f.Close(t.Context()))
 
-				remote.meanwhile = func() {
+				below.meanwhile = func() {
 					w, _, err := c.Open(t.Context(), "f", flag, 0)
 					check(t, err)
 					_, err = w.WriteAt(t.Context(), []byte("thing"), 4)

@@ -173,11 +173,11 @@ func (f *File) failed(extents []*extent, err error) {
 // fetchNow begins what needs no waiting for anything, and gives the rest.
 func (f *File) fetchNow(extents []*extent) []*extent {
 	f.c.files.mu.Lock()
-	remote, ok := f.remote.(pool.Starter)
+	below, ok := f.remote.(pool.Starter)
 	f.c.files.mu.Unlock()
 	for ok && len(extents) > 0 {
 		e := extents[0]
-		if ok = remote.TryStartReadAt(f.life, e.buf.b[:e.size], e.off, f.fetching(e)); ok {
+		if ok = below.TryStartReadAt(f.life, e.buf.b[:e.size], e.off, f.fetching(e)); ok {
 			extents = extents[1:]
 		}
 	}
@@ -185,17 +185,17 @@ func (f *File) fetchNow(extents []*extent) []*extent {
 }
 
 func (f *File) fetchLater(extents []*extent) {
-	remote, err := f.handle(f.life)
+	below, err := f.handle(f.life)
 	if err != nil {
 		f.failed(extents, err)
 		return
 	}
 	for _, e := range extents {
 		p, told := e.buf.b[:e.size], f.fetching(e)
-		if s, ok := remote.(pool.Starter); ok {
+		if s, ok := below.(pool.Starter); ok {
 			s.StartReadAt(f.life, p, e.off, told)
 		} else {
-			go func() { told(remote.ReadAt(f.life, p, e.off)) }()
+			go func() { told(below.ReadAt(f.life, p, e.off)) }()
 		}
 	}
 }

@@ -220,11 +220,11 @@ type informed struct {
 func (i informed) Info() pool.Info { return i.info }
 
 func TestIDMapUser(t *testing.T) {
-	remote := informed{info: pool.Info{UID: 1000, GID: 100, KnownOwner: true}}
-	f := newFilesystem(Config{Remote: remote, IDMap: IDMapUser})
+	below := informed{info: pool.Info{UID: 1000, GID: 100, KnownOwner: true}}
+	f := newFilesystem(Config{Remote: below, IDMap: IDMapUser})
 	f.ownUID, f.ownGID = 5, 6
 	if uid, gid := f.showOwner(1000, 100); uid != 5 || gid != 6 {
-		t.Errorf("the remote user is shown as %d:%d", uid, gid)
+		t.Errorf("the below user is shown as %d:%d", uid, gid)
 	}
 	if uid, gid := f.showOwner(1001, 0); uid != 1001 || gid != 0 {
 		t.Errorf("another user is shown as %d:%d", uid, gid)
@@ -237,8 +237,8 @@ func TestIDMapUser(t *testing.T) {
 		t.Errorf("chown to 5:7 becomes %+v", ch)
 	}
 	// Nothing is mapped as long as the server's user is not known.
-	remote.info.KnownOwner = false
-	f.remote = remote
+	below.info.KnownOwner = false
+	f.remote = below
 	if uid, _ := f.showOwner(1000, 100); uid != 1000 {
 		t.Errorf("mapped to %d without knowing the user", uid)
 	}

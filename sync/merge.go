@@ -10,15 +10,15 @@ import (
 
 // Folder plans everything about one folder from its two listings, in the order
 // of names.
-func (p Planner) Folder(dir string, local, remote []Named) []Action {
-	pairs := merge(local, remote)
+func (p Planner) Folder(dir string, here, there []Named) []Action {
+	pairs := merge(here, there)
 	clash := map[string]bool(nil)
 	if p.Mode == TwoWay {
 		clash = caseClashes(pairs)
 	}
 	actions := make([]Action, 0, len(pairs))
 	for _, q := range pairs {
-		a := p.Decide(pool.Join(dir, q.name), q.local, q.remote, Unread)
+		a := p.Decide(pool.Join(dir, q.name), q.here, q.there, Unread)
 		if clash[q.name] {
 			a.Op, a.Why = OpConflict, WhyCase
 		}
@@ -29,22 +29,22 @@ func (p Planner) Folder(dir string, local, remote []Named) []Action {
 
 type pair struct {
 	name          string
-	local, remote Item
+	here, there Item
 }
 
-func (q pair) oneSided() bool { return q.local.Kind == Absent || q.remote.Kind == Absent }
+func (q pair) oneSided() bool { return q.here.Kind == Absent || q.there.Kind == Absent }
 
 // merge joins two listings by name. A name that a hostile listing gives twice
 // counts once.
-func merge(local, remote []Named) []pair {
+func merge(here, there []Named) []pair {
 	byName := func(a, b Named) int { return cmp.Compare(a.Name, b.Name) }
-	slices.SortStableFunc(local, byName)
-	slices.SortStableFunc(remote, byName)
-	pairs := make([]pair, 0, max(len(local), len(remote)))
-	for len(local) > 0 || len(remote) > 0 {
-		q := pair{name: least(local, remote)}
-		q.local, local = take(local, q.name)
-		q.remote, remote = take(remote, q.name)
+	slices.SortStableFunc(here, byName)
+	slices.SortStableFunc(there, byName)
+	pairs := make([]pair, 0, max(len(here), len(there)))
+	for len(here) > 0 || len(there) > 0 {
+		q := pair{name: least(here, there)}
+		q.here, here = take(here, q.name)
+		q.there, there = take(there, q.name)
 		pairs = append(pairs, q)
 	}
 	return pairs
