@@ -16,23 +16,24 @@ const module = "github.com/remotemount/remotemount/"
 // directions says which of our packages a package may import. A package below
 // one that is listed follows the same rule, unless it is listed itself. The
 // design is in docs/ARCHITECTURE.md: the walls that this keeps up are what lets
-// a fake stand behind pool.Remote in every test above it.
+// a fake stand behind remote.Remote in every test above it.
 var directions = map[string][]string{
-	"cmd/remotemount":  {"cmd/remotemount", "fsnode", "cache", "pool", "pool/sftp3", "keys", "sync", "serve"},
-	"fsnode":           {"pool"},
-	"cache":            {"pool"},
-	"sync":             {"pool"},
-	"pool":             {"pool/sftp3"},
-	"pool/sftp3":       {},
-	"pool/remotetest":  {"pool", "pool/sftp3"},
-	"keys":             {},
-	"serve":            {},
-	"integration":      {"integration/link", "serve"},
-	"integration/link": {},
+	"cmd/remotemount":        {"cmd/remotemount", "fsnode", "cache", "pool", "pool/remote", "pool/sftp3", "keys", "sync", "serve"},
+	"fsnode":                 {"pool/remote"},
+	"cache":                  {"pool/remote"},
+	"sync":                   {"pool/remote"},
+	"pool":                   {"pool/remote", "pool/sftp3"},
+	"pool/remote":            {},
+	"pool/sftp3":             {},
+	"pool/remote/remotetest": {"pool/remote", "pool/sftp3"},
+	"keys":                   {},
+	"serve":                  {},
+	"integration":            {"integration/link", "serve"},
+	"integration/link":       {},
 }
 
 // inTests says what tests may import besides: servers and fakes to test against.
-var inTests = []string{"pool", "pool/remotetest", "serve", "integration/link"}
+var inTests = []string{"pool", "pool/remote", "pool/remote/remotetest", "serve", "integration/link"}
 
 // TestImportDirections reads the imports of every file of the module.
 func TestImportDirections(t *testing.T) {
@@ -118,11 +119,12 @@ func TestDirectionsForbid(t *testing.T) {
 		test, want   bool
 	}{
 		{"cmd/remotemount", "fsnode", false, true},
-		{"fsnode", "pool", false, true},
+		{"fsnode", "pool/remote", false, true},
+		{"fsnode", "pool", false, false},
 		{"fsnode", "cache", false, false},
 		{"fsnode", "pool/sftp3", false, false},
-		{"fsnode", "pool/remotetest", false, false},
-		{"fsnode", "pool/remotetest", true, true},
+		{"fsnode", "pool/remote/remotetest", false, false},
+		{"fsnode", "pool/remote/remotetest", true, true},
 		{"pool", "cache", true, false},
 		{"pool/sftp3", "pool", false, false},
 		{"keys", "cmd/remotemount/internal/config", false, false},

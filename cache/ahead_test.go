@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // folders makes folders of files, two levels deep.
@@ -30,10 +30,10 @@ func (b *bench) folders(t testing.TB, folders, files int) {
 func (b *bench) walk(t testing.TB, dir string, sorted bool) int {
 	t.Helper()
 	var folders []string
-	check(t, b.ReadDir(t.Context(), dir, func(batch []pool.Entry) error {
+	check(t, b.ReadDir(t.Context(), dir, func(batch []remote.Entry) error {
 		for _, e := range batch {
 			if e.Attr.IsDir() {
-				folders = append(folders, pool.Join(dir, e.Name))
+				folders = append(folders, remote.Join(dir, e.Name))
 			}
 		}
 		return nil

@@ -7,26 +7,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // zeroes is a remote of one file that costs nothing to read.
 type zeroes struct {
-	pool.Remote
+	remote.Remote
 	size int64
 }
 
-func (z *zeroes) Open(context.Context, string, pool.OpenFlag, uint32) (pool.File, pool.Attr, error) {
+func (z *zeroes) Open(context.Context, string, remote.OpenFlag, uint32) (remote.File, remote.Attr, error) {
 	attr, _ := z.Lstat(context.Background(), "")
 	return &zeroFile{size: z.size}, attr, nil
 }
 
-func (z *zeroes) Lstat(context.Context, string) (pool.Attr, error) {
-	return pool.Attr{Mode: syscall.S_IFREG | 0o644, Size: z.size, Nlink: 1}, nil
+func (z *zeroes) Lstat(context.Context, string) (remote.Attr, error) {
+	return remote.Attr{Mode: syscall.S_IFREG | 0o644, Size: z.size, Nlink: 1}, nil
 }
 
 type zeroFile struct {
-	pool.File
+	remote.File
 	size int64
 }
 
@@ -42,7 +42,7 @@ func (z *zeroFile) Close(context.Context) error { return nil }
 func openZeroes(b *testing.B, size int64) (*Cache, *File) {
 	b.Helper()
 	c := New(&zeroes{size: size}, Config{AttrTimeout: time.Hour})
-	f, _, err := c.Open(b.Context(), "f", pool.FlagRead, 0)
+	f, _, err := c.Open(b.Context(), "f", remote.FlagRead, 0)
 	check(b, err)
 	b.Cleanup(func() {
 		check(b, f.Close(context.Background()))
@@ -139,13 +139,13 @@ func BenchmarkWriteAt(b *testing.B) {
 }
 
 // A sink is a remote of one file that swallows what is written.
-type sink struct{ pool.Remote }
+type sink struct{ remote.Remote }
 
-func (s *sink) Open(context.Context, string, pool.OpenFlag, uint32) (pool.File, pool.Attr, error) {
-	return &sinkFile{}, pool.Attr{Mode: syscall.S_IFREG | 0o644, Nlink: 1}, nil
+func (s *sink) Open(context.Context, string, remote.OpenFlag, uint32) (remote.File, remote.Attr, error) {
+	return &sinkFile{}, remote.Attr{Mode: syscall.S_IFREG | 0o644, Nlink: 1}, nil
 }
 
-type sinkFile struct{ pool.File }
+type sinkFile struct{ remote.File }
 
 func (*sinkFile) WriteAt(_ context.Context, p []byte, _ int64) (int, error) { return len(p), nil }
 func (*sinkFile) Close(context.Context) error                               { return nil }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Config says how much is held and for how long.
@@ -59,9 +59,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Cache is a pool.Remote that answers from memory where it may.
+// A Cache is a remote.Remote that answers from memory where it may.
 type Cache struct {
-	remote pool.Remote
+	remote remote.Remote
 	cfg    Config
 	tree   *tree
 	files  *opened
@@ -69,7 +69,7 @@ type Cache struct {
 	stats  counters
 
 	sweeping atomic.Bool
-	space    atomic.Pointer[pool.StatFS] // what the last StatFS told
+	space    atomic.Pointer[remote.StatFS] // what the last StatFS told
 
 	// Guarded by files.mu.
 	mem     *memory
@@ -85,10 +85,10 @@ type Cache struct {
 	running sync.WaitGroup
 }
 
-var _ pool.Remote = (*Cache)(nil)
+var _ remote.Remote = (*Cache)(nil)
 
 // New wraps a remote. The Cache must be closed; the remote stays the caller's.
-func New(remote pool.Remote, cfg Config) *Cache {
+func New(remote remote.Remote, cfg Config) *Cache {
 	cfg = cfg.withDefaults()
 	life, end := context.WithCancel(context.Background())
 	c := &Cache{remote: remote, cfg: cfg, files: newOpened(), life: life, end: end}
@@ -142,13 +142,13 @@ func (c *Cache) Forget(path string) {
 	c.files.forget(path)
 }
 
-// Info implements pool.Remote.
-func (c *Cache) Info() pool.Info { return c.remote.Info() }
+// Info implements remote.Remote.
+func (c *Cache) Info() remote.Info { return c.remote.Info() }
 
-// StatFS implements pool.Remote; it is always asked, but while the remote is away.
-func (c *Cache) StatFS(ctx context.Context, path string) (pool.StatFS, error) {
+// StatFS implements remote.Remote; it is always asked, but while the remote is away.
+func (c *Cache) StatFS(ctx context.Context, path string) (remote.StatFS, error) {
 	last := c.space.Load()
-	if last != nil && pool.MayBeStale(ctx) && c.isAway() {
+	if last != nil && remote.MayBeStale(ctx) && c.isAway() {
 		return *last, nil
 	}
 	s, err := c.remote.StatFS(ctx, path)
@@ -159,7 +159,7 @@ func (c *Cache) StatFS(ctx context.Context, path string) (pool.StatFS, error) {
 }
 
 // errClosed is what calls give after Close.
-func errClosed(op, path string) error { return pool.PathError(op, path, syscall.ENODEV) }
+func errClosed(op, path string) error { return remote.PathError(op, path, syscall.ENODEV) }
 
 // stale notes that the attributes of what is open at path have changed.
 func (c *Cache) stale(path string) {

@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A bench is a cache over a local folder that counts calls.
@@ -70,7 +70,7 @@ var free = map[string]int{}
 func (b *bench) list(t testing.TB, path string) []string {
 	t.Helper()
 	var names []string
-	err := b.ReadDir(t.Context(), path, func(batch []pool.Entry) error {
+	err := b.ReadDir(t.Context(), path, func(batch []remote.Entry) error {
 		for _, e := range batch {
 			names = append(names, e.Name)
 		}

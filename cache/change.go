@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // barTime is how long nothing is stored for a path whose change may be executed
@@ -57,7 +57,7 @@ func (t *tree) unwatch(w *watch) {
 
 // answered ends w, and stores the attributes it asked for. It reports whether
 // nothing was changed meanwhile.
-func (t *tree) answered(w *watch, a pool.Attr, err error) (sure bool) {
+func (t *tree) answered(w *watch, a remote.Attr, err error) (sure bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unwatch(w)
@@ -67,7 +67,7 @@ func (t *tree) answered(w *watch, a pool.Attr, err error) (sure bool) {
 		t.put(w.path, present, a)
 		t.files.seen(w.path, a)
 	case errors.Is(err, syscall.ENOENT):
-		t.put(w.path, absent, pool.Attr{})
+		t.put(w.path, absent, remote.Attr{})
 		t.links.remove(w.path)
 	}
 	return !w.stale

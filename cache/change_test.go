@@ -15,16 +15,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 const (
-	flagNew   = pool.FlagRead | pool.FlagWrite | pool.FlagCreate | pool.FlagExclusive
-	flagWrite = pool.FlagRead | pool.FlagWrite
+	flagNew   = remote.FlagRead | remote.FlagWrite | remote.FlagCreate | remote.FlagExclusive
+	flagWrite = remote.FlagRead | remote.FlagWrite
 )
 
-func (b *bench) open(t testing.TB, path string, flag pool.OpenFlag) pool.File {
+func (b *bench) open(t testing.TB, path string, flag remote.OpenFlag) remote.File {
 	t.Helper()
 	f, _, err := b.Open(t.Context(), path, flag, 0o644)
 	if err != nil {
@@ -43,7 +43,7 @@ func check(t testing.TB, err error) {
 
 // After each change of ours, what the cache answers without asking is the truth.
 func TestOwnChangesShow(t *testing.T) {
-	mode := pool.Change{Fields: pool.SetMode, Mode: 0o600}
+	mode := remote.Change{Fields: remote.SetMode, Mode: 0o600}
 	for name, c := range map[string]struct {
 		do    func(t *testing.T, b *bench)
 		paths []string // looked at afterwards, without a call
@@ -57,9 +57,9 @@ func TestOwnChangesShow(t *testing.T) {
 		"rename":  {func(t *testing.T, b *bench) { check(t, b.Rename(t.Context(), "d/f", "d/g", false)) }, []string{"d/f", "d/g"}},
 		"create":  {func(t *testing.T, b *bench) { b.open(t, "d/new", flagNew) }, []string{"d/new"}},
 		"create without O_EXCL": {func(t *testing.T, b *bench) {
-			b.open(t, "d/new", flagWrite|pool.FlagCreate)
+			b.open(t, "d/new", flagWrite|remote.FlagCreate)
 		}, []string{"d/new"}},
-		"truncating open": {func(t *testing.T, b *bench) { b.open(t, "d/f", flagWrite|pool.FlagTruncate) }, []string{"d/f"}},
+		"truncating open": {func(t *testing.T, b *bench) { b.open(t, "d/f", flagWrite|remote.FlagTruncate) }, []string{"d/f"}},
 		"write and flush": {func(t *testing.T, b *bench) {
 			f := b.open(t, "d/f", flagWrite)
 			_, err := f.WriteAt(t.Context(), []byte("more"), 10)
@@ -68,7 +68,7 @@ func TestOwnChangesShow(t *testing.T) {
 			check(t, err)
 		}, []string{"d/f"}},
 		"truncation of an open file": {func(t *testing.T, b *bench) {
-			_, err := b.open(t, "d/f", flagWrite).SetAttr(t.Context(), pool.Change{Fields: pool.SetSize, Size: 1})
+			_, err := b.open(t, "d/f", flagWrite).SetAttr(t.Context(), remote.Change{Fields: remote.SetSize, Size: 1})
 			check(t, err)
 		}, []string{"d/f"}},
 	} {
@@ -232,7 +232,7 @@ func TestClashingChangesAreNotKept(t *testing.T) {
 		var both sync.WaitGroup
 		for _, mode := range []uint32{0o600, 0o640} {
 			both.Go(func() {
-				_, err := b.SetAttr(t.Context(), "f", pool.Change{Fields: pool.SetMode, Mode: mode})
+				_, err := b.SetAttr(t.Context(), "f", remote.Change{Fields: remote.SetMode, Mode: mode})
 				check(t, err)
 			})
 		}
@@ -304,7 +304,7 @@ func TestListingCountsUnflushed(t *testing.T) {
 	check(t, err)
 	sizes := map[string]int64{}
 	for range 2 {
-		check(t, b.ReadDir(t.Context(), ".", func(batch []pool.Entry) error {
+		check(t, b.ReadDir(t.Context(), ".", func(batch []remote.Entry) error {
 			for _, e := range batch {
 				sizes[e.Name] = e.Attr.Size
 			}
@@ -324,7 +324,7 @@ func TestReadDirStreams(t *testing.T) {
 		}
 		stop := errors.New("enough")
 		var got int
-		err := b.ReadDir(t.Context(), "d", func(batch []pool.Entry) error { got += len(batch); return stop })
+		err := b.ReadDir(t.Context(), "d", func(batch []remote.Entry) error { got += len(batch); return stop })
 		if !errors.Is(err, stop) || got != 100 {
 			t.Errorf("%d names, %v; want the first batch and our own error", got, err)
 		}
@@ -349,7 +349,7 @@ func likeWithoutCache(t *testing.T, rnd *rand.Rand) {
 	ctx := t.Context()
 	paths := []string{"a", "b", "a/x", "a/y", "b/x", "b/y", "a/x/z", "b/x/z"}
 	pick := func() string { return paths[rnd.IntN(len(paths))] }
-	files := map[string]pool.File{}
+	files := map[string]remote.File{}
 	for range 300 {
 		p, q := pick(), pick()
 		switch rnd.IntN(13) {
@@ -364,7 +364,7 @@ func likeWithoutCache(t *testing.T, rnd *rand.Rand) {
 		case 4:
 			_, _ = b.Symlink(ctx, "nowhere", p)
 		case 5:
-			if f, _, err := b.Open(ctx, p, flagWrite|pool.FlagCreate|pool.OpenFlag(rnd.IntN(2))*pool.FlagTruncate, 0o644); err == nil {
+			if f, _, err := b.Open(ctx, p, flagWrite|remote.FlagCreate|remote.OpenFlag(rnd.IntN(2))*remote.FlagTruncate, 0o644); err == nil {
 				if old := files[p]; old != nil {
 					check(t, old.Close(ctx))
 				}
@@ -381,11 +381,11 @@ func likeWithoutCache(t *testing.T, rnd *rand.Rand) {
 				check(t, err)
 			}
 		case 9: // with x for the owner, or who is not root could not look below a folder
-			_, _ = b.SetAttr(ctx, p, pool.Change{Fields: pool.SetMode, Mode: 0o700 + rnd.Uint32N(64)})
+			_, _ = b.SetAttr(ctx, p, remote.Change{Fields: remote.SetMode, Mode: 0o700 + rnd.Uint32N(64)})
 		case 10:
 			_, _ = b.Link(ctx, p, q)
 		case 11:
-			_ = b.ReadDir(ctx, p, func([]pool.Entry) error { return nil })
+			_ = b.ReadDir(ctx, p, func([]remote.Entry) error { return nil })
 		}
 		for _, p := range []string{pick(), q, p} {
 			got, err := b.Lstat(ctx, p)

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A content is a small file that was read ahead as a whole. It serves one open,
@@ -23,7 +23,7 @@ type content struct {
 
 	// Guarded by opened.mu.
 	size  int // what it takes of mostContent
-	attr  pool.Attr
+	attr  remote.Attr
 	data  *extent // nil for an empty file, and before it is there
 	ready bool
 	held  bool // it is in opened.contents
@@ -35,9 +35,9 @@ var errNotSmall = errors.New("not a small file any more")
 // closing.
 func (t *content) fetch() {
 	c := t.c
-	ctx := pool.Background(c.life)
+	ctx := remote.Background(c.life)
 	w := c.tree.watch(t.path)
-	remote, attr, err := c.remote.Open(ctx, t.path, pool.FlagRead, 0)
+	remote, attr, err := c.remote.Open(ctx, t.path, remote.FlagRead, 0)
 	c.tree.opened(w, t.named, attr, err)
 	opened := err == nil
 	if opened {
@@ -67,7 +67,7 @@ func (t *content) finish(err error) {
 }
 
 // read takes the file in, if it still is what the listing said.
-func (t *content) read(ctx context.Context, remote pool.File, attr pool.Attr) error {
+func (t *content) read(ctx context.Context, remote remote.File, attr remote.Attr) error {
 	if !attr.IsRegular() || attr.Size > smallFile {
 		return errNotSmall
 	}
@@ -100,7 +100,7 @@ func (t *content) read(ctx context.Context, remote pool.File, attr pool.Attr) er
 	return nil
 }
 
-func (t *content) take(e *extent, attr pool.Attr) {
+func (t *content) take(e *extent, attr remote.Attr) {
 	t.c.files.mu.Lock()
 	defer t.c.files.mu.Unlock()
 	t.attr, t.data = attr, e
@@ -232,17 +232,17 @@ func (c *Cache) claim(t *content) *File {
 // not do any more.
 type lateOpen struct {
 	done   chan struct{}
-	remote pool.File
+	remote remote.File
 	err    error
 }
 
 // handle gives the remote's file.
-func (f *File) handle(ctx context.Context) (pool.File, error) {
+func (f *File) handle(ctx context.Context) (remote.File, error) {
 	return f.handleFor(ctx, func() {})
 }
 
 // handleFor is handle, and does first what is to be done under opened.mu.
-func (f *File) handleFor(ctx context.Context, first func()) (pool.File, error) {
+func (f *File) handleFor(ctx context.Context, first func()) (remote.File, error) {
 	o := f.c.files
 	o.mu.Lock()
 	if f.remote != nil {
@@ -252,7 +252,7 @@ func (f *File) handleFor(ctx context.Context, first func()) (pool.File, error) {
 	}
 	if f.closed {
 		defer o.mu.Unlock()
-		return nil, pool.PathError("open", f.obj.path, syscall.EBADF)
+		return nil, remote.PathError("open", f.obj.path, syscall.EBADF)
 	}
 	late := f.late
 	if late == nil {
@@ -260,12 +260,12 @@ func (f *File) handleFor(ctx context.Context, first func()) (pool.File, error) {
 		f.late = late
 		f.fetches.Add(1)
 		if !f.c.spawn(func() { f.openLate(late) }) {
-			f.opened(late, nil, pool.Attr{}, errClosed("open", f.obj.path))
+			f.opened(late, nil, remote.Attr{}, errClosed("open", f.obj.path))
 		}
 	}
 	o.mu.Unlock()
-	if err := pool.Await(ctx, late.done); err != nil {
-		return nil, pool.PathError("open", f.c.files.place(f), err)
+	if err := remote.Await(ctx, late.done); err != nil {
+		return nil, remote.PathError("open", f.c.files.place(f), err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -278,10 +278,10 @@ func (f *File) openLate(late *lateOpen) {
 	if path == "" {
 		f.c.files.mu.Lock()
 		defer f.c.files.mu.Unlock()
-		f.opened(late, nil, pool.Attr{}, pool.PathError("open", "", syscall.ESTALE))
+		f.opened(late, nil, remote.Attr{}, remote.PathError("open", "", syscall.ESTALE))
 		return
 	}
-	remote, attr, err := f.c.remote.Open(f.life, path, pool.FlagRead, 0)
+	remote, attr, err := f.c.remote.Open(f.life, path, remote.FlagRead, 0)
 	f.c.files.mu.Lock()
 	defer f.c.files.mu.Unlock()
 	f.opened(late, remote, attr, err)
@@ -289,7 +289,7 @@ func (f *File) openLate(late *lateOpen) {
 
 // opened ends a late opening. The file has to be the one whose content was served:
 // as it was, or, as a log does, grown. Under opened.mu.
-func (f *File) opened(late *lateOpen, below pool.File, attr pool.Attr, err error) {
+func (f *File) opened(late *lateOpen, below remote.File, attr remote.Attr, err error) {
 	defer f.fetches.Done()
 	defer close(late.done)
 	late.remote, late.err = below, err
@@ -304,7 +304,7 @@ func (f *File) opened(late *lateOpen, below pool.File, attr pool.Attr, err error
 	f.discardAll()
 	f.until = 0
 	if attr.Size < f.attr.Size {
-		late.err = pool.PathError("open", f.obj.path, syscall.ESTALE)
+		late.err = remote.PathError("open", f.obj.path, syscall.ESTALE)
 	}
 	f.attr.Size, f.attr.Mtime = attr.Size, attr.Mtime
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // The cache keeps the contract of what it wraps, with and without a memory.

@@ -1,6 +1,6 @@
 // Package cache holds, for a short while, what is known of a remote.
 //
-// A Cache wraps a pool.Remote and is one. Whoever uses it sees the same remote
+// A Cache wraps a remote.Remote and is one. Whoever uses it sees the same remote
 // with fewer round trips:
 //
 //   - attributes, absences and listings live for Config.AttrTimeout. A listing

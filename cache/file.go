@@ -5,11 +5,10 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// A File is an open file. Besides pool.File it has Borrow, which gives data read
-// ahead without copying it.
+// A File is an open file.
 type File struct {
 	c   *Cache
 	obj *object
@@ -20,23 +19,23 @@ type File struct {
 	fetches sync.WaitGroup     // under way; Add is called under opened.mu, while not closed
 
 	// Guarded by opened.mu.
-	remote  pool.File // nil while the file is served from content
+	remote  remote.File // nil while the file is served from content
 	late    *lateOpen
-	single  bool      // it has no other name
-	alias   bool      // it may be open under another path as well
-	told    instant   // until then mode and owner are as our own create or change was answered,
-	toldAt  uint64    // if there was no change of rights since (opened.rights)
-	attr    pool.Attr // as of this file's last answer
-	until   instant   // when attr is over
+	single  bool        // it has no other name
+	alias   bool        // it may be open under another path as well
+	told    instant     // until then mode and owner are as our own create or change was answered,
+	toldAt  uint64      // if there was no change of rights since (opened.rights)
+	attr    remote.Attr // as of this file's last answer
+	until   instant     // when attr is over
 	data    extents
 	streams []stream
 	luck    luck
 	closed  bool
 }
 
-var _ pool.File = (*File)(nil)
+var _ remote.File = (*File)(nil)
 
-// WriteAt implements pool.File.
+// WriteAt implements remote.File.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	remote, err := f.handleFor(ctx, func() { f.writing(off, int64(len(p))) })
 	if err != nil {
@@ -102,7 +101,7 @@ func (f *File) grow(end int64) {
 	})
 }
 
-// End implements pool.File.
+// End implements remote.File.
 func (f *File) End(ctx context.Context) (int64, error) {
 	below, err := f.handle(ctx)
 	if err != nil {
@@ -117,7 +116,7 @@ func (f *File) End(ctx context.Context) (int64, error) {
 	return end, err
 }
 
-// IsAt implements pool.File.
+// IsAt implements remote.File.
 func (f *File) IsAt(ctx context.Context) (bool, error) {
 	if f.untouched() {
 		return true, nil
@@ -148,17 +147,17 @@ func (f *File) untouched() bool {
 	return f.remote == nil && f.late == nil
 }
 
-// Flush implements pool.File.
-func (f *File) Flush(ctx context.Context) (pool.Attr, error) {
-	return f.flush(ctx, pool.File.Flush)
+// Flush implements remote.File.
+func (f *File) Flush(ctx context.Context) (remote.Attr, error) {
+	return f.flush(ctx, remote.File.Flush)
 }
 
-// Sync implements pool.File.
-func (f *File) Sync(ctx context.Context) (pool.Attr, error) {
-	return f.flush(ctx, pool.File.Sync)
+// Sync implements remote.File.
+func (f *File) Sync(ctx context.Context) (remote.Attr, error) {
+	return f.flush(ctx, remote.File.Sync)
 }
 
-func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
+func (f *File) flush(ctx context.Context, do func(remote.File, context.Context) (remote.Attr, error)) (remote.Attr, error) {
 	o := f.c.files
 	o.mu.Lock()
 	_, dirty := o.dirty[f.obj]
@@ -170,7 +169,7 @@ func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (p
 	case below != nil && !dirty:
 		return do(below, ctx) // what that tells may be old
 	}
-	return f.ask(ctx, func(below pool.File, ctx context.Context) (pool.Attr, error) {
+	return f.ask(ctx, func(below remote.File, ctx context.Context) (remote.Attr, error) {
 		attr, err := do(below, ctx)
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -181,21 +180,21 @@ func (f *File) flush(ctx context.Context, do func(pool.File, context.Context) (p
 	})
 }
 
-// Stat implements pool.File.
-func (f *File) Stat(ctx context.Context) (pool.Attr, error) {
+// Stat implements remote.File.
+func (f *File) Stat(ctx context.Context) (remote.Attr, error) {
 	if err := ended(ctx, "stat", f.c.files.place(f)); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	if attr, known := f.known(); known {
 		f.c.stats.hits.Add(1)
 		return attr, nil
 	}
 	f.c.stats.misses.Add(1)
-	return f.ask(ctx, pool.File.Stat)
+	return f.ask(ctx, remote.File.Stat)
 }
 
 // known gives the attributes of f while they are fresh.
-func (f *File) known() (pool.Attr, bool) {
+func (f *File) known() (remote.Attr, bool) {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -204,10 +203,10 @@ func (f *File) known() (pool.Attr, bool) {
 
 // ask asks the remote for attributes of f, and keeps them unless the file was
 // changed meanwhile.
-func (f *File) ask(ctx context.Context, do func(pool.File, context.Context) (pool.Attr, error)) (pool.Attr, error) {
+func (f *File) ask(ctx context.Context, do func(remote.File, context.Context) (remote.Attr, error)) (remote.Attr, error) {
 	below, err := f.handle(ctx)
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	w := f.c.tree.watch(f.c.files.place(f))
 	writes := f.writes()
@@ -226,7 +225,7 @@ func (f *File) writes() uint64 {
 
 // keep stores the attributes of an answer to a question asked when there had been
 // so many writes.
-func (f *File) keep(attr pool.Attr, err error, writes uint64) {
+func (f *File) keep(attr remote.Attr, err error, writes uint64) {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -242,7 +241,7 @@ func (f *File) keep(attr pool.Attr, err error, writes uint64) {
 
 // settled ends the watch of a question that an open file was asked. An error tells
 // nothing of the path.
-func (t *tree) settled(w *watch, named bool, attr pool.Attr, err error) {
+func (t *tree) settled(w *watch, named bool, attr remote.Attr, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unwatch(w)
@@ -256,10 +255,10 @@ func (t *tree) settled(w *watch, named bool, attr pool.Attr, err error) {
 	}
 }
 
-// SetAttr implements pool.File.
-func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err error) {
+// SetAttr implements remote.File.
+func (f *File) SetAttr(ctx context.Context, ch remote.Change) (attr remote.Attr, err error) {
 	if err := ended(ctx, "setattr", f.c.files.place(f)); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	if attr, is := f.isAlready(ch); is {
 		f.c.stats.hits.Add(1)
@@ -267,7 +266,7 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 	}
 	below, err := f.handle(ctx)
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	path := f.c.files.place(f)
 	var paths []string
@@ -296,16 +295,16 @@ func (f *File) SetAttr(ctx context.Context, ch pool.Change) (attr pool.Attr, err
 // that, a little ago, and nobody here has changed mode, owner or links of any file
 // since: under which names this one is known to others cannot be told. A chown takes
 // set-id bits away also when it changes no owner.
-func (f *File) isAlready(ch pool.Change) (pool.Attr, bool) {
+func (f *File) isAlready(ch remote.Change) (remote.Attr, bool) {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, a := f.c.tree.clock(), f.attr
 	_, dirty := o.dirty[f.obj] // then the remote alone knows the times, which a later look tells
-	is := func(part pool.Fields, same bool) bool { return ch.Fields&part == 0 || same }
+	is := func(part remote.Fields, same bool) bool { return ch.Fields&part == 0 || same }
 	return a, (dirty || f.until > now) && f.told > now && f.toldAt == o.rights &&
 		ch.Fields&^ofRights == 0 && a.Mode&(syscall.S_ISUID|syscall.S_ISGID) == 0 &&
-		is(pool.SetMode, a.Perm() == ch.Mode&0o7777) && is(pool.SetUID, a.UID == ch.UID) && is(pool.SetGID, a.GID == ch.GID)
+		is(remote.SetMode, a.Perm() == ch.Mode&0o7777) && is(remote.SetUID, a.UID == ch.UID) && is(remote.SetGID, a.GID == ch.GID)
 }
 
 // tell notes that mode and owner are what the server has just answered to a change of
@@ -322,7 +321,7 @@ func (f *File) tell(rights uint64) {
 
 // changed notes that ch is about to be made, or was, and gives the counts of changes
 // and of those of rights.
-func (f *File) changed(ch pool.Change) (writes, rights uint64) {
+func (f *File) changed(ch remote.Change) (writes, rights uint64) {
 	o := f.c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -330,19 +329,19 @@ func (f *File) changed(ch pool.Change) (writes, rights uint64) {
 	if ch.Fields&ofRights != 0 {
 		o.rights++
 	}
-	if ch.Fields&(pool.SetAtime|pool.SetMtime) != 0 {
+	if ch.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
 		o.dirty[f.obj] = struct{}{} // they join the next flush
 	}
 	o.each(f.obj, f, func(g *File) {
 		g.until = 0
-		if ch.Fields&pool.SetSize != 0 {
+		if ch.Fields&remote.SetSize != 0 {
 			g.discardAll()
 		}
 	})
 	return f.obj.writes, o.rights
 }
 
-// Close implements pool.File.
+// Close implements remote.File.
 func (f *File) Close(ctx context.Context) error {
 	path := f.c.files.place(f)
 	o := f.c.files
@@ -353,7 +352,7 @@ func (f *File) Close(ctx context.Context) error {
 	f.discardAll()
 	o.mu.Unlock()
 	if again {
-		return pool.PathError("close", path, syscall.EBADF)
+		return remote.PathError("close", path, syscall.EBADF)
 	}
 	f.stop()
 	f.fetches.Wait()

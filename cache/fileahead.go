@@ -3,7 +3,7 @@ package cache
 import (
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 const (
@@ -115,7 +115,7 @@ func (c *Cache) readAhead(path string, size int64) {
 	if c.tree.barred(path) {
 		return
 	}
-	named, single := c.tree.ownName(path, pool.FlagRead)
+	named, single := c.tree.ownName(path, remote.FlagRead)
 	o := c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()

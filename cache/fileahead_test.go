@@ -13,21 +13,21 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A reader goes through a tree and reads every file, as tar and grep -r do.
 type reader struct {
 	*bench
-	order func(dir string, entries []pool.Entry)
+	order func(dir string, entries []remote.Entry)
 	files int
 }
 
 func (r *reader) tree(t testing.TB, dir string) {
 	t.Helper()
-	var entries []pool.Entry
-	check(t, r.ReadDir(t.Context(), dir, func(batch []pool.Entry) error {
+	var entries []remote.Entry
+	check(t, r.ReadDir(t.Context(), dir, func(batch []remote.Entry) error {
 		entries = append(entries, batch...)
 		return nil
 	}))
@@ -35,7 +35,7 @@ func (r *reader) tree(t testing.TB, dir string) {
 		r.order(dir, entries)
 	}
 	for _, e := range entries {
-		path := pool.Join(dir, e.Name)
+		path := remote.Join(dir, e.Name)
 		if e.Attr.IsDir() {
 			r.tree(t, path)
 			continue
@@ -50,7 +50,7 @@ func (r *reader) tree(t testing.TB, dir string) {
 // read opens, looks at, reads and closes a file.
 func (b *bench) read(t testing.TB, path string) string {
 	t.Helper()
-	f, attr, err := b.Open(t.Context(), path, pool.FlagRead, 0)
+	f, attr, err := b.Open(t.Context(), path, remote.FlagRead, 0)
 	check(t, err)
 	p := make([]byte, attr.Size)
 	if n, err := f.ReadAt(t.Context(), p, 0); n < len(p) {
@@ -78,14 +78,14 @@ func (b *bench) small(t testing.TB, folders, files int) {
 // Without reading ahead this takes 3000 round trips. A wrong guess of the order costs
 // up to a hundred.
 func TestSmallFilesAreReadAhead(t *testing.T) {
-	orders := map[string]func(dir string, entries []pool.Entry){
+	orders := map[string]func(dir string, entries []remote.Entry){
 		"as listed": nil,
-		"by name": func(_ string, e []pool.Entry) {
-			slices.SortFunc(e, func(a, b pool.Entry) int { return compareSteps(step{name: a.Name}, step{name: b.Name}) })
+		"by name": func(_ string, e []remote.Entry) {
+			slices.SortFunc(e, func(a, b remote.Entry) int { return compareSteps(step{name: a.Name}, step{name: b.Name}) })
 		},
-		"by inode": func(dir string, e []pool.Entry) {
-			slices.SortFunc(e, func(a, b pool.Entry) int {
-				return compareSteps(step{key: testInode(pool.Join(dir, a.Name))}, step{key: testInode(pool.Join(dir, b.Name))})
+		"by inode": func(dir string, e []remote.Entry) {
+			slices.SortFunc(e, func(a, b remote.Entry) int {
+				return compareSteps(step{key: testInode(remote.Join(dir, a.Name))}, step{key: testInode(remote.Join(dir, b.Name))})
 			})
 		},
 	}
@@ -164,9 +164,9 @@ func ahead(t *testing.T, b *bench) string {
 func listDir(t testing.TB, b *bench, dir string) []string {
 	t.Helper()
 	var names []string
-	check(t, b.ReadDir(t.Context(), dir, func(batch []pool.Entry) error {
+	check(t, b.ReadDir(t.Context(), dir, func(batch []remote.Entry) error {
 		for _, e := range batch {
-			names = append(names, pool.Join(dir, e.Name))
+			names = append(names, remote.Join(dir, e.Name))
 		}
 		return nil
 	}))
@@ -185,7 +185,7 @@ func TestContentServesOneOpen(t *testing.T) {
 		"a second time":     {func(t *testing.T, b *bench, path string) { b.read(t, path) }, 1},
 		"after a write":     {func(t *testing.T, b *bench, path string) { write(t, b.open(t, path, flagWrite), 100) }, 2},
 		"after a chmod": {func(t *testing.T, b *bench, path string) {
-			_, err := b.SetAttr(t.Context(), path, pool.Change{Fields: pool.SetMode, Mode: 0o600})
+			_, err := b.SetAttr(t.Context(), path, remote.Change{Fields: remote.SetMode, Mode: 0o600})
 			check(t, err)
 		}, 1},
 		"after a rename": {func(t *testing.T, b *bench, path string) {
@@ -206,7 +206,7 @@ func TestContentServesOneOpen(t *testing.T) {
 				b := newBench(t, fiveSeconds, slow)
 				path := ahead(t, b)
 				c.before(t, b, path)
-				f, attr, err := b.Open(t.Context(), path, pool.FlagRead, 0)
+				f, attr, err := b.Open(t.Context(), path, remote.FlagRead, 0)
 				check(t, err)
 				p := make([]byte, attr.Size)
 				_, err = f.ReadAt(t.Context(), p, 0)
@@ -268,20 +268,20 @@ func TestContentOpensLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
 		path := ahead(t, b)
-		f := b.open(t, path, pool.FlagRead)
+		f := b.open(t, path, remote.FlagRead)
 		if _, err := f.Flush(t.Context()); err != nil {
 			t.Errorf("Flush: %v", err)
 		}
 		if n := b.dir.Calls()["open"] - b.dir.Calls()["close"]; n != 0 {
 			t.Errorf("%d files open on the remote", n)
 		}
-		if a, err := f.SetAttr(t.Context(), pool.Change{Fields: pool.SetMode, Mode: 0o600}); err != nil || a.Perm() != 0o600 {
+		if a, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetMode, Mode: 0o600}); err != nil || a.Perm() != 0o600 {
 			t.Errorf("SetAttr: %o, %v", a.Perm(), err)
 		}
 		check(t, f.Close(t.Context()))
 
-		path = pool.Join("d000", "f0012")
-		g, _, err := b.Open(t.Context(), path, pool.FlagRead, 0)
+		path = remote.Join("d000", "f0012")
+		g, _, err := b.Open(t.Context(), path, remote.FlagRead, 0)
 		check(t, err)
 		longer := content4(path) + "and more"
 		b.disk(t, path, longer)
@@ -301,13 +301,13 @@ func TestContentOfRemovedFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
 		path := ahead(t, b)
-		f := b.open(t, path, pool.FlagRead)
+		f := b.open(t, path, remote.FlagRead)
 		check(t, b.Remove(t.Context(), path))
 		p := make([]byte, len(content4(path)))
 		if _, err := f.ReadAt(t.Context(), p, 0); err != nil || string(p) != content4(path) {
 			t.Errorf("its content: %q, %v", p, err)
 		}
-		if _, err := f.SetAttr(t.Context(), pool.Change{Fields: pool.SetMode, Mode: 0o600}); !errors.Is(err, syscall.ESTALE) {
+		if _, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetMode, Mode: 0o600}); !errors.Is(err, syscall.ESTALE) {
 			t.Errorf("SetAttr: %v, want ESTALE", err)
 		}
 	})
@@ -319,7 +319,7 @@ func TestOpenOvertakes(t *testing.T) {
 		b := newBench(t, fiveSeconds, func(d *remotetest.Dir) {
 			d.Latency = roundTrip
 			d.Before = func(ctx context.Context, op, _ string) error {
-				if op == "open" && pool.IsBackground(ctx) {
+				if op == "open" && remote.IsBackground(ctx) {
 					<-ctx.Done() // behind others, for ever
 				}
 				return nil

@@ -6,11 +6,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // While the remote is away, what is still held is told to whoever prefers that to
-// nothing (pool.Stale): attributes, complete listings, targets of links, however old.
+// nothing (remote.Stale): attributes, complete listings, targets of links, however old.
 // An absence is not: that something was not there once says little. Nor is what a
 // change of ours left in doubt.
 
@@ -28,16 +28,16 @@ const (
 )
 
 // sawRoot keeps what the root was, whatever becomes of the rest.
-func (t *tree) sawRoot(a pool.Attr) {
+func (t *tree) sawRoot(a remote.Attr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.root = a
 }
 
 // held gives the attributes last known of path, for a look that may have them.
-func (t *tree) held(ctx context.Context, path string) (pool.Attr, bool) {
-	if !pool.MayBeStale(ctx) || pool.IsBackground(ctx) {
-		return pool.Attr{}, false
+func (t *tree) held(ctx context.Context, path string) (remote.Attr, bool) {
+	if !remote.MayBeStale(ctx) || remote.IsBackground(ctx) {
+		return remote.Attr{}, false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,7 +55,7 @@ func (t *tree) held(ctx context.Context, path string) (pool.Attr, bool) {
 // wasListed reports whether a complete listing of a folder is held, for a look that
 // may have an old one.
 func (t *tree) wasListed(ctx context.Context, path string) bool {
-	if !pool.MayBeStale(ctx) || pool.IsBackground(ctx) {
+	if !remote.MayBeStale(ctx) || remote.IsBackground(ctx) {
 		return false
 	}
 	t.mu.Lock()
@@ -66,22 +66,22 @@ func (t *tree) wasListed(ctx context.Context, path string) bool {
 
 // heldEntries gives the last complete listing of a folder, with what is known of its
 // names since.
-func (t *tree) heldEntries(path string) []pool.Entry {
+func (t *tree) heldEntries(path string) []remote.Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f, ok := t.folders.Peek(path)
 	if !ok {
 		return nil
 	}
-	entries := make([]pool.Entry, 0, len(f.names))
+	entries := make([]remote.Entry, 0, len(f.names))
 	for i, name := range f.order {
 		if r := f.names[name]; r.state == present && int(r.pos) == i {
-			entries = append(entries, pool.Entry{Name: name, Attr: r.attr})
+			entries = append(entries, remote.Entry{Name: name, Attr: r.attr})
 		}
 	}
 	for name, r := range f.names {
 		if r.state == present && r.pos < 0 && name != "." {
-			entries = append(entries, pool.Entry{Name: name, Attr: r.attr})
+			entries = append(entries, remote.Entry{Name: name, Attr: r.attr})
 		}
 	}
 	return entries
@@ -89,7 +89,7 @@ func (t *tree) heldEntries(path string) []pool.Entry {
 
 // lookOrHeld waits for a look, and gives what is held when the remote turns out to be
 // away; of the root at once, when it takes longer than a person should notice.
-func (c *Cache) lookOrHeld(ctx context.Context, l *look, held pool.Attr) (pool.Attr, error) {
+func (c *Cache) lookOrHeld(ctx context.Context, l *look, held remote.Attr) (remote.Attr, error) {
 	begun := time.Now()
 	poll := time.NewTicker(heldPoll)
 	defer poll.Stop()
@@ -104,7 +104,7 @@ func (c *Cache) lookOrHeld(ctx context.Context, l *look, held pool.Attr) (pool.A
 		}
 		switch err := ctx.Err(); {
 		case err != nil:
-			return pool.Attr{}, pool.PathError("lstat", l.path, err)
+			return remote.Attr{}, remote.PathError("lstat", l.path, err)
 		case c.isAway(), l.path == "." && time.Since(begun) >= rootPatience:
 			return held, nil
 		}

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // seen is a Cache that has listed a folder and looked at what is in it, ten minutes
@@ -48,10 +48,10 @@ func seen(t *testing.T) (*remotetest.Server, *Cache) {
 	return s, c
 }
 
-func listed(t *testing.T, ctx context.Context, c *Cache, path string) map[string]pool.Attr {
+func listed(t *testing.T, ctx context.Context, c *Cache, path string) map[string]remote.Attr {
 	t.Helper()
-	got := map[string]pool.Attr{}
-	err := c.ReadDir(ctx, path, func(batch []pool.Entry) error {
+	got := map[string]remote.Attr{}
+	err := c.ReadDir(ctx, path, func(batch []remote.Entry) error {
 		for _, e := range batch {
 			got[e.Name] = e.Attr
 		}
@@ -68,7 +68,7 @@ func TestAwayIsToldFromMemory(t *testing.T) {
 		s, c := seen(t)
 		s.Refuse(syscall.ECONNREFUSED)
 		s.CutAll()
-		ctx := pool.Stale(t.Context())
+		ctx := remote.Stale(t.Context())
 		start := time.Now()
 		if a, err := c.Lstat(ctx, "dir/file"); err != nil || a.Size != 4 {
 			t.Errorf("a file that was seen: %+v, %v", a, err)
@@ -86,11 +86,11 @@ func TestAwayIsToldFromMemory(t *testing.T) {
 			t.Errorf("what was not there: %v, want ETIMEDOUT", err)
 		}
 		// Neither a sync nor a decision of ours gets what may be old.
-		for what, ctx := range map[string]context.Context{"a decision": t.Context(), "a sync": pool.Background(pool.Stale(t.Context()))} {
+		for what, ctx := range map[string]context.Context{"a decision": t.Context(), "a sync": remote.Background(remote.Stale(t.Context()))} {
 			if _, err := c.Lstat(ctx, "dir/file"); !errors.Is(err, syscall.ETIMEDOUT) {
 				t.Errorf("%s on what is old: %v", what, err)
 			}
-			if err := c.ReadDir(ctx, "dir", func([]pool.Entry) error { return nil }); !errors.Is(err, syscall.ETIMEDOUT) {
+			if err := c.ReadDir(ctx, "dir", func([]remote.Entry) error { return nil }); !errors.Is(err, syscall.ETIMEDOUT) {
 				t.Errorf("%s on a listing that is old: %v", what, err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestSilenceIsAwaySoon(t *testing.T) {
 		s.Stall(true)
 		s.CutAll()
 		start := time.Now()
-		a, err := c.Lstat(pool.Stale(t.Context()), "dir/file")
+		a, err := c.Lstat(remote.Stale(t.Context()), "dir/file")
 		if took := time.Since(start); err != nil || a.Size != 4 || took > 3*time.Second {
 			t.Errorf("%+v, %v after %v", a, err, took)
 		}
@@ -141,7 +141,7 @@ func TestRootAlwaysAnswers(t *testing.T) {
 				trouble(s)
 				for range 5 {
 					start := time.Now()
-					a, err := c.Lstat(pool.Stale(t.Context()), ".")
+					a, err := c.Lstat(remote.Stale(t.Context()), ".")
 					if took := time.Since(start); err != nil || !a.IsDir() || took > 200*time.Millisecond {
 						t.Errorf("the root: %+v, %v after %v", a, err, took)
 					}

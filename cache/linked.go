@@ -1,6 +1,8 @@
 package cache
 
-import "github.com/remotemount/remotemount/pool"
+import (
+	"github.com/remotemount/remotemount/pool/remote"
+)
 
 // links knows which paths are names of one file, as far as hard links were made
 // here, for the life of the Cache: SFTP has no inode numbers. What is done by one
@@ -94,7 +96,7 @@ func (l links) move(from, to string, below bool) {
 // others the count of links falls, where it is known. Under mu.
 func (t *tree) lessLinks(path string) {
 	t.links.others(path, func(other string) {
-		t.update(other, func(a *pool.Attr) {
+		t.update(other, func(a *remote.Attr) {
 			if a.Nlink > 1 {
 				a.Nlink--
 			}

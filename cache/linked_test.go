@@ -8,26 +8,26 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // An uncounted remote tells no counts of links, as SFTP does not.
 type uncounted struct{ *remotetest.Dir }
 
-func (u uncounted) Lstat(ctx context.Context, path string) (pool.Attr, error) {
+func (u uncounted) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	a, err := u.Dir.Lstat(ctx, path)
 	a.Nlink = 0
 	return a, err
 }
 
-func (u uncounted) Link(ctx context.Context, oldPath, newPath string) (pool.Attr, error) {
+func (u uncounted) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, error) {
 	a, err := u.Dir.Link(ctx, oldPath, newPath)
 	a.Nlink = 0
 	return a, err
 }
 
-func (u uncounted) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (u uncounted) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := u.Dir.Open(ctx, path, flag, perm)
 	a.Nlink = 0
 	return f, a, err
@@ -85,11 +85,11 @@ func TestLinkCounts(t *testing.T) {
 func TestOtherNames(t *testing.T) {
 	for name, do := range map[string]func(t *testing.T, c *Cache){
 		"setattr": func(t *testing.T, c *Cache) {
-			_, err := c.SetAttr(t.Context(), "a", pool.Change{Fields: pool.SetMode, Mode: 0o600})
+			_, err := c.SetAttr(t.Context(), "a", remote.Change{Fields: remote.SetMode, Mode: 0o600})
 			check(t, err)
 		},
 		"truncate": func(t *testing.T, c *Cache) {
-			_, err := c.SetAttr(t.Context(), "a", pool.Change{Fields: pool.SetSize, Size: 1})
+			_, err := c.SetAttr(t.Context(), "a", remote.Change{Fields: remote.SetSize, Size: 1})
 			check(t, err)
 		},
 		"write": func(t *testing.T, c *Cache) {
@@ -104,7 +104,7 @@ func TestOtherNames(t *testing.T) {
 			check(t, f.Close(t.Context()))
 		},
 		"truncating open": func(t *testing.T, c *Cache) {
-			f, _, err := c.Open(t.Context(), "a", flagWrite|pool.FlagTruncate, 0)
+			f, _, err := c.Open(t.Context(), "a", flagWrite|remote.FlagTruncate, 0)
 			check(t, err)
 			check(t, f.Close(t.Context()))
 		},
@@ -122,7 +122,7 @@ func TestOtherNames(t *testing.T) {
 			check(t, c.Rename(t.Context(), "d", "e", false))
 			_, err := c.Lstat(t.Context(), "e/b")
 			check(t, err)
-			_, err = c.SetAttr(t.Context(), "a", pool.Change{Fields: pool.SetMode, Mode: 0o600})
+			_, err = c.SetAttr(t.Context(), "a", remote.Change{Fields: remote.SetMode, Mode: 0o600})
 			check(t, err)
 			check(t, c.Rename(t.Context(), "e", "d", false))
 		},
@@ -147,39 +147,39 @@ func TestOtherNames(t *testing.T) {
 // Mode and owner are left out only by a File whose own create or change told them, if
 // nobody has changed any file's since.
 func TestChangesLeftOut(t *testing.T) {
-	mode := func(m uint32) pool.Change { return pool.Change{Fields: pool.SetMode, Mode: m} }
+	mode := func(m uint32) remote.Change { return remote.Change{Fields: remote.SetMode, Mode: m} }
 	for _, c := range []struct {
 		name string
-		do   func(t *testing.T, c *Cache, f pool.File)
+		do   func(t *testing.T, c *Cache, f remote.File)
 		sent bool
 	}{
-		{"nothing", func(*testing.T, *Cache, pool.File) {}, false},
-		{"a change by itself, and back", func(t *testing.T, c *Cache, f pool.File) {
+		{"nothing", func(*testing.T, *Cache, remote.File) {}, false},
+		{"a change by itself, and back", func(t *testing.T, c *Cache, f remote.File) {
 			for _, m := range []uint32{0o600, 0o644} {
 				_, err := f.SetAttr(t.Context(), mode(m))
 				check(t, err)
 			}
 		}, false},
-		{"a write", func(t *testing.T, c *Cache, f pool.File) {
+		{"a write", func(t *testing.T, c *Cache, f remote.File) {
 			_, err := f.WriteAt(t.Context(), []byte("x"), 0)
 			check(t, err)
 		}, false},
-		{"a change by path", func(t *testing.T, c *Cache, f pool.File) {
+		{"a change by path", func(t *testing.T, c *Cache, f remote.File) {
 			_, err := c.SetAttr(t.Context(), "f", mode(0o600))
 			check(t, err)
 		}, true},
-		{"a change by a path that leads to it in another way", func(t *testing.T, c *Cache, f pool.File) {
+		{"a change by a path that leads to it in another way", func(t *testing.T, c *Cache, f remote.File) {
 			_, err := c.SetAttr(t.Context(), "way/f", mode(0o600))
 			check(t, err)
 		}, true},
-		{"a change by another File", func(t *testing.T, c *Cache, f pool.File) {
+		{"a change by another File", func(t *testing.T, c *Cache, f remote.File) {
 			g, _, err := c.Open(t.Context(), "f", flagWrite, 0)
 			check(t, err)
 			_, err = g.SetAttr(t.Context(), mode(0o600))
 			check(t, err)
 			check(t, g.Close(t.Context()))
 		}, true},
-		{"a link", func(t *testing.T, c *Cache, f pool.File) {
+		{"a link", func(t *testing.T, c *Cache, f remote.File) {
 			_, err := c.Link(t.Context(), "f", "g")
 			check(t, err)
 		}, true},
@@ -214,9 +214,9 @@ func TestChangesLeftOut(t *testing.T) {
 func TestChangesSent(t *testing.T) {
 	b := newBench(t, fiveSeconds, nil)
 	f := b.open(t, "f", flagNew)
-	_, err := f.SetAttr(t.Context(), pool.Change{Fields: pool.SetMode, Mode: 0o4755})
+	_, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetMode, Mode: 0o4755})
 	check(t, err)
-	owner := pool.Change{Fields: pool.SetUID | pool.SetGID, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	owner := remote.Change{Fields: remote.SetUID | remote.SetGID, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	b.costs(t, "chown of a set-id file", map[string]int{"fsetattr": 1}, func() { _, err = f.SetAttr(t.Context(), owner) })
 	check(t, err)
 	b.disk(t, "g", "")
@@ -228,7 +228,7 @@ func TestChangesSent(t *testing.T) {
 	check(t, err)
 	a, err := f.Stat(t.Context())
 	check(t, err)
-	times := pool.Change{Fields: pool.SetMtime, Mtime: a.Mtime}
+	times := remote.Change{Fields: remote.SetMtime, Mtime: a.Mtime}
 	b.costs(t, "the same time", map[string]int{"fsetattr": 1}, func() { _, err = f.SetAttr(t.Context(), times) })
 	check(t, err)
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A list is a ReadDir under way. It runs by itself, and hands what has arrived to
@@ -26,8 +26,8 @@ type list struct {
 	skipped map[string]struct{} // names that we changed meanwhile
 
 	mu      sync.Mutex
-	batches [][]pool.Entry // guarded by mu, like all below
-	held    int            // names in batches
+	batches [][]remote.Entry // guarded by mu, like all below
+	held    int              // names in batches
 	readers int
 	huge    bool // it is too large to be held, or given up: nobody can join it
 	done    bool
@@ -49,8 +49,8 @@ func (l *list) overtaken(name string) {
 	l.skip(name)
 }
 
-// ReadDir implements pool.Remote.
-func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
+// ReadDir implements remote.Remote.
+func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
 	if c.off() {
 		return c.remote.ReadDir(ctx, path, emit)
 	}
@@ -68,7 +68,7 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry
 		return emitAll(entries, emit)
 	}
 	c.stats.misses.Add(1)
-	if l.background && !pool.IsBackground(ctx) && !l.stirs(ctx, c.patience()) {
+	if l.background && !remote.IsBackground(ctx) && !l.stirs(ctx, c.patience()) {
 		l = c.overtake(ctx, l)
 	}
 	defer l.leave()
@@ -78,7 +78,7 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]pool.Entry
 	return l.read(ctx, emit)
 }
 
-func emitAll(entries []pool.Entry, emit func([]pool.Entry) error) error {
+func emitAll(entries []remote.Entry, emit func([]remote.Entry) error) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -87,11 +87,11 @@ func emitAll(entries []pool.Entry, emit func([]pool.Entry) error) error {
 
 // listing gives the entries of a folder whose listing is held whole, or a listing
 // under way, joined by the caller, who must leave it.
-func (c *Cache) listing(ctx context.Context, path string) ([]pool.Entry, *list) {
+func (c *Cache) listing(ctx context.Context, path string) ([]remote.Entry, *list) {
 	t := c.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	foreground := !pool.IsBackground(ctx)
+	foreground := !remote.IsBackground(ctx)
 	if entries, known := t.entries(path); known {
 		if f, ok := t.folders.Peek(path); ok && foreground {
 			ahead := f.ahead
@@ -132,20 +132,20 @@ func (c *Cache) overtake(ctx context.Context, l *list) *list {
 }
 
 // entries gives what is in a folder whose listing is held whole.
-func (t *tree) entries(path string) ([]pool.Entry, bool) {
+func (t *tree) entries(path string) ([]remote.Entry, bool) {
 	now := t.clock()
 	f, ok := t.folders.Get(path)
 	if !ok || f.listed <= now || t.barred(path) {
 		return nil, false
 	}
-	entries := make([]pool.Entry, 0, len(f.order))
+	entries := make([]remote.Entry, 0, len(f.order))
 	for i, name := range f.order {
 		r, ok := f.names[name]
 		switch {
 		case !ok || r.state == unknown || r.until <= now:
 			return nil, false
 		case r.state == present && int(r.pos) == i:
-			entries = append(entries, pool.Entry{Name: name, Attr: r.attr})
+			entries = append(entries, remote.Entry{Name: name, Attr: r.attr})
 		}
 	}
 	return entries, true
@@ -154,7 +154,7 @@ func (t *tree) entries(path string) ([]pool.Entry, bool) {
 // newList begins a listing with so many readers, who must leave it. Under tree.mu.
 func (c *Cache) newList(ctx context.Context, path string, readers int) *list {
 	t := c.tree
-	background := pool.IsBackground(ctx)
+	background := remote.IsBackground(ctx)
 	l := &list{path: path, background: background, ahead: readers == 0, started: t.clock(),
 		limit: t.max, readers: readers, moved: make(chan struct{})}
 	if old := t.lists[path]; old != nil {
@@ -174,7 +174,7 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 	defer l.cancel()
 	begun := c.tree.clock()
 	user := c.remote.Info()
-	err := c.remote.ReadDir(ctx, l.path, func(batch []pool.Entry) error {
+	err := c.remote.ReadDir(ctx, l.path, func(batch []remote.Entry) error {
 		batch = slices.Clone(batch)
 		c.correct(ctx, l, batch)
 		return l.add(ctx, batch)
@@ -189,7 +189,7 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 
 // correct asks for what a batch says of files with data that is not flushed yet: the
 // remote counts that, a listing does not.
-func (c *Cache) correct(ctx context.Context, l *list, batch []pool.Entry) {
+func (c *Cache) correct(ctx context.Context, l *list, batch []remote.Entry) {
 	paths := c.files.unflushed()
 	if len(paths) == 0 {
 		return
@@ -211,7 +211,7 @@ func (c *Cache) correct(ctx context.Context, l *list, batch []pool.Entry) {
 		if !names[e.Name] {
 			continue
 		}
-		if a, err := c.remote.Lstat(ctx, pool.Join(l.path, e.Name)); err == nil {
+		if a, err := c.remote.Lstat(ctx, remote.Join(l.path, e.Name)); err == nil {
 			batch[i].Attr = a
 			batch[i].Attr.Nlink = e.Attr.Nlink
 		}
@@ -219,7 +219,7 @@ func (c *Cache) correct(ctx context.Context, l *list, batch []pool.Entry) {
 }
 
 // listed stores a listing that has ended, and ends l.
-func (t *tree) listed(l *list, user pool.Info, err error) {
+func (t *tree) listed(l *list, user remote.Info, err error) {
 	t.mu.Lock()
 	if t.lists[l.path] == l {
 		delete(t.lists, l.path)
@@ -239,7 +239,7 @@ func (t *tree) listed(l *list, user pool.Info, err error) {
 
 // putListing replaces what is known of a folder. Of the names that we changed
 // meanwhile, what we know is better than the listing.
-func (t *tree) putListing(l *list, user pool.Info) {
+func (t *tree) putListing(l *list, user remote.Info) {
 	until := t.clock() + instant(t.lifetime)
 	old := t.folderOf(l.path)
 	f := &folder{
@@ -320,7 +320,7 @@ var errHuge = errors.New("listing read ahead is too large")
 
 // add appends a batch. When more is held than may be, it waits for the reader: the
 // memory of a folder of millions of names is bounded by that.
-func (l *list) add(ctx context.Context, batch []pool.Entry) error {
+func (l *list) add(ctx context.Context, batch []remote.Entry) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -353,7 +353,7 @@ func (l *list) wait(ctx context.Context) error {
 	moved := l.moved
 	l.mu.Unlock()
 	defer l.mu.Lock()
-	return pool.Await(ctx, moved)
+	return remote.Await(ctx, moved)
 }
 
 // stirs waits for the first names, or the end, and reports whether they came in
@@ -372,7 +372,7 @@ func (l *list) stirs(ctx context.Context, patience time.Duration) bool {
 }
 
 // read hands everything to emit as it arrives.
-func (l *list) read(ctx context.Context, emit func([]pool.Entry) error) error {
+func (l *list) read(ctx context.Context, emit func([]remote.Entry) error) error {
 	for i := 0; ; i++ {
 		batch, err := l.batch(ctx, i)
 		if err != nil || batch == nil {
@@ -385,7 +385,7 @@ func (l *list) read(ctx context.Context, emit func([]pool.Entry) error) error {
 }
 
 // batch waits for the i-th batch; nil is the end.
-func (l *list) batch(ctx context.Context, i int) ([]pool.Entry, error) {
+func (l *list) batch(ctx context.Context, i int) ([]remote.Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i >= len(l.batches) {
@@ -393,7 +393,7 @@ func (l *list) batch(ctx context.Context, i int) ([]pool.Entry, error) {
 			return nil, l.err
 		}
 		if err := l.wait(ctx); err != nil {
-			return nil, pool.PathError("readdir", l.path, err)
+			return nil, remote.PathError("readdir", l.path, err)
 		}
 	}
 	batch := l.batches[i]

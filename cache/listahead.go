@@ -3,7 +3,7 @@ package cache
 import (
 	"context"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // enter learns that somebody looks into the folder at path, and lists the folders
@@ -41,7 +41,7 @@ func (c *Cache) listOn() {
 	for _, path := range t.after(t.walking, t.walks.credit) {
 		f, ok := t.folders.Peek(path)
 		if t.lists[path] == nil && (!ok || !f.big && f.listed <= t.clock()) && !t.barred(path) {
-			c.newList(pool.Background(context.Background()), path, 0)
+			c.newList(remote.Background(context.Background()), path, 0)
 		}
 	}
 }
@@ -62,6 +62,6 @@ func (c *Cache) missed(path string) {
 		return
 	}
 	f.misses = 0
-	c.newList(pool.Background(context.Background()), dir, 0)
+	c.newList(remote.Background(context.Background()), dir, 0)
 	c.enter(dir, false)
 }

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A slowList holds a listing back after its first batch.
@@ -22,8 +22,8 @@ type slowList struct {
 	gate chan struct{}
 }
 
-func (s *slowList) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
-	return s.Dir.ReadDir(ctx, path, func(batch []pool.Entry) error {
+func (s *slowList) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	return s.Dir.ReadDir(ctx, path, func(batch []remote.Entry) error {
 		if err := emit(batch); err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func TestListingBegunBeforeAChange(t *testing.T) {
 		"symlink": func(t *testing.T, c *Cache) { _, err := c.Symlink(t.Context(), "f", "d/new"); check(t, err) },
 		"link":    func(t *testing.T, c *Cache) { _, err := c.Link(t.Context(), "d/f", "e/new"); check(t, err) },
 		"chmod": func(t *testing.T, c *Cache) {
-			_, err := c.SetAttr(t.Context(), "d/f", pool.Change{Fields: pool.SetMode, Mode: 0o600})
+			_, err := c.SetAttr(t.Context(), "d/f", remote.Change{Fields: remote.SetMode, Mode: 0o600})
 			check(t, err)
 		},
 		"create and write": func(t *testing.T, c *Cache) {
@@ -75,7 +75,7 @@ func TestListingBegunBeforeAChange(t *testing.T) {
 				defer func() { check(t, c.Close()) }()
 				list := func() []string {
 					var got []string
-					check(t, c.ReadDir(t.Context(), "d", func(batch []pool.Entry) error {
+					check(t, c.ReadDir(t.Context(), "d", func(batch []remote.Entry) error {
 						for _, e := range batch {
 							got = append(got, fmt.Sprint(e.Name, e.Attr.Mode, e.Attr.Size))
 						}
@@ -94,7 +94,7 @@ func TestListingBegunBeforeAChange(t *testing.T) {
 				close(below.gate)
 				<-first
 				var want []string
-				check(t, below.Dir.ReadDir(t.Context(), "d", func(batch []pool.Entry) error {
+				check(t, below.Dir.ReadDir(t.Context(), "d", func(batch []remote.Entry) error {
 					for _, e := range batch {
 						want = append(want, fmt.Sprint(e.Name, e.Attr.Mode, e.Attr.Size))
 					}
@@ -130,31 +130,31 @@ func TestListingAfterFailedChange(t *testing.T) {
 // hiding is a server whose listings leave out what it cannot look at.
 type hiding struct {
 	*remotetest.Dir
-	user pool.Info
+	user remote.Info
 }
 
-func (h hiding) Info() pool.Info { return h.user }
+func (h hiding) Info() remote.Info { return h.user }
 
 // A listing of a folder that may be listed and not passed proves no absence.
 func TestListingProvesNoAbsence(t *testing.T) {
-	own := pool.Info{KnownOwner: true, UID: uint32(os.Getuid())}
+	own := remote.Info{KnownOwner: true, UID: uint32(os.Getuid())}
 	if os.Getuid() == 0 {
 		own.UID = 7
 	}
 	for _, c := range []struct {
 		mode   os.FileMode
 		files  int
-		user   pool.Info
+		user   remote.Info
 		proves bool
 	}{
 		{0o755, 0, own, true},
 		{0o711, 0, own, true},
-		{0o755, 0, pool.Info{}, true},
+		{0o755, 0, remote.Info{}, true},
 		{0o644, 0, own, false},
 		{0o644, 1, own, false}, // a server that tells names all the same
-		{0o750, 0, pool.Info{}, false},
-		{0o750, 1, pool.Info{}, true},
-		{0o600, 0, pool.Info{KnownOwner: true}, true}, // root
+		{0o750, 0, remote.Info{}, false},
+		{0o750, 1, remote.Info{}, true},
+		{0o600, 0, remote.Info{KnownOwner: true}, true}, // root
 	} {
 		t.Run(fmt.Sprintf("%o with %d by %v", c.mode, c.files, c.user), func(t *testing.T) {
 			root := t.TempDir()
@@ -174,7 +174,7 @@ func TestListingProvesNoAbsence(t *testing.T) {
 			check(t, os.Chmod(filepath.Join(root, "d"), c.mode))
 			_, err := cache.Lstat(t.Context(), "d")
 			check(t, err)
-			check(t, cache.ReadDir(t.Context(), "d", func([]pool.Entry) error { return nil }))
+			check(t, cache.ReadDir(t.Context(), "d", func([]remote.Entry) error { return nil }))
 			h.Reset()
 			_, _ = cache.Lstat(t.Context(), "d/none")
 			if proved := h.Calls()["lstat"] == 0; proved != c.proves {
@@ -189,7 +189,7 @@ func TestChmodOfFolderForgetsNames(t *testing.T) {
 	b := newBench(t, fiveSeconds, nil)
 	b.disk(t, "d/f", "")
 	b.list(t, "d")
-	_, err := b.SetAttr(t.Context(), "d", pool.Change{Fields: pool.SetMode, Mode: 0o711})
+	_, err := b.SetAttr(t.Context(), "d", remote.Change{Fields: remote.SetMode, Mode: 0o711})
 	check(t, err)
 	b.costs(t, "looks after a chmod", map[string]int{"lstat": 2}, func() {
 		b.sizeOf(t, "d/f")
@@ -204,7 +204,7 @@ func TestCostUnderTheLock(t *testing.T) {
 	const folders = 20_000
 	b.tree.mu.Lock()
 	for i := range folders {
-		b.tree.put(fmt.Sprintf("d%d/e/f", i), present, pool.Attr{})
+		b.tree.put(fmt.Sprintf("d%d/e/f", i), present, remote.Attr{})
 	}
 	b.tree.mu.Unlock()
 	var before, after runtime.MemStats
@@ -248,7 +248,7 @@ func TestFoldersBelow(t *testing.T) {
 	t1.mu.Lock()
 	defer t1.mu.Unlock()
 	for _, p := range []string{"a/b/c/f", "a/b2/f", "a/f", "ab/f", "f"} {
-		t1.put(p, present, pool.Attr{})
+		t1.put(p, present, remote.Attr{})
 	}
 	t1.dropBelow("a/b")
 	held := func() []string { return slices.Sorted(slices.Values(t1.folders.Keys())) }

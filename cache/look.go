@@ -5,7 +5,7 @@ import (
 	"errors"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A look is an Lstat under way. It runs by itself: who asks the same joins it, and
@@ -14,17 +14,17 @@ type look struct {
 	watch
 	background bool
 	done       chan struct{} // closed when attr and err are there
-	attr       pool.Attr
+	attr       remote.Attr
 	err        error
 }
 
-// Lstat implements pool.Remote.
-func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
-	if c.off() && (path != "." || !pool.MayBeStale(ctx)) {
+// Lstat implements remote.Remote.
+func (c *Cache) Lstat(ctx context.Context, path string) (remote.Attr, error) {
+	if c.off() && (path != "." || !remote.MayBeStale(ctx)) {
 		return c.remote.Lstat(ctx, path)
 	}
 	if err := ended(ctx, "lstat", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	attr, errno, known := c.tree.find(path)
 	if known {
@@ -37,15 +37,15 @@ func (c *Cache) Lstat(ctx context.Context, path string) (pool.Attr, error) {
 		return held, nil
 	}
 	c.stats.misses.Add(1)
-	l, first := c.look(path, pool.IsBackground(ctx))
+	l, first := c.look(path, remote.IsBackground(ctx))
 	if first && !c.spawn(func() { c.run(ctx, l) }) {
-		c.finish(l, pool.Attr{}, errClosed("lstat", path))
+		c.finish(l, remote.Attr{}, errClosed("lstat", path))
 	}
 	if isHeld {
 		return c.lookOrHeld(ctx, l, held)
 	}
-	if err := pool.Await(ctx, l.done); err != nil {
-		return pool.Attr{}, pool.PathError("lstat", path, err)
+	if err := remote.Await(ctx, l.done); err != nil {
+		return remote.Attr{}, remote.PathError("lstat", path, err)
 	}
 	return l.attr, l.err
 }
@@ -77,7 +77,7 @@ func (c *Cache) run(ctx context.Context, l *look) {
 	c.finish(l, attr, err)
 }
 
-func (c *Cache) finish(l *look, attr pool.Attr, err error) {
+func (c *Cache) finish(l *look, attr remote.Attr, err error) {
 	c.tree.answered(&l.watch, attr, err)
 	c.tree.mu.Lock()
 	if c.tree.looks[l.path] == l {
@@ -95,7 +95,7 @@ func (c *Cache) finish(l *look, attr pool.Attr, err error) {
 // ended gives the error of a context that is over, before anything is answered.
 func ended(ctx context.Context, op, path string) error {
 	if err := ctx.Err(); err != nil {
-		return pool.PathError(op, path, err)
+		return remote.PathError(op, path, err)
 	}
 	return nil
 }
@@ -105,24 +105,24 @@ func failed(op, path string, errno syscall.Errno) error {
 	if errno == 0 {
 		return nil
 	}
-	return pool.PathError(op, path, errno)
+	return remote.PathError(op, path, errno)
 }
 
 // followed is the answer of a Stat: attributes, or ENOENT.
 type followed struct {
-	attr  pool.Attr
+	attr  remote.Attr
 	errno syscall.Errno
 	until instant
 }
 
-// Stat implements pool.Remote. What a link leads to may be changed under another
+// Stat implements remote.Remote. What a link leads to may be changed under another
 // path, so any change of ours drops all that is held of links.
-func (c *Cache) Stat(ctx context.Context, path string) (pool.Attr, error) {
+func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	if c.off() {
 		return c.remote.Stat(ctx, path)
 	}
 	if err := ended(ctx, "stat", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	f, epoch, known := c.tree.findFollowed(path)
 	if known {
@@ -146,7 +146,7 @@ func (t *tree) findFollowed(path string) (f followed, epoch uint64, known bool) 
 	return f, t.epoch, ok && f.until > t.clock()
 }
 
-func (t *tree) putFollowed(path string, epoch uint64, a pool.Attr, err error) {
+func (t *tree) putFollowed(path string, epoch uint64, a remote.Attr, err error) {
 	f := followed{attr: a}
 	switch {
 	case errors.Is(err, syscall.ENOENT):
@@ -181,7 +181,7 @@ type target struct {
 	until instant
 }
 
-// ReadLink implements pool.Remote.
+// ReadLink implements remote.Remote.
 func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
 	if c.off() {
 		return c.remote.ReadLink(ctx, path)
@@ -190,7 +190,7 @@ func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	to, known := c.tree.findTarget(path)
-	if known || to != "" && pool.MayBeStale(ctx) && c.isAway() {
+	if known || to != "" && remote.MayBeStale(ctx) && c.isAway() {
 		c.stats.hits.Add(1)
 		return to, nil
 	}

@@ -3,7 +3,7 @@ package cache
 import (
 	"context"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // change runs one change of ours, and done after it succeeded, under tree.mu.
@@ -15,8 +15,8 @@ func (c *Cache) change(k kind, paths []string, do func() error, done func()) err
 	return err
 }
 
-// Mkdir implements pool.Remote. A folder just made is known to be empty.
-func (c *Cache) Mkdir(ctx context.Context, path string, perm uint32) (attr pool.Attr, err error) {
+// Mkdir implements remote.Remote. A folder just made is known to be empty.
+func (c *Cache) Mkdir(ctx context.Context, path string, perm uint32) (attr remote.Attr, err error) {
 	err = c.change(wholeTree, []string{path}, func() (err error) {
 		attr, err = c.remote.Mkdir(ctx, path, perm)
 		return err
@@ -28,15 +28,15 @@ func (c *Cache) Mkdir(ctx context.Context, path string, perm uint32) (attr pool.
 }
 
 // putEmpty notes that nothing is in the folder at path.
-func (t *tree) putEmpty(path string, a pool.Attr) {
+func (t *tree) putEmpty(path string, a remote.Attr) {
 	until := t.clock() + instant(t.lifetime)
 	f := t.folderOf(path)
 	f.listed, f.proves = until, a.Mode&0o100 != 0
 	t.keep(f, until)
 }
 
-// Symlink implements pool.Remote.
-func (c *Cache) Symlink(ctx context.Context, to, path string) (attr pool.Attr, err error) {
+// Symlink implements remote.Remote.
+func (c *Cache) Symlink(ctx context.Context, to, path string) (attr remote.Attr, err error) {
 	err = c.change(names, []string{path}, func() (err error) {
 		attr, err = c.remote.Symlink(ctx, to, path)
 		return err
@@ -44,9 +44,9 @@ func (c *Cache) Symlink(ctx context.Context, to, path string) (attr pool.Attr, e
 	return attr, err
 }
 
-// Link implements pool.Remote. Where the server does not count links, and a listing
+// Link implements remote.Remote. Where the server does not count links, and a listing
 // did, there is one more now.
-func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr pool.Attr, err error) {
+func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr remote.Attr, err error) {
 	old, _, _ := c.tree.find(oldPath)
 	c.files.changeRights()
 	defer c.files.changeRights()
@@ -58,7 +58,7 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr pool.At
 		return err
 	}, func() {
 		c.tree.links.others(oldPath, func(other string) {
-			c.tree.update(other, func(a *pool.Attr) { a.Nlink = attr.Nlink })
+			c.tree.update(other, func(a *remote.Attr) { a.Nlink = attr.Nlink })
 		})
 		c.tree.put(newPath, present, attr)
 		c.tree.put(oldPath, present, attr)
@@ -73,12 +73,12 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr pool.At
 	return attr, err
 }
 
-// Remove implements pool.Remote.
+// Remove implements remote.Remote.
 func (c *Cache) Remove(ctx context.Context, path string) error {
 	err := c.change(names, []string{path}, func() error {
 		return c.remote.Remove(ctx, path)
 	}, func() {
-		c.tree.put(path, absent, pool.Attr{})
+		c.tree.put(path, absent, remote.Attr{})
 		c.tree.lessLinks(path)
 	})
 	if err == nil {
@@ -91,14 +91,14 @@ func (c *Cache) Remove(ctx context.Context, path string) error {
 	return err
 }
 
-// Rmdir implements pool.Remote.
+// Rmdir implements remote.Remote.
 func (c *Cache) Rmdir(ctx context.Context, path string) error {
 	return c.change(wholeTree, []string{path}, func() error {
 		return c.remote.Rmdir(ctx, path)
-	}, func() { c.tree.put(path, absent, pool.Attr{}) })
+	}, func() { c.tree.put(path, absent, remote.Attr{}) })
 }
 
-// Rename implements pool.Remote. The attributes go along, except that nothing is
+// Rename implements remote.Remote. The attributes go along, except that nothing is
 // kept of what is below a folder.
 func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
 	attr, errno, known := c.tree.find(oldPath)
@@ -119,7 +119,7 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 			return
 		}
 		c.tree.lessLinks(newPath)
-		c.tree.put(oldPath, absent, pool.Attr{})
+		c.tree.put(oldPath, absent, remote.Attr{})
 		if known {
 			c.tree.put(newPath, present, attr)
 		}
@@ -136,13 +136,13 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 	return err
 }
 
-// SetAttr implements pool.Remote. It is always sent: see File.SetAttr.
-func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr pool.Attr, err error) {
+// SetAttr implements remote.Remote. It is always sent: see File.SetAttr.
+func (c *Cache) SetAttr(ctx context.Context, path string, ch remote.Change) (attr remote.Attr, err error) {
 	if err := ended(ctx, "setattr", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	touched := c.stale
-	if ch.Fields&pool.SetSize != 0 {
+	if ch.Fields&remote.SetSize != 0 {
 		touched = c.cut
 	}
 	reach := inPlace
@@ -161,4 +161,4 @@ func (c *Cache) SetAttr(ctx context.Context, path string, ch pool.Change) (attr 
 }
 
 // ofRights are the parts of a change that decide who may do what.
-const ofRights = pool.SetMode | pool.SetUID | pool.SetGID
+const ofRights = remote.SetMode | remote.SetUID | remote.SetGID

@@ -4,15 +4,15 @@ import (
 	"context"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// Open implements pool.Remote. The File it gives is a *File.
-func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+// Open implements remote.Remote. The File it gives is a *File.
+func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	if err := ended(ctx, "open", path); err != nil {
-		return nil, pool.Attr{}, err
+		return nil, remote.Attr{}, err
 	}
-	ahead := flag == pool.FlagRead && !c.off() && !pool.IsBackground(ctx)
+	ahead := flag == remote.FlagRead && !c.off() && !remote.IsBackground(ctx)
 	if ahead {
 		if f := c.openContent(ctx, path); f != nil {
 			c.opens(path, true)
@@ -21,7 +21,7 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 	}
 	f := &File{c: c}
 	c.tree.name(f, path, flag)
-	if flag&(pool.FlagCreate|pool.FlagTruncate) != 0 {
+	if flag&(remote.FlagCreate|remote.FlagTruncate) != 0 {
 		return c.openChanging(ctx, f, path, flag, perm)
 	}
 	w := c.tree.watch(path)
@@ -47,12 +47,12 @@ func (c *Cache) Open(ctx context.Context, path string, flag pool.OpenFlag, perm 
 }
 
 // openChanging opens what may come to be by that, or be cut.
-func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	reach := inPlace
-	if _, errno, known := c.tree.find(path); flag&pool.FlagCreate != 0 && (!known || errno != 0) {
+	if _, errno, known := c.tree.find(path); flag&remote.FlagCreate != 0 && (!known || errno != 0) {
 		reach = names
 	}
-	var attr pool.Attr
+	var attr remote.Attr
 	sure := false
 	before := c.files.mark(path)
 	f.toldAt = before.rights
@@ -66,10 +66,10 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag poo
 		}
 		attr = a
 		c.attachSince(before, f, below, path, attr)
-		if flag&pool.FlagTruncate != 0 {
+		if flag&remote.FlagTruncate != 0 {
 			c.cut(path)
 		}
-		if flag&pool.FlagExclusive != 0 {
+		if flag&remote.FlagExclusive != 0 {
 			f.tell(f.toldAt)
 		}
 		return nil
@@ -112,7 +112,7 @@ func (o *opened) markLocked(path string) mark {
 // attachSince makes f the open file that the remote gave to a question asked at
 // that mark. Its attributes do not count what was written through another File
 // meanwhile: a reader that believed them would see the file end too early.
-func (c *Cache) attachSince(before mark, f *File, remote pool.File, path string, attr pool.Attr) {
+func (c *Cache) attachSince(before mark, f *File, remote remote.File, path string, attr remote.Attr) {
 	c.files.mu.Lock()
 	defer c.files.mu.Unlock()
 	now := c.files.markLocked(path)
@@ -130,7 +130,7 @@ func (f *File) doubt() {
 }
 
 // attach makes f the open file that the remote gave. Under opened.mu.
-func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
+func (c *Cache) attach(f *File, remote remote.File, path string, attr remote.Attr) {
 	f.remote = remote
 	f.life, f.stop = context.WithCancel(c.life)
 	f.attr, f.until = attr, c.tree.clock()+instant(c.cfg.AttrTimeout)
@@ -142,7 +142,7 @@ func (c *Cache) attach(f *File, remote pool.File, path string, attr pool.Attr) {
 // opened ends the watch of an Open, which tells of the file that path leads to:
 // that is not the path's own record when path is a symbolic link. It reports
 // whether nothing was changed meanwhile.
-func (t *tree) opened(w *watch, named bool, attr pool.Attr, err error) (sure bool) {
+func (t *tree) opened(w *watch, named bool, attr remote.Attr, err error) (sure bool) {
 	if err == nil && !named {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -153,7 +153,7 @@ func (t *tree) opened(w *watch, named bool, attr pool.Attr, err error) (sure boo
 }
 
 // name tells f what is known of the path by which it is about to be opened.
-func (t *tree) name(f *File, path string, flag pool.OpenFlag) {
+func (t *tree) name(f *File, path string, flag remote.OpenFlag) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.named, f.single = t.ownName(path, flag)
@@ -163,8 +163,8 @@ func (t *tree) name(f *File, path string, flag pool.OpenFlag) {
 // ownName reports whether path, when it can be opened, is the file's own name, and
 // whether it has no other: it was looked at before, or is made by that. It does not
 // matter here how old that knowledge is.
-func (t *tree) ownName(path string, flag pool.OpenFlag) (named, single bool) {
-	if flag&pool.FlagExclusive != 0 {
+func (t *tree) ownName(path string, flag remote.OpenFlag) (named, single bool) {
+	if flag&remote.FlagExclusive != 0 {
 		return true, true
 	}
 	dir, name := split(path)
@@ -176,17 +176,17 @@ func (t *tree) ownName(path string, flag pool.OpenFlag) (named, single bool) {
 	case held && r.state == present:
 		return r.attr.IsRegular(), r.attr.IsRegular() && r.attr.Nlink == 1
 	case held && r.state == absent, !held && f.proves && f.listed > t.clock():
-		return flag&pool.FlagCreate != 0, false
+		return flag&remote.FlagCreate != 0, false
 	}
 	return false, false
 }
 
-// Copy implements pool.Remote.
-func (c *Cache) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool.File, srcOff int64, n int64) (int64, error) {
+// Copy implements remote.Remote.
+func (c *Cache) Copy(ctx context.Context, dst remote.File, dstOff int64, src remote.File, srcOff int64, n int64) (int64, error) {
 	d, ok := dst.(*File)
 	s, ok2 := src.(*File)
 	if !ok || !ok2 {
-		return 0, pool.PathError("copy", ".", syscall.EINVAL) // not open files of this Remote
+		return 0, remote.PathError("copy", ".", syscall.EINVAL) // not open files of this Remote
 	}
 	from, err := s.handle(ctx)
 	if err != nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A lagging remote has its answer to an open, and is not heard before meanwhile has
@@ -15,7 +15,7 @@ type lagging struct {
 	meanwhile func()
 }
 
-func (l *lagging) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (l *lagging) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := l.Dir.Open(ctx, path, flag, perm)
 	if do := l.meanwhile; do != nil {
 		l.meanwhile = nil
@@ -27,8 +27,8 @@ func (l *lagging) Open(ctx context.Context, path string, flag pool.OpenFlag, per
 // What is written while a file is being opened is read through it, though its own
 // attributes do not count it: a short answer would cut the file in the kernel.
 func TestWrittenDuringOpen(t *testing.T) {
-	const flag = pool.FlagRead | pool.FlagWrite
-	for name, open := range map[string]pool.OpenFlag{"open": flag, "create": flag | pool.FlagCreate} {
+	const flag = remote.FlagRead | remote.FlagWrite
+	for name, open := range map[string]remote.OpenFlag{"open": flag, "create": flag | remote.FlagCreate} {
 		for closed, when := range map[bool]string{false: "still open", true: "closed"} {
 			t.Run(name+"/writer "+when, func(t *testing.T) {
 				dir := remotetest.NewDir(t.TempDir())
@@ -36,7 +36,7 @@ func TestWrittenDuringOpen(t *testing.T) {
 				below := &lagging{Dir: dir}
 				c := New(below, fiveSeconds)
 				defer func() { check(t, c.Close()) }()
-				f, _, err := c.Open(t.Context(), "f", flag|pool.FlagCreate|pool.FlagExclusive, 0o644)
+				f, _, err := c.Open(t.Context(), "f", flag|remote.FlagCreate|remote.FlagExclusive, 0o644)
 				check(t, err)
 				_, err = f.WriteAt(t.Context(), []byte("some"), 0)
 				check(t, err)

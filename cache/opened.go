@@ -4,7 +4,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // opened knows the open files by path, so that a change through one is seen by the
@@ -251,7 +251,7 @@ func (o *opened) unflushed() (paths []string) {
 // seen compares what is open at path with attributes that a look or a listing gave:
 // when others have changed the file, or put another in its place, the data read
 // ahead is dropped, and the File asks for its own attributes again.
-func (o *opened) seen(path string, a pool.Attr) {
+func (o *opened) seen(path string, a remote.Attr) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if obj := o.paths[path]; obj != nil {
@@ -262,13 +262,13 @@ func (o *opened) seen(path string, a pool.Attr) {
 	}
 }
 
-func (t *content) compare(a pool.Attr) {
+func (t *content) compare(a remote.Attr) {
 	if t.ready && (t.attr.Size != a.Size || t.attr.Mtime != a.Mtime) {
 		t.forget()
 	}
 }
 
-func (o *opened) compare(obj *object, a pool.Attr) {
+func (o *opened) compare(obj *object, a remote.Attr) {
 	if _, dirty := o.dirty[obj]; dirty {
 		return
 	}

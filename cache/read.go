@@ -7,10 +7,10 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// ReadAt implements pool.File.
+// ReadAt implements remote.File.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -27,10 +27,12 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Borrow is ReadAt without a copy: it gives up to n bytes at off as slices of what
-// the cache holds, and fewer only at the end of the file, which is not an error
-// here. They must not be written to, and are valid until release, which has to be
-// called, once, when err is nil.
+// StartReadAt implements remote.File.
+func (f *File) StartReadAt(ctx context.Context, p []byte, off int64, wait bool, told func(n int, err error)) bool {
+	return remote.Start(ctx, f, p, off, wait, told)
+}
+
+// Borrow implements remote.File.
 func (f *File) Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error) {
 	l, err := f.lend(ctx, off, n)
 	if err != nil {
@@ -46,15 +48,15 @@ func (f *File) lend(ctx context.Context, off int64, n int) (*loan, error) {
 	for again := false; ; again = true {
 		l := f.c.newLoan()
 		if ctx.Err() != nil {
-			return l, pool.PathError("read", f.c.files.place(f), ctx.Err())
+			return l, remote.PathError("read", f.c.files.place(f), ctx.Err())
 		}
 		if !f.plan(l, off, n) {
-			return l, pool.PathError("read", f.c.files.place(f), syscall.EBADF)
+			return l, remote.PathError("read", f.c.files.place(f), syscall.EBADF)
 		}
 		f.fetch(l.start)
 		failed, err := l.wait(ctx)
 		if err != nil {
-			return l, pool.PathError("read", f.c.files.place(f), err)
+			return l, remote.PathError("read", f.c.files.place(f), err)
 		}
 		if failed != nil && failed.by != l && !again {
 			l.back() // what was read ahead failed; this read may not
@@ -173,13 +175,14 @@ func (f *File) failed(extents []*extent, err error) {
 // fetchNow begins what needs no waiting for anything, and gives the rest.
 func (f *File) fetchNow(extents []*extent) []*extent {
 	f.c.files.mu.Lock()
-	below, ok := f.remote.(pool.Starter)
+	below := f.remote
 	f.c.files.mu.Unlock()
-	for ok && len(extents) > 0 {
+	for below != nil && len(extents) > 0 {
 		e := extents[0]
-		if ok = below.TryStartReadAt(f.life, e.buf.b[:e.size], e.off, f.fetching(e)); ok {
-			extents = extents[1:]
+		if !below.StartReadAt(f.life, e.buf.b[:e.size], e.off, false, f.fetching(e)) {
+			break
 		}
+		extents = extents[1:]
 	}
 	return extents
 }
@@ -191,12 +194,7 @@ func (f *File) fetchLater(extents []*extent) {
 		return
 	}
 	for _, e := range extents {
-		p, told := e.buf.b[:e.size], f.fetching(e)
-		if s, ok := below.(pool.Starter); ok {
-			s.StartReadAt(f.life, p, e.off, told)
-		} else {
-			go func() { told(below.ReadAt(f.life, p, e.off)) }()
-		}
+		below.StartReadAt(f.life, e.buf.b[:e.size], e.off, true, f.fetching(e))
 	}
 }
 
@@ -240,7 +238,7 @@ func (l *loan) wait(ctx context.Context) (failed *extent, err error) {
 		return nil, nil
 	}
 	for _, e := range l.extents {
-		if err := pool.Await(ctx, e.done); err != nil {
+		if err := remote.Await(ctx, e.done); err != nil {
 			return nil, err
 		}
 		if e.err != nil {

@@ -15,8 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // noise gives n bytes, always the same, with no repetition.
@@ -33,7 +33,7 @@ const roundTrip = 20 * time.Millisecond
 func slow(d *remotetest.Dir) { d.Latency = roundTrip }
 
 // readAll reads like the kernel without root: 128 KiB at a time, two under way.
-func readAll(t testing.TB, f pool.File, size int) []byte {
+func readAll(t testing.TB, f remote.File, size int) []byte {
 	t.Helper()
 	const chunk = 128 << 10
 	got := make([]byte, size)
@@ -59,7 +59,7 @@ func TestSequentialReadAhead(t *testing.T) {
 		data := noise(24 << 20)
 		b := newBench(t, fiveSeconds, slow)
 		b.disk(t, "f", string(data))
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		start := time.Now()
 		got := readAll(t, f, len(data))
 		took := time.Since(start)
@@ -87,7 +87,7 @@ func TestSeveralReadersOfOneFile(t *testing.T) {
 		data := noise(16 << 20)
 		b := newBench(t, fiveSeconds, slow)
 		b.disk(t, "f", string(data))
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		start := time.Now()
 		var all sync.WaitGroup
 		for i := range 4 {
@@ -116,7 +116,7 @@ func TestSlowReaderKeepsWindowSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
 		b.disk(t, "f", string(noise(16<<20)))
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		p := make([]byte, 128<<10)
 		for off := int64(0); off < 8<<20; off += int64(len(p)) {
 			_, err := f.ReadAt(t.Context(), p, off)
@@ -134,7 +134,7 @@ func TestFirstReadIsSmall(t *testing.T) {
 	var biggest atomic.Int64
 	b := newBench(t, fiveSeconds, nil)
 	b.disk(t, "f", string(noise(8<<20)))
-	f := b.open(t, "f", pool.FlagRead)
+	f := b.open(t, "f", remote.FlagRead)
 	if _, err := f.ReadAt(t.Context(), make([]byte, 4096), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func randomReads(t *testing.T, rate int64, most int) {
 		b := newBench(t, fiveSeconds, slow)
 		b.link.rate.see(-rate, b.tree.clock())
 		b.disk(t, "f", string(data))
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		rnd := rand.New(rand.NewPCG(1, 2))
 		for range 1000 {
 			off := rnd.IntN(len(data)/4096) * 4096
@@ -179,7 +179,7 @@ func randomReads(t *testing.T, rate int64, most int) {
 func TestUselessBlocksStop(t *testing.T) {
 	b := newBench(t, Config{AttrTimeout: time.Minute, Memory: 8 << 20}, func(d *remotetest.Dir) { d.Latency = 2 * time.Millisecond })
 	check(t, os.Truncate(makeFile(t, b, "f"), 4<<30))
-	f := b.open(t, "f", pool.FlagRead).(*File)
+	f := b.open(t, "f", remote.FlagRead).(*File)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 2 * trial {
 		_, err := f.ReadAt(t.Context(), make([]byte, 4096), rnd.Int64N(1<<20)*4096)
@@ -207,7 +207,7 @@ func TestReadObeysContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, func(d *remotetest.Dir) { d.Latency = time.Second })
 		b.disk(t, "f", "hello")
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		start := time.Now()
@@ -230,7 +230,7 @@ func TestReadEnds(t *testing.T) {
 	for _, cfg := range []Config{{}, fiveSeconds} {
 		b := newBench(t, cfg, nil)
 		b.disk(t, "f", "hello")
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		for _, c := range []struct {
 			off, n int
 			want   string
@@ -260,7 +260,7 @@ func TestFailureIsForOneRead(t *testing.T) {
 		})
 		data := noise(4 << 20)
 		b.disk(t, "f", string(data))
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		p := make([]byte, 128<<10)
 		_, err := f.ReadAt(t.Context(), p, 0)
 		check(t, err)
@@ -278,34 +278,34 @@ func TestFailureIsForOneRead(t *testing.T) {
 
 func TestWritesDropWhatIsReadAhead(t *testing.T) {
 	data := noise(4 << 20)
-	for name, change := range map[string]func(t *testing.T, b *bench, f pool.File){
-		"same file":  func(t *testing.T, b *bench, f pool.File) { write(t, f, 1<<20) },
-		"other file": func(t *testing.T, b *bench, f pool.File) { write(t, b.open(t, "f", flagWrite), 1<<20) },
-		"other name": func(t *testing.T, b *bench, f pool.File) {
+	for name, change := range map[string]func(t *testing.T, b *bench, f remote.File){
+		"same file":  func(t *testing.T, b *bench, f remote.File) { write(t, f, 1<<20) },
+		"other file": func(t *testing.T, b *bench, f remote.File) { write(t, b.open(t, "f", flagWrite), 1<<20) },
+		"other name": func(t *testing.T, b *bench, f remote.File) {
 			check(t, os.Symlink("f", filepath.Join(b.root, "l")))
 			write(t, b.open(t, "l", flagWrite), 1<<20)
 		},
-		"copy": func(t *testing.T, b *bench, f pool.File) {
+		"copy": func(t *testing.T, b *bench, f remote.File) {
 			b.disk(t, "g", "CHANGED")
-			n, err := b.Copy(t.Context(), f, 1<<20, b.open(t, "g", pool.FlagRead), 0, 7)
+			n, err := b.Copy(t.Context(), f, 1<<20, b.open(t, "g", remote.FlagRead), 0, 7)
 			if n != 7 || err != nil {
 				t.Errorf("Copy: %d, %v", n, err)
 			}
 		},
-		"truncation": func(t *testing.T, b *bench, f pool.File) {
-			_, err := b.SetAttr(t.Context(), "f", pool.Change{Fields: pool.SetSize, Size: 1 << 20})
+		"truncation": func(t *testing.T, b *bench, f remote.File) {
+			_, err := b.SetAttr(t.Context(), "f", remote.Change{Fields: remote.SetSize, Size: 1 << 20})
 			check(t, err)
 			write(t, f, 1<<20)
 		},
-		"truncating open": func(t *testing.T, b *bench, f pool.File) {
-			write(t, b.open(t, "f", flagWrite|pool.FlagTruncate), 1<<20)
+		"truncating open": func(t *testing.T, b *bench, f remote.File) {
+			write(t, b.open(t, "f", flagWrite|remote.FlagTruncate), 1<<20)
 		},
-		"others, and a look": func(t *testing.T, b *bench, f pool.File) {
+		"others, and a look": func(t *testing.T, b *bench, f remote.File) {
 			b.disk(t, "f", string(data[:1<<20])+"CHANGED")
 			b.Forget("f")
 			b.sizeOf(t, "f")
 		},
-		"others, and a listing": func(t *testing.T, b *bench, f pool.File) {
+		"others, and a listing": func(t *testing.T, b *bench, f remote.File) {
 			b.disk(t, "f", string(data[:1<<20])+"CHANGED")
 			b.Forget(".")
 			b.list(t, ".")
@@ -326,7 +326,7 @@ func TestWritesDropWhatIsReadAhead(t *testing.T) {
 	}
 }
 
-func write(t testing.TB, f pool.File, off int64) {
+func write(t testing.TB, f remote.File, off int64) {
 	t.Helper()
 	if _, err := f.WriteAt(t.Context(), []byte("CHANGED"), off); err != nil {
 		t.Fatal(err)
@@ -368,7 +368,7 @@ func TestOutOfOrderStartIsDropped(t *testing.T) {
 		data := noise(32 << 20)
 		b := newBench(t, fiveSeconds, slow)
 		b.disk(t, "f", string(data))
-		f := b.open(t, "f", pool.FlagRead)
+		f := b.open(t, "f", remote.FlagRead)
 		p := make([]byte, chunk)
 		for _, i := range []int{3, 2, 1, 0} {
 			if _, err := f.ReadAt(t.Context(), p, int64(i)*chunk); err != nil {
@@ -392,7 +392,7 @@ func TestMemoryIsShared(t *testing.T) {
 	b := newBench(t, Config{AttrTimeout: time.Minute, Memory: 8 << 20, Besides: besides.Load}, nil)
 	b.disk(t, "f", string(noise(6<<20)))
 	b.disk(t, "g", "")
-	f := b.open(t, "f", pool.FlagRead)
+	f := b.open(t, "f", remote.FlagRead)
 	for off := range int64(6) {
 		if _, err := f.ReadAt(t.Context(), make([]byte, 4<<10), (5-off)<<20); err != nil {
 			t.Fatal(err)
@@ -400,7 +400,7 @@ func TestMemoryIsShared(t *testing.T) {
 	}
 	before := b.Stats().Bytes
 	besides.Store(8<<20 - before + 1)
-	g := b.open(t, "g", pool.FlagWrite)
+	g := b.open(t, "g", remote.FlagWrite)
 	if _, err := g.WriteAt(t.Context(), []byte("data"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +419,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 6 {
 		name := string(rune('a' + i))
 		b.disk(t, name, string(data))
-		f := b.open(t, name, pool.FlagRead)
+		f := b.open(t, name, remote.FlagRead)
 		all.Go(func() {
 			if got := readAll(t, f, len(data)); !bytes.Equal(got, data) {
 				t.Errorf("other data in %s", name)

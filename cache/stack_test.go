@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // What ships is a cache around a pool: the contract holds for the two together, on a
@@ -30,7 +31,7 @@ func TestContractOnPool(t *testing.T) {
 }
 
 func TestClocksOnPool(t *testing.T) {
-	remotetest.RunClocks(t, func(t testing.TB, s *remotetest.Server) pool.Remote { return stack(t, s) })
+	remotetest.RunClocks(t, func(t testing.TB, s *remotetest.Server) remote.Remote { return stack(t, s) })
 }
 
 // stack is a cache around a pool on the scripted server.

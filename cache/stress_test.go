@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // Many programs at a time: each file holds one letter as often as it says, whoever
@@ -56,7 +56,7 @@ func stress(ctx context.Context, t *testing.T, b *bench, rnd *rand.Rand) {
 	}
 	switch rnd.IntN(8) {
 	case 0:
-		_ = b.ReadDir(ctx, dir, func([]pool.Entry) error { return nil })
+		_ = b.ReadDir(ctx, dir, func([]remote.Entry) error { return nil })
 	case 1:
 		_, _ = b.Lstat(ctx, path)
 	case 2:
@@ -72,7 +72,7 @@ func stress(ctx context.Context, t *testing.T, b *bench, rnd *rand.Rand) {
 		_, _ = f.WriteAt(ctx, []byte(strings.Repeat(letter, 1+rnd.IntN(100_000))), 0)
 		_ = f.Close(context.Background())
 	default:
-		f, _, err := b.Open(ctx, path, pool.FlagRead, 0)
+		f, _, err := b.Open(ctx, path, remote.FlagRead, 0)
 		if err != nil {
 			return
 		}
@@ -95,7 +95,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		b := &bench{New(dir, fiveSeconds), dir, root}
 		b.small(t, 5, 20)
 		b.disk(t, "big", string(noise(8<<20)))
-		f, _, err := b.Open(t.Context(), "big", pool.FlagRead, 0)
+		f, _, err := b.Open(t.Context(), "big", remote.FlagRead, 0)
 		check(t, err)
 		readAll(t, f, 4<<20)
 		var walker sync.WaitGroup
@@ -121,11 +121,11 @@ func (r *reader) walkUntilClosed() {
 	ctx := context.Background()
 	for d := range 5 {
 		dir := fmt.Sprintf("d%03d", d)
-		if r.ReadDir(ctx, dir, func([]pool.Entry) error { return nil }) != nil {
+		if r.ReadDir(ctx, dir, func([]remote.Entry) error { return nil }) != nil {
 			return
 		}
 		for i := range 20 {
-			f, _, err := r.Open(ctx, fmt.Sprintf("%s/f%04d", dir, i), pool.FlagRead, 0)
+			f, _, err := r.Open(ctx, fmt.Sprintf("%s/f%04d", dir, i), remote.FlagRead, 0)
 			if err != nil {
 				return
 			}

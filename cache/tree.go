@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A tree holds what is known of names, by folder: a listing arrives as a folder,
@@ -34,7 +34,7 @@ type tree struct {
 	bars    map[string]instant // paths of which nothing is stored until then
 	barsIn  map[string]instant // folders with such a path in them
 
-	root pool.Attr // as last seen; Mode is 0 before
+	root remote.Attr // as last seen; Mode is 0 before
 
 	// below tells of each folder which in it are held, or are on the way to one.
 	below    map[string]map[string]struct{}
@@ -72,7 +72,7 @@ type folder struct {
 
 // A record is what is known of a name.
 type record struct {
-	attr  pool.Attr
+	attr  remote.Attr
 	until instant
 	pos   int32 // index in the folder's order, or -1
 	state state
@@ -137,22 +137,22 @@ func (t *tree) clock() instant { return instant(t.now().Sub(t.start)) }
 
 // find tells what is known of path: its attributes, or ENOENT or ENOTDIR, or
 // false.
-func (t *tree) find(path string) (pool.Attr, syscall.Errno, bool) {
+func (t *tree) find(path string) (remote.Attr, syscall.Errno, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.findLocked(path)
 }
 
-func (t *tree) findLocked(path string) (pool.Attr, syscall.Errno, bool) {
+func (t *tree) findLocked(path string) (remote.Attr, syscall.Errno, bool) {
 	if t.off() || t.barred(path) {
-		return pool.Attr{}, 0, false
+		return remote.Attr{}, 0, false
 	}
 	now := t.clock()
 	switch r, known := t.record(path, now); {
 	case known && r.state == present:
 		return r.attr, 0, true
 	case known && r.state == absent:
-		return pool.Attr{}, syscall.ENOENT, true
+		return remote.Attr{}, syscall.ENOENT, true
 	}
 	return t.findAbove(path, now)
 }
@@ -178,24 +178,24 @@ func (t *tree) record(path string, now instant) (record, bool) {
 
 // findAbove looks whether a folder above path is known not to be one: nothing is
 // below it then.
-func (t *tree) findAbove(path string, now instant) (pool.Attr, syscall.Errno, bool) {
+func (t *tree) findAbove(path string, now instant) (remote.Attr, syscall.Errno, bool) {
 	for dir, _ := split(path); dir != "."; dir, _ = split(dir) {
 		r, known := t.record(dir, now)
 		switch {
 		case !known:
 			continue
 		case r.state == absent:
-			return pool.Attr{}, syscall.ENOENT, true
+			return remote.Attr{}, syscall.ENOENT, true
 		case r.attr.IsRegular():
-			return pool.Attr{}, syscall.ENOTDIR, true
+			return remote.Attr{}, syscall.ENOTDIR, true
 		}
 		break // a folder, or a link that may lead to one
 	}
-	return pool.Attr{}, 0, false
+	return remote.Attr{}, 0, false
 }
 
 // put stores what is known of path now.
-func (t *tree) put(path string, s state, a pool.Attr) {
+func (t *tree) put(path string, s state, a remote.Attr) {
 	if t.off() || t.barred(path) {
 		return
 	}
@@ -231,7 +231,7 @@ func (t *tree) outdate(path string) {
 }
 
 // update changes the attributes held for path, if there are any.
-func (t *tree) update(path string, edit func(*pool.Attr)) {
+func (t *tree) update(path string, edit func(*remote.Attr)) {
 	dir, name := split(path)
 	if f, ok := t.folders.Peek(dir); ok {
 		if r, held := f.names[name]; held && r.state == present {
@@ -265,7 +265,7 @@ func (t *tree) drop(path string) {
 		}
 		t.count++
 	}
-	r.state, r.attr = unknown, pool.Attr{}
+	r.state, r.attr = unknown, remote.Attr{}
 	f.names[name] = r
 }
 
@@ -343,7 +343,7 @@ func (t *tree) keep(f *folder, until instant) {
 	}
 }
 
-// split is pool.Split without the cleaning.
+// split is remote.Split without the cleaning.
 func split(path string) (dir, name string) {
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Access implements fuse.RawFileSystem: access(2) and chdir(2), unless
@@ -31,7 +31,7 @@ func (f *filesystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Stat
 
 // allowed is the access (R_OK, W_OK, X_OK) the remote user has, as far as that
 // can be known; in doubt more.
-func allowed(a pool.Attr, info pool.Info) uint32 {
+func allowed(a remote.Attr, info remote.Info) uint32 {
 	const read, write, exec = 4, 2, 1
 	mode := a.Perm()
 	any := mode>>6 | mode>>3 | mode

@@ -6,13 +6,13 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // fill makes an inode's attributes of what SFTP tells. There is no ctime and no
 // link count of folders: mtime stands for the one, and 1 for the other, which
 // tells find not to count on it.
-func (f *filesystem) fill(out *fuse.Attr, n *node, a pool.Attr) {
+func (f *filesystem) fill(out *fuse.Attr, n *node, a remote.Attr) {
 	out.Ino = n.id
 	out.Mode = n.typ | f.showMode(a.Perm())
 	out.Uid, out.Gid = f.showOwner(a.UID, a.GID)
@@ -30,7 +30,7 @@ func (f *filesystem) showMode(perm uint32) uint32 {
 	return perm
 }
 
-func (f *filesystem) showLinks(n *node, a pool.Attr) uint32 {
+func (f *filesystem) showLinks(n *node, a remote.Attr) uint32 {
 	if n.typ == syscall.S_IFDIR {
 		return 1
 	}
@@ -59,9 +59,9 @@ func (f *filesystem) showOwner(uid, gid uint32) (uint32, uint32) {
 
 // mapped is the remote user whose numbers are shown as ours; not KnownOwner when
 // none are.
-func (f *filesystem) mapped() pool.Info {
+func (f *filesystem) mapped() remote.Info {
 	if f.cfg.IDMap != IDMapUser {
-		return pool.Info{}
+		return remote.Info{}
 	}
 	return f.remote.Info()
 }
@@ -91,14 +91,14 @@ func swap(id, from, to uint32) uint32 {
 	return id
 }
 
-func (f *filesystem) fillAttr(out *fuse.AttrOut, n *node, a pool.Attr) {
+func (f *filesystem) fillAttr(out *fuse.AttrOut, n *node, a remote.Attr) {
 	f.fill(&out.Attr, n, a)
 	out.SetTimeout(f.life())
 }
 
 // fillEntry answers with n, whose attributes were asked for at epoch since. When
 // it was changed here meanwhile the kernel has to ask again.
-func (f *filesystem) fillEntry(out *fuse.EntryOut, n *node, a pool.Attr, since uint64) {
+func (f *filesystem) fillEntry(out *fuse.EntryOut, n *node, a remote.Attr, since uint64) {
 	out.NodeId = n.id
 	f.fill(&out.Attr, n, a)
 	out.SetEntryTimeout(f.life())
@@ -111,13 +111,13 @@ func (f *filesystem) fillEntry(out *fuse.EntryOut, n *node, a pool.Attr, since u
 
 // unknownSpace is what is said of a server that does not tell: enough for
 // programs that look before they write.
-var unknownSpace = pool.StatFS{
+var unknownSpace = remote.StatFS{
 	Bsize: 4096, Frsize: 4096,
 	Blocks: 1 << 40 / 4096, Bfree: 1 << 40 / 4096, Bavail: 1 << 40 / 4096,
 	Files: 1 << 30, Ffree: 1 << 30, NameMax: nameMax,
 }
 
-func fillStatfs(out *fuse.StatfsOut, s pool.StatFS) {
+func fillStatfs(out *fuse.StatfsOut, s remote.StatFS) {
 	frsize := s.Frsize
 	if frsize == 0 {
 		frsize = s.Bsize

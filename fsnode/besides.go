@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // besides is a Remote for work beside the mount: the filesystem's own, and the
@@ -15,11 +15,11 @@ import (
 // Nothing is pinned while the kernel is told: it may have to wait for a request
 // in the same folder, which may wait for a pin.
 type besides struct {
-	pool.Remote
+	remote.Remote
 	fs *filesystem
 }
 
-var _ pool.Remote = (*besides)(nil)
+var _ remote.Remote = (*besides)(nil)
 
 // find is the node at path, nil when the kernel does not know it.
 func (t *tree) find(path string) *node {
@@ -46,7 +46,7 @@ func cut(path string) (name, rest string) {
 
 // spotOf is the name at path; false when the kernel does not know its folder.
 func (b *besides) spotOf(path string) (spot, bool) {
-	dir, name := pool.Split(path)
+	dir, name := remote.Split(path)
 	n := b.fs.tree.find(dir)
 	return spot{n, name}, n != nil
 }
@@ -83,12 +83,12 @@ func (b *besides) content(path string) {
 	b.fs.kernel.InodeNotify(n.id, 0, 0)
 }
 
-// ReadDir implements pool.Remote. To the work beside it too a removed file is
+// ReadDir implements remote.Remote. To the work beside it too a removed file is
 // gone.
-func (b *besides) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
-	return b.Remote.ReadDir(ctx, path, func(entries []pool.Entry) error {
+func (b *besides) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	return b.Remote.ReadDir(ctx, path, func(entries []remote.Entry) error {
 		if dir := b.fs.tree.find(path); dir != nil {
-			entries = slices.DeleteFunc(slices.Clone(entries), func(e pool.Entry) bool {
+			entries = slices.DeleteFunc(slices.Clone(entries), func(e remote.Entry) bool {
 				return b.fs.tree.isHidden(dir, e.Name)
 			})
 		}
@@ -96,34 +96,34 @@ func (b *besides) ReadDir(ctx context.Context, path string, emit func([]pool.Ent
 	})
 }
 
-// Mkdir implements pool.Remote.
-func (b *besides) Mkdir(ctx context.Context, path string, perm uint32) (pool.Attr, error) {
+// Mkdir implements remote.Remote.
+func (b *besides) Mkdir(ctx context.Context, path string, perm uint32) (remote.Attr, error) {
 	a, err := b.Remote.Mkdir(ctx, path, perm)
 	b.entry(path)
 	return a, err
 }
 
-// Symlink implements pool.Remote.
-func (b *besides) Symlink(ctx context.Context, target, path string) (pool.Attr, error) {
+// Symlink implements remote.Remote.
+func (b *besides) Symlink(ctx context.Context, target, path string) (remote.Attr, error) {
 	a, err := b.Remote.Symlink(ctx, target, path)
 	b.entry(path)
 	return a, err
 }
 
-// Link implements pool.Remote.
-func (b *besides) Link(ctx context.Context, oldPath, newPath string) (pool.Attr, error) {
+// Link implements remote.Remote.
+func (b *besides) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, error) {
 	a, err := b.Remote.Link(ctx, oldPath, newPath)
 	b.entry(newPath)
 	return a, err
 }
 
-// Remove implements pool.Remote.
+// Remove implements remote.Remote.
 func (b *besides) Remove(ctx context.Context, path string) error {
 	return b.without(path, func(s spot) error { return b.fs.unlink(ctx, s) },
 		func() error { return b.Remote.Remove(ctx, path) })
 }
 
-// Rmdir implements pool.Remote.
+// Rmdir implements remote.Remote.
 func (b *besides) Rmdir(ctx context.Context, path string) error {
 	return b.without(path, func(s spot) error { return b.fs.rmdir(ctx, s) },
 		func() error { return b.Remote.Rmdir(ctx, path) })
@@ -149,7 +149,7 @@ func (b *besides) without(path string, known func(spot) error, unknown func() er
 	return err
 }
 
-// Rename implements pool.Remote.
+// Rename implements remote.Remote.
 func (b *besides) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
 	from, ok1 := b.spotOf(oldPath)
 	to, ok2 := b.spotOf(newPath)
@@ -179,20 +179,20 @@ func (b *besides) lost(s spot) {
 	}
 }
 
-// SetAttr implements pool.Remote.
-func (b *besides) SetAttr(ctx context.Context, path string, c pool.Change) (pool.Attr, error) {
+// SetAttr implements remote.Remote.
+func (b *besides) SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error) {
 	a, err := b.Remote.SetAttr(ctx, path, c)
 	b.content(path)
 	return a, err
 }
 
-// Open implements pool.Remote.
-func (b *besides) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+// Open implements remote.Remote.
+func (b *besides) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	file, a, err := b.Remote.Open(ctx, path, flag, perm)
-	if flag&pool.FlagWrite == 0 || err != nil {
+	if flag&remote.FlagWrite == 0 || err != nil {
 		return file, a, err
 	}
-	if flag&pool.FlagCreate != 0 && b.fs.tree.find(path) == nil {
+	if flag&remote.FlagCreate != 0 && b.fs.tree.find(path) == nil {
 		b.entry(path)
 	} else {
 		b.content(path)
@@ -200,13 +200,13 @@ func (b *besides) Open(ctx context.Context, path string, flag pool.OpenFlag, per
 	return &besidesFile{File: file, besides: b, path: path}, a, nil
 }
 
-// Copy implements pool.Remote.
-func (b *besides) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool.File, srcOff int64, n int64) (int64, error) {
+// Copy implements remote.Remote.
+func (b *besides) Copy(ctx context.Context, dst remote.File, dstOff int64, src remote.File, srcOff int64, n int64) (int64, error) {
 	return b.Remote.Copy(ctx, own(dst), dstOff, own(src), srcOff, n)
 }
 
 // own is the File of the Remote below.
-func own(file pool.File) pool.File {
+func own(file remote.File) remote.File {
 	if b, ok := file.(*besidesFile); ok {
 		return b.File
 	}
@@ -215,33 +215,33 @@ func own(file pool.File) pool.File {
 
 // A besidesFile is open for writing. What it writes shows when it is flushed.
 type besidesFile struct {
-	pool.File
+	remote.File
 	besides *besides
 	path    string
 }
 
-// Flush implements pool.File.
-func (b *besidesFile) Flush(ctx context.Context) (pool.Attr, error) {
+// Flush implements remote.File.
+func (b *besidesFile) Flush(ctx context.Context) (remote.Attr, error) {
 	a, err := b.File.Flush(ctx)
 	b.besides.content(b.path)
 	return a, err
 }
 
-// Sync implements pool.File.
-func (b *besidesFile) Sync(ctx context.Context) (pool.Attr, error) {
+// Sync implements remote.File.
+func (b *besidesFile) Sync(ctx context.Context) (remote.Attr, error) {
 	a, err := b.File.Sync(ctx)
 	b.besides.content(b.path)
 	return a, err
 }
 
-// SetAttr implements pool.File.
-func (b *besidesFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+// SetAttr implements remote.File.
+func (b *besidesFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
 	a, err := b.File.SetAttr(ctx, c)
 	b.besides.content(b.path)
 	return a, err
 }
 
-// Close implements pool.File.
+// Close implements remote.File.
 func (b *besidesFile) Close(ctx context.Context) error {
 	err := b.File.Close(ctx)
 	b.besides.content(b.path)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 const (
@@ -44,7 +44,7 @@ type call struct {
 	ended bool          // guarded by mu
 }
 
-var _ pool.Awaiter = (*call)(nil)
+var _ remote.Awaiter = (*call)(nil)
 
 // begin starts a request. go-fuse reuses cancel for another request when this
 // one has been answered, so it is not looked at after end.
@@ -85,7 +85,7 @@ func (c *call) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (c *call) Value(key any) any {
 	switch c.op {
 	case opLookup, opGetattr, opReaddir, opReadlink, opStatfs, opAccess:
-		return pool.StaleValue(key)
+		return remote.StaleValue(key)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (c *call) Done() <-chan struct{} {
 	return c.done
 }
 
-// Await implements pool.Awaiter. Nothing watches the context until the caller is
+// Await implements remote.Awaiter. Nothing watches the context until the caller is
 // interrupted.
 func (c *call) Await(done <-chan struct{}) bool {
 	if !c.closing {

@@ -4,12 +4,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Config says what is mounted and how. Only Remote is needed.
 type Config struct {
-	Remote  pool.Remote
+	Remote  remote.Remote
 	Source  string // shown in the mount table
 	Subtype string // the type is "fuse." and this; "sshfs" when empty
 

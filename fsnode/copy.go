@@ -7,7 +7,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // copyMax is the most that one request copies. The answer has 32 bits for it,
@@ -78,7 +78,7 @@ func (f *filesystem) allocate(ctx context.Context, h *handle, in *fuse.Fallocate
 	if err != nil || a.Size >= end {
 		return err
 	}
-	a, err = h.setAttr(ctx, pool.Change{Fields: pool.SetSize, Size: end})
+	a, err = h.setAttr(ctx, remote.Change{Fields: remote.SetSize, Size: end})
 	if err == nil {
 		f.tree.set(h.node, a)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A dirHandle is an open folder. Its listing begins with the first READDIR, so
@@ -34,10 +34,10 @@ type listing struct {
 	stop  context.CancelFunc
 
 	mu      sync.Mutex
-	entries []pool.Entry  // guarded by mu
-	over    bool          // guarded by mu
-	err     error         // guarded by mu
-	more    chan struct{} // guarded by mu: closed when any of the above changes
+	entries []remote.Entry // guarded by mu
+	over    bool           // guarded by mu
+	err     error          // guarded by mu
+	more    chan struct{}  // guarded by mu: closed when any of the above changes
 }
 
 // OpenDir implements fuse.RawFileSystem.
@@ -82,7 +82,7 @@ func (d *dirHandle) close() {
 
 // An adder puts an entry into an answer; false when there is no room. entry is
 // nil for "." and "..".
-type adder func(r *reading, e fuse.DirEntry, entry *pool.Entry) bool
+type adder func(r *reading, e fuse.DirEntry, entry *remote.Entry) bool
 
 // A reading is one READDIR.
 type reading struct {
@@ -93,7 +93,7 @@ type reading struct {
 
 // ReadDir implements fuse.RawFileSystem.
 func (f *filesystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readdir(cancel, in, func(_ *reading, e fuse.DirEntry, _ *pool.Entry) bool {
+	return f.readdir(cancel, in, func(_ *reading, e fuse.DirEntry, _ *remote.Entry) bool {
 		return out.AddDirEntry(e)
 	})
 }
@@ -101,7 +101,7 @@ func (f *filesystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 // ReadDirPlus implements fuse.RawFileSystem: each entry comes with what a LOOKUP
 // of it would tell.
 func (f *filesystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readdir(cancel, in, func(r *reading, e fuse.DirEntry, entry *pool.Entry) bool {
+	return f.readdir(cancel, in, func(r *reading, e fuse.DirEntry, entry *remote.Entry) bool {
 		slot := out.AddDirLookupEntry(e)
 		if slot != nil && entry != nil {
 			r.fill(slot, entry)
@@ -171,7 +171,7 @@ func (d *dirHandle) listing(off uint64) *listing {
 
 // list begins a listing.
 func (f *filesystem) list(n *node) *listing {
-	ctx, stop := context.WithCancel(pool.Stale(f.base))
+	ctx, stop := context.WithCancel(remote.Stale(f.base))
 	l := &listing{began: time.Now(), since: f.tree.now(), stop: stop, more: make(chan struct{})}
 	f.work.Add(1)
 	go func() {
@@ -194,14 +194,14 @@ func (f *filesystem) fetch(ctx context.Context, n *node, l *listing) error {
 	}
 	unpin := sync.OnceFunc(func() { f.tree.unpin(n) })
 	defer unpin()
-	return f.remote.ReadDir(ctx, path, func(entries []pool.Entry) error {
+	return f.remote.ReadDir(ctx, path, func(entries []remote.Entry) error {
 		unpin()
 		l.add(entries)
 		return ctx.Err()
 	})
 }
 
-func (l *listing) add(entries []pool.Entry) {
+func (l *listing) add(entries []remote.Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries = append(l.entries, entries...)
@@ -223,7 +223,7 @@ func (l *listing) changed() {
 
 // from gives the entries from index i on, waiting for one if wait says so. None,
 // after waiting, is the end or an error.
-func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]pool.Entry, error) {
+func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]remote.Entry, error) {
 	for {
 		l.mu.Lock()
 		count, more := uint64(len(l.entries)), l.more
@@ -265,7 +265,7 @@ func (t *tree) parentID(n *node) uint64 {
 
 // entry is e for the kernel; the offset is behind it. A link that is shown as
 // what it leads to has a type that is not known yet.
-func (r *reading) entry(off uint64, e *pool.Entry) fuse.DirEntry {
+func (r *reading) entry(off uint64, e *remote.Entry) fuse.DirEntry {
 	typ := e.Attr.Type()
 	if r.fs.cfg.FollowSymlinks && typ == syscall.S_IFLNK {
 		typ = 0
@@ -280,13 +280,13 @@ func (t *tree) numberOf(dir *node, dirPath, name string) uint64 {
 	if n := dir.children[name]; n != nil {
 		return n.id
 	}
-	return t.freeID(pool.Join(dirPath, name))
+	return t.freeID(remote.Join(dirPath, name))
 }
 
 // fill answers with the attributes the listing brought. It leaves slot empty, so
 // that the kernel looks the name up when it needs it, where they may be older
 // than something that happened here.
-func (r *reading) fill(slot *fuse.EntryOut, e *pool.Entry) {
+func (r *reading) fill(slot *fuse.EntryOut, e *remote.Entry) {
 	if e.Attr.Type() == 0 || e.Attr.IsSymlink() && r.fs.cfg.FollowSymlinks {
 		return
 	}
@@ -303,7 +303,7 @@ func (r *reading) fill(slot *fuse.EntryOut, e *pool.Entry) {
 // enterListed is enter for an entry of a listing begun at epoch since. It
 // refuses when names were taken out of the folder since then, because this may
 // be one of them, and for a file that was changed or is open for writing.
-func (t *tree) enterListed(dir *node, dirPath string, e *pool.Entry, since uint64) *node {
+func (t *tree) enterListed(dir *node, dirPath string, e *remote.Entry, since uint64) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := dir.children[e.Name]

@@ -1,5 +1,5 @@
 // Package fsnode is the mounted filesystem: a request of the kernel comes in,
-// calls of a pool.Remote go out, an errno or an answer goes back.
+// calls of a remote.Remote go out, an errno or an answer goes back.
 //
 // It speaks the FUSE protocol through go-fuse's raw layer and keeps the tree of
 // nodes itself, because identity, paths and renames have to change in one step:

@@ -11,11 +11,11 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func TestStatusOf(t *testing.T) {
-	seam := func(err error) error { return pool.PathError("open", "p", err) }
+	seam := func(err error) error { return remote.PathError("open", "p", err) }
 	for _, tc := range []struct {
 		err  error
 		want syscall.Errno

@@ -8,14 +8,14 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A handle is an open file.
 type handle struct {
 	fs     *filesystem
 	node   *node
-	file   pool.File
+	file   remote.File
 	writes bool  // open for writing
 	opened stamp // what it was when it was opened
 
@@ -26,18 +26,18 @@ type handle struct {
 }
 
 // openFlags is what the flags of open(2) mean to a Remote.
-func openFlags(flags uint32) pool.OpenFlag {
-	var out pool.OpenFlag
+func openFlags(flags uint32) remote.OpenFlag {
+	var out remote.OpenFlag
 	switch flags & syscall.O_ACCMODE {
 	case syscall.O_RDONLY:
-		out = pool.FlagRead
+		out = remote.FlagRead
 	case syscall.O_WRONLY:
-		out = pool.FlagWrite
+		out = remote.FlagWrite
 	default:
-		out = pool.FlagRead | pool.FlagWrite
+		out = remote.FlagRead | remote.FlagWrite
 	}
 	if flags&syscall.O_TRUNC != 0 {
-		out |= pool.FlagTruncate
+		out |= remote.FlagTruncate
 	}
 	return out
 }
@@ -101,7 +101,7 @@ func (h *handle) fuseFlags(keep bool) uint32 {
 // opened notes attributes that came with an open file, and reports whether the
 // kernel may have others, and whether it certainly has another size. The latter is
 // said once.
-func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale, resized bool) {
+func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := n.inode()
@@ -126,7 +126,7 @@ func (t *tree) opened(n *node, a pool.Attr, truncated bool) (stale, resized bool
 }
 
 // register adds a handle to its node.
-func (f *filesystem) register(n *node, file pool.File, flags uint32, a pool.Attr) *handle {
+func (f *filesystem) register(n *node, file remote.File, flags uint32, a remote.Attr) *handle {
 	h := &handle{fs: f, node: n, file: file, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, opened: stampOf(a)}
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
@@ -168,7 +168,7 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 // flush brings all data of the file to the server, whichever handle wrote it, and
 // tells the errors that this handle has not been told. It is always asked for: a
 // close must not return while the flush of another one is under way.
-func (h *handle) flush(ctx context.Context, flush func(context.Context) (pool.Attr, error)) error {
+func (h *handle) flush(ctx context.Context, flush func(context.Context) (remote.Attr, error)) error {
 	clocked, owed, since := h.clocked.Swap(false), h.owed.Swap(nil), h.fs.tree.now()
 	a, err := flush(ctx)
 	switch {
@@ -188,7 +188,7 @@ func (h *handle) flush(ctx context.Context, flush func(context.Context) (pool.At
 // flushAll flushes h, and the handles by which the file was opened under its other
 // names: they may share nothing below, and the kernel writes for a mapping through
 // any of them.
-func (f *filesystem) flushAll(ctx context.Context, h *handle, flush func(context.Context) (pool.Attr, error)) error {
+func (f *filesystem) flushAll(ctx context.Context, h *handle, flush func(context.Context) (remote.Attr, error)) error {
 	err := h.flush(ctx, flush)
 	for _, other := range f.tree.otherWriters(h) {
 		if also := other.flushForOthers(ctx); err == nil {
@@ -213,7 +213,7 @@ func (h *handle) flushForOthers(ctx context.Context) error {
 
 // flushed notes attributes after a flush: the end of the file, unless something
 // was written meanwhile.
-func (t *tree) flushed(n *node, a pool.Attr, since uint64) {
+func (t *tree) flushed(n *node, a remote.Attr, since uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n.file != nil && n.changed <= since {
@@ -291,7 +291,7 @@ func (t *tree) pathOf(n *node) string {
 }
 
 // close gives back a file that nobody has got.
-func (f *filesystem) close(path string, file pool.File) {
+func (f *filesystem) close(path string, file remote.File) {
 	if err := file.Close(f.base); err != nil {
 		f.cfg.Log.Warn("closing a file failed", "path", path, "error", err)
 	}

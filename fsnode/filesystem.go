@@ -9,7 +9,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // blockSize is the st_blksize of every file: what programs read and write at
@@ -32,13 +32,12 @@ type filesystem struct {
 	fuse.RawFileSystem
 
 	cfg      Config
-	remote   pool.Remote
+	remote   remote.Remote
 	tree     *tree
 	clock    *clock
 	proc     procfs
 	dead     func() bool // the connection to the kernel is gone
 	counters counters
-	buffers  bufferPool
 	links    links
 
 	// base is the context of work that no caller waits for. It ends with the
@@ -127,7 +126,7 @@ func (f *filesystem) at(ctx context.Context, id uint64, what func(n *node, path 
 
 // look is what the kernel is to know of path: the file itself, or with
 // FollowSymlinks what a link leads to, if it leads anywhere.
-func (f *filesystem) look(ctx context.Context, path string) (pool.Attr, error) {
+func (f *filesystem) look(ctx context.Context, path string) (remote.Attr, error) {
 	a, err := f.remote.Lstat(ctx, path)
 	if err == nil && a.IsSymlink() && (f.cfg.FollowSymlinks || path == ".") {
 		if to, err := f.remote.Stat(ctx, path); err == nil {
@@ -164,7 +163,7 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 		return syscall.ENOENT
 	}
 	since := f.tree.now()
-	path := pool.Join(dirPath, name)
+	path := remote.Join(dirPath, name)
 	a, err := f.look(ctx, path)
 	if err != nil {
 		return err
@@ -204,9 +203,9 @@ func (f *filesystem) getattr(ctx context.Context, id uint64, out *fuse.AttrOut) 
 
 // attr describes n by its path, and by an open handle when it has none or the
 // server has no such file any more.
-func (f *filesystem) attr(ctx context.Context, n *node) (pool.Attr, error) {
+func (f *filesystem) attr(ctx context.Context, n *node) (remote.Attr, error) {
 	path, err := f.tree.pin(ctx, n)
-	var a pool.Attr
+	var a remote.Attr
 	if err == nil {
 		a, err = f.look(ctx, path)
 		f.tree.unpin(n)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // maxLinks is how many symbolic links a path may lead through, as in the kernel.
@@ -44,7 +44,7 @@ func inside(root, p, target string) (string, bool) {
 		}
 		return path.Clean("./" + rel), true
 	}
-	dir, _ := pool.Split(p)
+	dir, _ := remote.Split(p)
 	next := path.Join(dir, target)
 	return next, next != ".." && !strings.HasPrefix(next, "../")
 }

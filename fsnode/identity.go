@@ -3,7 +3,7 @@ package fsnode
 import (
 	"context"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // SFTP has no inode numbers. A node is known by its path, and an open file by its
@@ -21,7 +21,7 @@ func (t *tree) child(dir *node, name string) *node {
 // wasReplaced reports whether n, which is open, is not the file any more that its path
 // leads to, of which a look said a. Then it has lost its name: the file that is there
 // now gets a node, and a number, of its own.
-func (f *filesystem) wasReplaced(ctx context.Context, n *node, a pool.Attr) (bool, error) {
+func (f *filesystem) wasReplaced(ctx context.Context, n *node, a remote.Attr) (bool, error) {
 	h := f.tree.stranger(n, a)
 	if h == nil {
 		return false, nil
@@ -36,7 +36,7 @@ func (f *filesystem) wasReplaced(ctx context.Context, n *node, a pool.Attr) (boo
 
 // stranger is a handle of n by which to find out whether n still is what its path
 // leads to; nil when a look at the path said nothing else than is known.
-func (t *tree) stranger(n *node, a pool.Attr) *handle {
+func (t *tree) stranger(n *node, a remote.Attr) *handle {
 	if n == nil {
 		return nil
 	}

@@ -4,7 +4,7 @@ import (
 	"container/list"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // An inode is what is remembered of a node that was opened, listed or linked.
@@ -122,7 +122,7 @@ func (t *tree) appendAt(n *node, off int64) int64 {
 
 // saw notes attributes that a request asked for at epoch since and is about to
 // tell the kernel. What we wrote meanwhile is newer than they are.
-func (t *tree) saw(n *node, a pool.Attr, since uint64) {
+func (t *tree) saw(n *node, a remote.Attr, since uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n.changed > since {
@@ -141,7 +141,7 @@ func (t *tree) saw(n *node, a pool.Attr, since uint64) {
 }
 
 // set notes attributes that a change of ours made.
-func (t *tree) set(n *node, a pool.Attr) {
+func (t *tree) set(n *node, a remote.Attr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.touch(n)

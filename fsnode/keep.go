@@ -3,12 +3,12 @@ package fsnode
 import (
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // keepPages reports whether the kernel's pages of n are still those of a file
 // with these attributes, and notes under which they are read from now on.
-func (f *filesystem) keepPages(n *node, a pool.Attr) bool {
+func (f *filesystem) keepPages(n *node, a remote.Attr) bool {
 	if f.cfg.AttrTimeout == 0 {
 		return false
 	}

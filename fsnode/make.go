@@ -7,7 +7,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // in runs what makes something called name in a folder, with the folder's path
@@ -17,14 +17,14 @@ func (f *filesystem) in(ctx context.Context, id uint64, name string, what func(d
 		return syscall.ENAMETOOLONG
 	}
 	return f.at(ctx, id, func(dir *node, dirPath string) error {
-		return what(dir, dirPath, pool.Join(dirPath, name))
+		return what(dir, dirPath, remote.Join(dirPath, name))
 	})
 }
 
 // made answers with something just made.
-func (f *filesystem) made(out *fuse.EntryOut, dir *node, dirPath, name string, a pool.Attr) *node {
+func (f *filesystem) made(out *fuse.EntryOut, dir *node, dirPath, name string, a remote.Attr) *node {
 	f.clock.learn(a.Mtime)
-	f.links.given.moved(pool.Join(dirPath, name), "")
+	f.links.given.moved(remote.Join(dirPath, name), "")
 	n := f.tree.enterNew(dir, dirPath, name, a)
 	f.fillEntry(out, n, a, f.tree.now())
 	return n
@@ -83,7 +83,7 @@ func (f *filesystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string
 		return c.finish(syscall.EPERM)
 	}
 	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
-		flags := pool.FlagWrite | pool.FlagCreate | pool.FlagExclusive
+		flags := remote.FlagWrite | remote.FlagCreate | remote.FlagExclusive
 		file, a, err := f.create(c, &in.InHeader, dirPath, path, flags, in.Mode)
 		if err != nil {
 			return err
@@ -100,16 +100,16 @@ func (f *filesystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string
 func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	c := f.begin(opCreate, cancel, &in.InHeader)
 	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
-		flags := openFlags(in.Flags) | pool.FlagCreate
+		flags := openFlags(in.Flags) | remote.FlagCreate
 		if in.Flags&syscall.O_EXCL != 0 {
-			flags |= pool.FlagExclusive
+			flags |= remote.FlagExclusive
 		}
 		file, a, err := f.create(c, &in.InHeader, dirPath, path, flags, in.Mode)
 		if err != nil {
 			return err
 		}
 		var n *node
-		if flags&pool.FlagExclusive != 0 {
+		if flags&remote.FlagExclusive != 0 {
 			n = f.made(&out.EntryOut, dir, dirPath, name, a)
 		} else {
 			f.links.given.moved(path, "")
@@ -127,7 +127,7 @@ func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 }
 
 // create opens a file, made if it is not there, and gives it to the caller.
-func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, path string, flags pool.OpenFlag, mode uint32) (pool.File, pool.Attr, error) {
+func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, path string, flags remote.OpenFlag, mode uint32) (remote.File, remote.Attr, error) {
 	file, a, err := f.remote.Open(ctx, path, flags, mode&0o7777)
 	if err != nil {
 		return nil, a, err
@@ -142,7 +142,7 @@ func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, pat
 	}
 	if a, err = file.SetAttr(ctx, ch); err != nil {
 		f.close(path, file)
-		if flags&pool.FlagExclusive != 0 {
+		if flags&remote.FlagExclusive != 0 {
 			err = errors.Join(err, f.remote.Remove(ctx, path))
 		}
 		return nil, a, err
@@ -153,25 +153,25 @@ func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, pat
 // gift is the change that gives something new to the caller: with MultiUser, if
 // it is not the caller's already. In a folder with the set-group-id bit the
 // group is the folder's.
-func (f *filesystem) gift(ctx context.Context, in *fuse.InHeader, dirPath string, a pool.Attr) pool.Change {
-	var ch pool.Change
+func (f *filesystem) gift(ctx context.Context, in *fuse.InHeader, dirPath string, a remote.Attr) remote.Change {
+	var ch remote.Change
 	if !f.cfg.MultiUser {
 		return ch
 	}
 	if a.UID != in.Uid {
-		ch.UID, ch.Fields = in.Uid, pool.SetUID
+		ch.UID, ch.Fields = in.Uid, remote.SetUID
 	}
 	if a.GID != in.Gid {
 		dir, err := f.look(ctx, dirPath)
 		if err != nil || dir.Mode&syscall.S_ISGID == 0 {
-			ch.GID, ch.Fields = in.Gid, ch.Fields|pool.SetGID
+			ch.GID, ch.Fields = in.Gid, ch.Fields|remote.SetGID
 		}
 	}
 	return ch
 }
 
 // givePath gives a new folder or link to the caller.
-func (f *filesystem) givePath(ctx context.Context, in *fuse.InHeader, dirPath, path string, a pool.Attr) (pool.Attr, error) {
+func (f *filesystem) givePath(ctx context.Context, in *fuse.InHeader, dirPath, path string, a remote.Attr) (remote.Attr, error) {
 	ch := f.gift(ctx, in, dirPath, a)
 	if ch.Fields == 0 {
 		return a, nil
@@ -203,11 +203,11 @@ func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out
 	}
 	defer f.tree.unpin(dir)
 	defer f.tree.unpin(n)
-	a, err := f.remote.Link(ctx, path, pool.Join(dirPath, name))
+	a, err := f.remote.Link(ctx, path, remote.Join(dirPath, name))
 	if err != nil {
 		return unsupported(err)
 	}
-	f.links.given.linked(path, pool.Join(dirPath, name))
+	f.links.given.linked(path, remote.Join(dirPath, name))
 	f.tree.linked(n, spot{dir, name})
 	a.Size = f.tree.appendAt(n, a.Size)
 	f.fillEntry(out, n, a, 0)

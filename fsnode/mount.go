@@ -14,7 +14,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // An FS is a mounted filesystem.
@@ -135,7 +135,7 @@ func (m *FS) Wait() { <-m.done }
 
 // Remote is for work beside the mount. What changes through it is told to the
 // kernel when the call returns, so that programs see it at once.
-func (m *FS) Remote() pool.Remote { return &besides{Remote: m.fs.remote, fs: m.fs} }
+func (m *FS) Remote() remote.Remote { return &besides{Remote: m.fs.remote, fs: m.fs} }
 
 // Stats tells what the mount has done.
 func (m *FS) Stats() Stats {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func TestClock(t *testing.T) {
@@ -92,7 +92,7 @@ func TestAwait(t *testing.T) {
 			t.Error("the caller was killed, and the call goes on")
 		}
 		close(done)
-		if pool.Await(c, done) != nil {
+		if remote.Await(c, done) != nil {
 			t.Error("what is done is not told")
 		}
 		c.finish(nil)
@@ -128,22 +128,22 @@ func TestDying(t *testing.T) {
 }
 
 func TestAllowed(t *testing.T) {
-	me := pool.Info{UID: 10, KnownOwner: true}
-	root := pool.Info{UID: 0, KnownOwner: true}
+	me := remote.Info{UID: 10, KnownOwner: true}
+	root := remote.Info{UID: 0, KnownOwner: true}
 	for _, tc := range []struct {
 		mode, uid uint32
-		info      pool.Info
+		info      remote.Info
 		want      uint32
 	}{
 		{0o100640, 10, me, 6},
 		{0o100640, 11, me, 4},
 		{0o100604, 11, me, 4},
-		{0o100200, 11, pool.Info{}, 2},
+		{0o100200, 11, remote.Info{}, 2},
 		{0o100000, 11, root, 6},
 		{0o100100, 11, root, 7},
 		{0o040000, 11, root, 7},
 	} {
-		if got := allowed(pool.Attr{Mode: tc.mode, UID: tc.uid}, tc.info); got != tc.want {
+		if got := allowed(remote.Attr{Mode: tc.mode, UID: tc.uid}, tc.info); got != tc.want {
 			t.Errorf("mode %o of %d for %+v: %o, want %o", tc.mode, tc.uid, tc.info, got, tc.want)
 		}
 	}
@@ -171,7 +171,7 @@ func TestInside(t *testing.T) {
 }
 
 func TestFillStatfs(t *testing.T) {
-	for _, s := range []pool.StatFS{
+	for _, s := range []remote.StatFS{
 		{Bsize: 4096, Frsize: 4096, Blocks: 100},
 		{Bsize: 1 << 20, Blocks: 100},
 		{Bsize: 1 << 33, Frsize: 1 << 33, Blocks: 100},
@@ -213,14 +213,14 @@ func TestEscaped(t *testing.T) {
 
 // informed is a Remote that knows its user.
 type informed struct {
-	pool.Remote
-	info pool.Info
+	remote.Remote
+	info remote.Info
 }
 
-func (i informed) Info() pool.Info { return i.info }
+func (i informed) Info() remote.Info { return i.info }
 
 func TestIDMapUser(t *testing.T) {
-	below := informed{info: pool.Info{UID: 1000, GID: 100, KnownOwner: true}}
+	below := informed{info: remote.Info{UID: 1000, GID: 100, KnownOwner: true}}
 	f := newFilesystem(Config{Remote: below, IDMap: IDMapUser})
 	f.ownUID, f.ownGID = 5, 6
 	if uid, gid := f.showOwner(1000, 100); uid != 5 || gid != 6 {
@@ -233,7 +233,7 @@ func TestIDMapUser(t *testing.T) {
 	in.Valid = fuse.FATTR_UID | fuse.FATTR_GID
 	in.Uid, in.Gid = 5, 7
 	ch := f.change(in)
-	if ch.Fields != pool.SetUID|pool.SetGID || ch.UID != 1000 || ch.GID != 7 {
+	if ch.Fields != remote.SetUID|remote.SetGID || ch.UID != 1000 || ch.GID != 7 {
 		t.Errorf("chown to 5:7 becomes %+v", ch)
 	}
 	// Nothing is mapped as long as the server's user is not known.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // pin gives n's path and holds it until unpin. ESTALE means that n has none,
@@ -133,7 +133,7 @@ func (t *tree) claim(ctx context.Context, spots ...spot) (*claim, error) {
 			}
 		}
 		c.dirs = append(c.dirs, s.dir.path())
-		c.paths = append(c.paths, pool.Join(s.dir.path(), s.name))
+		c.paths = append(c.paths, remote.Join(s.dir.path(), s.name))
 		c.nodes = append(c.nodes, n)
 	}
 	c.take()

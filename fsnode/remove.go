@@ -11,7 +11,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // hiddenPrefix begins the names of removed files that are still open. After a
@@ -102,7 +102,7 @@ func (c *claim) onlyNameOfOpenFile() bool {
 func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	from := c.spots[0]
 	to := spot{from.dir, fmt.Sprintf("%s%016x", hiddenPrefix, rand.Uint64())}
-	err := f.remote.Rename(ctx, c.paths[0], pool.Join(c.dirs[0], to.name), false)
+	err := f.remote.Rename(ctx, c.paths[0], remote.Join(c.dirs[0], to.name), false)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
 			c.removed()
@@ -115,7 +115,7 @@ func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	if f.tree.hidden(c.nodes[0], from, to) {
 		return nil
 	}
-	if err = f.remote.Remove(ctx, pool.Join(c.dirs[0], to.name)); err == nil {
+	if err = f.remote.Remove(ctx, remote.Join(c.dirs[0], to.name)); err == nil {
 		f.tree.mu.Lock()
 		defer f.tree.mu.Unlock()
 		f.tree.unname(c.nodes[0], to)
@@ -151,7 +151,7 @@ func (f *filesystem) evacuate(ctx context.Context, c *claim, i int) bool {
 	moved := false
 	for _, from := range f.tree.hiddenIn(c.nodes[i]) {
 		to := spot{c.spots[i].dir, from.name}
-		err := f.remote.Rename(ctx, pool.Join(c.paths[i], from.name), pool.Join(c.dirs[i], to.name), false)
+		err := f.remote.Rename(ctx, remote.Join(c.paths[i], from.name), remote.Join(c.dirs[i], to.name), false)
 		if err != nil {
 			return false
 		}

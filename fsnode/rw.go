@@ -2,20 +2,10 @@ package fsnode
 
 import (
 	"context"
-	"errors"
-	"io"
-	"sync"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
-
-// A borrower is a File that can lend the data it holds, so that it goes to the
-// kernel without being copied. The slices are valid until release; together they
-// are n bytes, fewer only at the end of the file.
-type borrower interface {
-	Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error)
-}
 
 // A result is the answer to a READ. go-fuse sends Slices with one writev and
 // calls Done after it; for results without Slices Done may come before the data
@@ -74,22 +64,11 @@ func (f *filesystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, _ []byte) (fu
 // read gives n bytes, and fewer only at the end of the file: the kernel takes a
 // short answer for the end and cuts the file there.
 func (f *filesystem) read(ctx context.Context, h *handle, off int64, n int) (*result, error) {
-	if b, ok := h.file.(borrower); ok {
-		data, release, err := b.Borrow(ctx, off, n)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		return &result{data, release}, nil
-	}
-	buf := f.buffers.get(n)
-	got, err := h.file.ReadAt(ctx, (*buf)[:n], off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		if ctx.Err() == nil {
-			f.buffers.put(buf)
-		}
+	data, release, err := h.file.Borrow(ctx, off, n)
+	if err != nil {
 		return nil, err
 	}
-	return &result{[][]byte{(*buf)[:got]}, func() { f.buffers.put(buf) }}, nil
+	return &result{data, release}, nil
 }
 
 // Write implements fuse.RawFileSystem.
@@ -145,37 +124,3 @@ func (f *filesystem) moved(n *node, off int64) {
 }
 
 const pageSize = 4096
-
-// bufferPool keeps buffers for READs, by size.
-type bufferPool struct{ small, middle, large sync.Pool }
-
-const (
-	smallBuffer  = 16 << 10
-	middleBuffer = 128 << 10
-	largeBuffer  = 1 << 20
-)
-
-func (p *bufferPool) class(n int) (*sync.Pool, int) {
-	switch {
-	case n <= smallBuffer:
-		return &p.small, smallBuffer
-	case n <= middleBuffer:
-		return &p.middle, middleBuffer
-	default:
-		return &p.large, max(n, largeBuffer)
-	}
-}
-
-func (p *bufferPool) get(n int) *[]byte {
-	pool, size := p.class(n)
-	if buf, ok := pool.Get().(*[]byte); ok && len(*buf) >= n {
-		return buf
-	}
-	buf := make([]byte, size)
-	return &buf
-}
-
-func (p *bufferPool) put(buf *[]byte) {
-	pool, _ := p.class(len(*buf))
-	pool.Put(buf)
-}

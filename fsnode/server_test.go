@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/fsnode"
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A mount is served by another process, this test binary again: a process that
@@ -198,7 +198,7 @@ func run(m *fsnode.FS, dir *remotetest.Dir, obst *obstacles, c command) error {
 	case "rename":
 		return side.Rename(ctx, c.Path, c.To, false)
 	case "write":
-		file, _, err := side.Open(ctx, c.Path, pool.FlagWrite|pool.FlagCreate|pool.FlagTruncate, 0o644)
+		file, _, err := side.Open(ctx, c.Path, remote.FlagWrite|remote.FlagCreate|remote.FlagTruncate, 0o644)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // SetAttr implements fuse.RawFileSystem: chmod, chown, truncate and utimens.
@@ -39,8 +39,8 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 }
 
 // answer takes the result of a change, and tells the kernel.
-func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(pool.Attr, error) error {
-	return func(a pool.Attr, err error) error {
+func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(remote.Attr, error) error {
+	return func(a remote.Attr, err error) error {
 		if err != nil {
 			return err
 		}
@@ -51,13 +51,13 @@ func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(pool.Attr, error) e
 }
 
 // setPath changes a file that nobody here has open for writing.
-func (f *filesystem) setPath(ctx context.Context, n *node, ch pool.Change) (pool.Attr, error) {
+func (f *filesystem) setPath(ctx context.Context, n *node, ch remote.Change) (remote.Attr, error) {
 	path, err := f.tree.pin(ctx, n)
 	if err != nil {
 		if h := f.tree.handleOf(n); h != nil && statusOf(err) == fuse.Status(syscall.ESTALE) {
 			return h.file.SetAttr(ctx, ch)
 		}
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	defer f.tree.unpin(n)
 	if ch.Fields == 0 {
@@ -65,34 +65,34 @@ func (f *filesystem) setPath(ctx context.Context, n *node, ch pool.Change) (pool
 	}
 	if f.cfg.FollowSymlinks && n.typ != syscall.S_IFLNK {
 		if path, err = f.resolve(ctx, path); err != nil {
-			return pool.Attr{}, err
+			return remote.Attr{}, err
 		}
 	}
 	return f.remote.SetAttr(ctx, path, ch)
 }
 
 // change is a request in the terms of the Remote.
-func (f *filesystem) change(in *fuse.SetAttrIn) pool.Change {
-	var ch pool.Change
+func (f *filesystem) change(in *fuse.SetAttrIn) remote.Change {
+	var ch remote.Change
 	if mode, ok := in.GetMode(); ok {
-		ch.Mode, ch.Fields = mode, ch.Fields|pool.SetMode
+		ch.Mode, ch.Fields = mode, ch.Fields|remote.SetMode
 	}
 	f.changeOwner(&ch, in)
 	if size, ok := in.GetSize(); ok {
-		ch.Size, ch.Fields = int64(size), ch.Fields|pool.SetSize
+		ch.Size, ch.Fields = int64(size), ch.Fields|remote.SetSize
 	}
 	if in.Valid&fuse.FATTR_ATIME != 0 {
-		ch.Atime, ch.Fields = f.time(in.Atime, in.Valid&fuse.FATTR_ATIME_NOW), ch.Fields|pool.SetAtime
+		ch.Atime, ch.Fields = f.time(in.Atime, in.Valid&fuse.FATTR_ATIME_NOW), ch.Fields|remote.SetAtime
 	}
 	if in.Valid&fuse.FATTR_MTIME != 0 {
-		ch.Mtime, ch.Fields = f.time(in.Mtime, in.Valid&fuse.FATTR_MTIME_NOW), ch.Fields|pool.SetMtime
+		ch.Mtime, ch.Fields = f.time(in.Mtime, in.Valid&fuse.FATTR_MTIME_NOW), ch.Fields|remote.SetMtime
 	}
 	return ch
 }
 
 // changeOwner gives owners back under the numbers they have on the server. The
 // number every file is shown with (uid=, gid=) is no change.
-func (f *filesystem) changeOwner(ch *pool.Change, in *fuse.SetAttrIn) {
+func (f *filesystem) changeOwner(ch *remote.Change, in *fuse.SetAttrIn) {
 	info := f.mapped()
 	if uid, ok := in.GetUID(); ok && (f.cfg.UID == nil || uid != *f.cfg.UID) {
 		if info.KnownOwner {
@@ -101,7 +101,7 @@ func (f *filesystem) changeOwner(ch *pool.Change, in *fuse.SetAttrIn) {
 		if f.cfg.IDMap == IDMapFile {
 			uid = numberedBack(uid, f.cfg.UIDs)
 		}
-		ch.UID, ch.Fields = uid, ch.Fields|pool.SetUID
+		ch.UID, ch.Fields = uid, ch.Fields|remote.SetUID
 	}
 	if gid, ok := in.GetGID(); ok && (f.cfg.GID == nil || gid != *f.cfg.GID) {
 		if info.KnownOwner {
@@ -110,7 +110,7 @@ func (f *filesystem) changeOwner(ch *pool.Change, in *fuse.SetAttrIn) {
 		if f.cfg.IDMap == IDMapFile {
 			gid = numberedBack(gid, f.cfg.GIDs)
 		}
-		ch.GID, ch.Fields = gid, ch.Fields|pool.SetGID
+		ch.GID, ch.Fields = gid, ch.Fields|remote.SetGID
 	}
 }
 
@@ -122,8 +122,8 @@ func (f *filesystem) time(sec uint64, now uint32) int64 {
 }
 
 // setAttr changes the open file. Times join the next flush.
-func (h *handle) setAttr(ctx context.Context, ch pool.Change) (pool.Attr, error) {
-	if ch.Fields&pool.SetMtime != 0 {
+func (h *handle) setAttr(ctx context.Context, ch remote.Change) (remote.Attr, error) {
+	if ch.Fields&remote.SetMtime != 0 {
 		h.clocked.Store(false)
 	}
 	return h.file.SetAttr(ctx, ch)

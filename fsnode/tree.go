@@ -6,7 +6,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A tree holds the nodes the kernel knows, and those on the way to them.
@@ -62,7 +62,7 @@ type stamp struct{ size, mtime int64 }
 // unknown is no file's stamp.
 var unknown = stamp{-1, -1}
 
-func stampOf(a pool.Attr) stamp { return stamp{a.Size, a.Mtime} }
+func stampOf(a remote.Attr) stamp { return stamp{a.Size, a.Mtime} }
 
 func newTree() *tree {
 	root := &node{id: rootID, typ: syscall.S_IFDIR, lookups: 1, told: unknown}
@@ -121,14 +121,14 @@ func (n *node) under(top *node) bool {
 // enter gives the node called name in dir, whose path is dirPath: the one that
 // is there if it is of that type, else a new one. The kernel has a reference to
 // it more than before.
-func (t *tree) enter(dir *node, dirPath, name string, a pool.Attr) *node {
+func (t *tree) enter(dir *node, dirPath, name string, a remote.Attr) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.put(dir, dirPath, name, a)
 }
 
 // enterNew is enter for a file just made: whatever had that name is gone.
-func (t *tree) enterNew(dir *node, dirPath, name string, a pool.Attr) *node {
+func (t *tree) enterNew(dir *node, dirPath, name string, a remote.Attr) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := dir.children[name]; old != nil {
@@ -138,7 +138,7 @@ func (t *tree) enterNew(dir *node, dirPath, name string, a pool.Attr) *node {
 }
 
 // put is enter. The caller holds t.mu.
-func (t *tree) put(dir *node, dirPath, name string, a pool.Attr) *node {
+func (t *tree) put(dir *node, dirPath, name string, a remote.Attr) *node {
 	n := dir.children[name]
 	if n != nil && n.typ != a.Type() {
 		t.unname(n, spot{dir, name})
@@ -146,7 +146,7 @@ func (t *tree) put(dir *node, dirPath, name string, a pool.Attr) *node {
 	}
 	if n == nil {
 		n = &node{typ: a.Type()}
-		n.id = t.freeID(pool.Join(dirPath, name))
+		n.id = t.freeID(remote.Join(dirPath, name))
 		t.nodes[n.id] = n
 		t.peak = max(t.peak, len(t.nodes))
 		t.name(n, spot{dir, name})
@@ -160,7 +160,7 @@ func (t *tree) put(dir *node, dirPath, name string, a pool.Attr) *node {
 // the server has under that name is not that file any more. While the file is
 // being written that cannot be known, nor how long it is by another name than
 // the writer's: then it gives a handle to ask.
-func (t *tree) part(dir *node, name string, a pool.Attr) *handle {
+func (t *tree) part(dir *node, name string, a remote.Attr) *handle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := dir.children[name]

@@ -10,12 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 var (
-	aDir  = pool.Attr{Mode: syscall.S_IFDIR | 0o755}
-	aFile = pool.Attr{Mode: syscall.S_IFREG | 0o644}
+	aDir  = remote.Attr{Mode: syscall.S_IFDIR | 0o755}
+	aFile = remote.Attr{Mode: syscall.S_IFREG | 0o644}
 )
 
 func pathIn(t *tree, n *node) string {
@@ -334,7 +334,7 @@ func BenchmarkPin(b *testing.B) {
 	n, path := tr.root, "."
 	for range 6 {
 		n = tr.enter(n, path, "folder", aDir)
-		path = pool.Join(path, "folder")
+		path = remote.Join(path, "folder")
 	}
 	for b.Loop() {
 		if _, err := tr.pin(b.Context(), n); err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/remotemount/remotemount/integration/lab"
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // TestContract holds the mount itself to what the contract of a Remote says of data:
@@ -45,7 +45,7 @@ func contractJob(t *testing.T, dir string) {
 // mounted is a folder of a mount as a Remote. Data is on the server after fsync.
 type mounted struct{ *remotetest.Dir }
 
-func (m mounted) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (m mounted) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := m.Dir.Open(ctx, path, flag, perm)
 	if err != nil {
 		return nil, a, err
@@ -53,7 +53,7 @@ func (m mounted) Open(ctx context.Context, path string, flag pool.OpenFlag, perm
 	return mountedFile{f}, a, nil
 }
 
-func (m mounted) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool.File, srcOff int64, n int64) (int64, error) {
+func (m mounted) Copy(ctx context.Context, dst remote.File, dstOff int64, src remote.File, srcOff int64, n int64) (int64, error) {
 	done, err := m.Dir.Copy(ctx, dst.(mountedFile).File, dstOff, src.(mountedFile).File, srcOff, n)
 	if err == nil {
 		_, err = dst.Sync(ctx)
@@ -61,6 +61,6 @@ func (m mounted) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool
 	return done, err
 }
 
-type mountedFile struct{ pool.File }
+type mountedFile struct{ remote.File }
 
-func (f mountedFile) Flush(ctx context.Context) (pool.Attr, error) { return f.Sync(ctx) }
+func (f mountedFile) Flush(ctx context.Context) (remote.Attr, error) { return f.Sync(ctx) }

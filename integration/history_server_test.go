@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/remotemount/remotemount/integration/link"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A server is one that histories are played on. It has the site's folder at

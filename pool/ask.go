@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -115,7 +116,7 @@ func pathError(op, path string, err error) error {
 	if isErrno(err, syscall.EINVAL) && isTooLong(path) {
 		err = syscall.ENAMETOOLONG
 	}
-	return PathError(op, path, err)
+	return remote.PathError(op, path, err)
 }
 
 // isTooLong reports whether no Linux filesystem would take the path: it, or a

@@ -5,13 +5,14 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // fromWire is what a server told of a file. Servers need not send all of it: a
 // mode without a type is taken for a regular file's.
-func fromWire(w sftp3.Attrs) Attr {
-	a := Attr{
+func fromWire(w sftp3.Attrs) remote.Attr {
+	a := remote.Attr{
 		Mode: w.Permissions, UID: w.UID, GID: w.GID,
 		Size: int64(min(w.Size, 1<<63-1)), Atime: int64(w.Atime), Mtime: int64(w.Mtime),
 	}
@@ -38,33 +39,33 @@ func linkCount(longname string) uint32 {
 
 // toWire encodes a change. Owner and times go in pairs: have gives the half
 // that is not meant.
-func (c Change) toWire(have Attr) sftp3.Attrs {
+func toWire(c remote.Change, have remote.Attr) sftp3.Attrs {
 	var w sftp3.Attrs
-	if c.Fields&SetSize != 0 {
+	if c.Fields&remote.SetSize != 0 {
 		w.Flags |= sftp3.AttrSize
 		w.Size = uint64(c.Size)
 	}
-	if c.Fields&SetMode != 0 {
+	if c.Fields&remote.SetMode != 0 {
 		w.Flags |= sftp3.AttrPermissions
 		w.Permissions = c.Mode & 0o7777
 	}
-	if c.Fields&(SetUID|SetGID) != 0 {
+	if c.Fields&(remote.SetUID|remote.SetGID) != 0 {
 		w.Flags |= sftp3.AttrUIDGID
 		w.UID, w.GID = have.UID, have.GID
-		if c.Fields&SetUID != 0 {
+		if c.Fields&remote.SetUID != 0 {
 			w.UID = c.UID
 		}
-		if c.Fields&SetGID != 0 {
+		if c.Fields&remote.SetGID != 0 {
 			w.GID = c.GID
 		}
 	}
-	if c.Fields&(SetAtime|SetMtime) != 0 {
+	if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
 		w.Flags |= sftp3.AttrACModTime
 		w.Atime, w.Mtime = clampTime(have.Atime), clampTime(have.Mtime)
-		if c.Fields&SetAtime != 0 {
+		if c.Fields&remote.SetAtime != 0 {
 			w.Atime = clampTime(c.Atime)
 		}
-		if c.Fields&SetMtime != 0 {
+		if c.Fields&remote.SetMtime != 0 {
 			w.Mtime = clampTime(c.Mtime)
 		}
 	}
@@ -75,46 +76,14 @@ func (c Change) toWire(have Attr) sftp3.Attrs {
 func clampTime(t int64) uint32 { return uint32(min(max(t, 0), 1<<32-1)) }
 
 // needsPair reports whether the half that is not meant has to be known.
-func (c Change) needsPair() bool {
-	owner, times := c.Fields&(SetUID|SetGID), c.Fields&(SetAtime|SetMtime)
-	return owner != 0 && owner != SetUID|SetGID || times != 0 && times != SetAtime|SetMtime
+func needsPair(c remote.Change) bool {
+	owner, times := c.Fields&(remote.SetUID|remote.SetGID), c.Fields&(remote.SetAtime|remote.SetMtime)
+	return owner != 0 && owner != remote.SetUID|remote.SetGID || times != 0 && times != remote.SetAtime|remote.SetMtime
 }
 
 // isMtime reports whether mtime is the one half of a pair that is meant. A file
 // that we write has told us its atime not long ago, and that is good enough: it
 // saves a program that restores an mtime a round trip.
-func (c Change) isMtime() bool {
-	return c.Fields&(SetUID|SetGID|SetAtime|SetMtime) == SetMtime
-}
-
-// apply is what a change makes of attributes.
-func (c Change) apply(a Attr) Attr {
-	if c.Fields&SetMode != 0 {
-		a.Mode = a.Type() | c.Mode&0o7777
-	}
-	if c.Fields&SetUID != 0 {
-		a.UID = c.UID
-	}
-	if c.Fields&SetGID != 0 {
-		a.GID = c.GID
-	}
-	if c.Fields&SetSize != 0 {
-		a.Size = c.Size
-	}
-	if c.Fields&SetAtime != 0 {
-		a.Atime = c.Atime
-	}
-	if c.Fields&SetMtime != 0 {
-		a.Mtime = c.Mtime
-	}
-	return a
-}
-
-// merge is c with what next says on top.
-func (c Change) merge(next Change) Change {
-	a := next.apply(c.apply(Attr{}))
-	return Change{
-		Fields: c.Fields | next.Fields,
-		Mode:   a.Perm(), UID: a.UID, GID: a.GID, Size: a.Size, Atime: a.Atime, Mtime: a.Mtime,
-	}
+func isMtime(c remote.Change) bool {
+	return c.Fields&(remote.SetUID|remote.SetGID|remote.SetAtime|remote.SetMtime) == remote.SetMtime
 }

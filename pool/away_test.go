@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // scripted gives a Pool on a scripted server.
@@ -146,7 +147,7 @@ func TestSlowAnswerIsNoStall(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(s.Root, "tape"), []byte("data"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		f, _, err := p.Open(t.Context(), "tape", pool.FlagRead, 0)
+		f, _, err := p.Open(t.Context(), "tape", remote.FlagRead, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +165,7 @@ func TestDataWaitsLongerThanLooks(t *testing.T) {
 		dir := t.TempDir()
 		s := remotetest.NewServer(t, dir)
 		p := connected(t, s, pool.Config{Timeout: 30 * time.Second, Retry: 10 * time.Minute})
-		f, _, err := p.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644)
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +189,7 @@ func TestDataLostIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := remotetest.NewServer(t, t.TempDir())
 		p := connected(t, s, pool.Config{Timeout: 30 * time.Second, Retry: 10 * time.Minute})
-		f, _, err := p.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644)
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,7 @@ func TestHundredCutsLeakNothing(t *testing.T) {
 	}
 	s := remotetest.NewServer(t, dir)
 	p := connected(t, s, pool.Config{})
-	f, _, err := p.Open(t.Context(), "f", pool.FlagRead, 0)
+	f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +259,7 @@ func TestCapHoldsUnderLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 		wg.Go(func() {
-			f, a, err := p.Open(t.Context(), name, pool.FlagRead, 0)
+			f, a, err := p.Open(t.Context(), name, remote.FlagRead, 0)
 			if err != nil {
 				t.Error(err)
 				return
@@ -292,7 +293,7 @@ func TestDataWaitsForALoginThatWasRefused(t *testing.T) {
 			}
 			return pool.TryAgain
 		}})
-		f, _, err := p.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644)
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,12 +6,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // thenLook waits for a request and describes path afterwards, in one flight
 // where the server keeps order.
-func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, path string) (Attr, error) {
+func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, path string) (remote.Attr, error) {
 	var look *sftp3.Call
 	if s.ordered {
 		look = s.client.StartLstat(p.abs(path))
@@ -20,7 +21,7 @@ func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, pa
 		if look != nil {
 			look.Forget()
 		}
-		return Attr{}, err
+		return remote.Attr{}, err
 	}
 	if look == nil {
 		look = s.client.StartLstat(p.abs(path))
@@ -30,7 +31,7 @@ func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, pa
 }
 
 // lstatOn is Lstat on a session that is to answer a doubt.
-func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (Attr, error) {
+func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (remote.Attr, error) {
 	w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
 	return fromWire(w), err
 }
@@ -40,13 +41,13 @@ type maker struct {
 	op, path string
 	request  func(*session) *sftp3.Call
 	// ours reports whether what is there now is what the request would have made.
-	ours func(context.Context, *session, Attr) bool
+	ours func(context.Context, *session, remote.Attr) bool
 }
 
 // makeName sends a maker's request; when an answer was lost it looks whether
 // the name was made, also after a second try that found it there: the first may
 // have been executed in between.
-func (p *Pool) makeName(ctx context.Context, m maker) (a Attr, err error) {
+func (p *Pool) makeName(ctx context.Context, m maker) (a remote.Attr, err error) {
 	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
 		isOurs := func() bool {
 			a, err = p.lstatOn(ctx, s, m.path)
@@ -69,36 +70,36 @@ func (p *Pool) makeName(ctx context.Context, m maker) (a Attr, err error) {
 }
 
 // Mkdir implements Remote.
-func (p *Pool) Mkdir(ctx context.Context, path string, perm uint32) (Attr, error) {
+func (p *Pool) Mkdir(ctx context.Context, path string, perm uint32) (remote.Attr, error) {
 	started := time.Now()
 	a, err := p.makeName(ctx, maker{
 		op: "mkdir", path: path,
 		request: func(s *session) *sftp3.Call {
 			return s.client.StartMkdir(p.abs(path), sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777})
 		},
-		ours: func(_ context.Context, _ *session, a Attr) bool {
+		ours: func(_ context.Context, _ *session, a remote.Attr) bool {
 			return a.IsDir() && a.Perm()&0o777&^perm == 0 && p.madeSince(a, started)
 		},
 	})
 	if err != nil {
-		return Attr{}, pathError("mkdir", path, why{p, ctx}.make(err, path))
+		return remote.Attr{}, pathError("mkdir", path, why{p, ctx}.make(err, path))
 	}
 	return p.exactMode(ctx, path, a, perm)
 }
 
 // exactMode sets the permission bits that the server's umask took away. The
 // set-group-id bit that a folder inherits stays.
-func (p *Pool) exactMode(ctx context.Context, path string, a Attr, perm uint32) (Attr, error) {
+func (p *Pool) exactMode(ctx context.Context, path string, a remote.Attr, perm uint32) (remote.Attr, error) {
 	want := perm&0o7777 | a.Mode&syscall.S_ISGID
 	if a.Perm() == want {
 		return a, nil
 	}
-	return p.SetAttr(ctx, path, Change{Fields: SetMode, Mode: want})
+	return p.SetAttr(ctx, path, remote.Change{Fields: remote.SetMode, Mode: want})
 }
 
 // madeSince reports whether a file may have been made by a request that was
 // started then: it is ours and not older.
-func (p *Pool) madeSince(a Attr, started time.Time) bool {
+func (p *Pool) madeSince(a remote.Attr, started time.Time) bool {
 	p.mu.Lock()
 	foreign := p.info.KnownOwner && a.UID != p.info.UID
 	p.mu.Unlock()
@@ -106,23 +107,23 @@ func (p *Pool) madeSince(a Attr, started time.Time) bool {
 }
 
 // Symlink implements Remote.
-func (p *Pool) Symlink(ctx context.Context, target, path string) (Attr, error) {
+func (p *Pool) Symlink(ctx context.Context, target, path string) (remote.Attr, error) {
 	a, err := p.makeName(ctx, maker{
 		op: "symlink", path: path,
 		request: func(s *session) *sftp3.Call { return s.client.StartSymlink(target, p.abs(path)) },
-		ours: func(ctx context.Context, s *session, a Attr) bool {
+		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
 			names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
 			return a.IsSymlink() && err == nil && len(names) == 1 && names[0].Filename == target
 		},
 	})
 	if err != nil {
-		return Attr{}, pathError("symlink", path, why{p, ctx}.make(err, path))
+		return remote.Attr{}, pathError("symlink", path, why{p, ctx}.make(err, path))
 	}
 	return a, nil
 }
 
 // Link implements Remote.
-func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (Attr, error) {
+func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, error) {
 	a, err := p.makeName(ctx, maker{
 		op: "link", path: newPath,
 		request: func(s *session) *sftp3.Call {
@@ -131,13 +132,13 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (Attr, error) 
 			}
 			return s.client.StartHardlink(p.abs(oldPath), p.abs(newPath))
 		},
-		ours: func(ctx context.Context, s *session, a Attr) bool {
+		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
 			old, err := p.lstatOn(ctx, s, oldPath)
 			return err == nil && !a.IsDir() && old == a
 		},
 	})
 	if err != nil {
-		return Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
+		return remote.Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
 	}
 	p.files.linked(oldPath, newPath)
 	return a, nil
@@ -224,7 +225,7 @@ func (p *Pool) settleForeign(ctx context.Context, path string) error {
 }
 
 // SetAttr implements Remote.
-func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error) {
+func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error) {
 	if c.Fields == 0 {
 		return p.Lstat(ctx, path)
 	}
@@ -241,32 +242,32 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 		// That File was closed meanwhile; others may have written.
 	}
 	var b *barrier
-	if o != nil && c.Fields&SetSize != 0 {
+	if o != nil && c.Fields&remote.SetSize != 0 {
 		err := p.lookBound(ctx, func(ctx context.Context) (err error) {
 			b, err = o.barrier(ctx, c.Size, endless)
 			return err
 		})
 		if err != nil {
-			return Attr{}, pathError("setattr", path, errnoOf(err))
+			return remote.Attr{}, pathError("setattr", path, errnoOf(err))
 		}
 		defer b.release()
 		o.resizing(c.Size)
 	}
 	asked := time.Now()
-	have := Attr{}
-	if c.needsPair() {
+	have := remote.Attr{}
+	if needsPair(c) {
 		var err error
 		if have, err = p.lstat(ctx, path); err != nil {
-			return Attr{}, err
+			return remote.Attr{}, err
 		}
 	}
 	a, err := p.setattr(ctx, path, c, have)
 	if err != nil {
 		size := int64(-1)
-		if c.Fields&SetSize != 0 {
+		if c.Fields&remote.SetSize != 0 {
 			size = c.Size
 		}
-		return Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
+		return remote.Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
 	}
 	if b != nil {
 		o.cut(c.Size)
@@ -279,15 +280,15 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c Change) (Attr, error)
 	return a, nil
 }
 
-func (p *Pool) setattr(ctx context.Context, path string, c Change, have Attr) (a Attr, err error) {
+func (p *Pool) setattr(ctx context.Context, path string, c remote.Change, have remote.Attr) (a remote.Attr, err error) {
 	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, _ bool) (err error) {
-		for _, part := range c.parts() {
-			request, err := p.startSetattr(ctx, s, path, part.toWire(have))
+		for _, part := range partsOf(c) {
+			request, err := p.startSetattr(ctx, s, path, toWire(part, have))
 			if err != nil {
 				return err
 			}
 			if a, err = p.thenLook(ctx, s, request, path); err != nil {
-				if err = p.maybeFollow(ctx, s, path, part.toWire(have), err, &a); err != nil {
+				if err = p.maybeFollow(ctx, s, path, toWire(part, have), err, &a); err != nil {
 					return err
 				}
 			}
@@ -297,18 +298,18 @@ func (p *Pool) setattr(ctx context.Context, path string, c Change, have Attr) (a
 	return a, err
 }
 
-// parts splits a change where its order matters: a change of owner clears the
+// partsOf splits a change where its order matters: a change of owner clears the
 // set-id bits, and a size cannot be set together with LSETSTAT.
-func (c Change) parts() []Change {
+func partsOf(c remote.Change) []remote.Change {
 	owner := c
-	owner.Fields &= SetUID | SetGID
+	owner.Fields &= remote.SetUID | remote.SetGID
 	rest := c
-	rest.Fields &^= SetUID | SetGID
+	rest.Fields &^= remote.SetUID | remote.SetGID
 	size := rest
-	size.Fields &= SetSize
-	rest.Fields &^= SetSize
-	var parts []Change
-	for _, part := range []Change{size, owner, rest} {
+	size.Fields &= remote.SetSize
+	rest.Fields &^= remote.SetSize
+	var parts []remote.Change
+	for _, part := range []remote.Change{size, owner, rest} {
 		if part.Fields != 0 {
 			parts = append(parts, part)
 		}
@@ -334,7 +335,7 @@ func (p *Pool) startSetattr(ctx context.Context, s *session, path string, w sftp
 
 // maybeFollow repeats a refused LSETSTAT of a mode as SETSTAT when the file is
 // no link: not every C library can set a mode without following links.
-func (p *Pool) maybeFollow(ctx context.Context, s *session, path string, w sftp3.Attrs, err error, a *Attr) error {
+func (p *Pool) maybeFollow(ctx context.Context, s *session, path string, w sftp3.Attrs, err error, a *remote.Attr) error {
 	if w.Flags&sftp3.AttrPermissions == 0 || !isFailure(err) {
 		return err
 	}

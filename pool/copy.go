@@ -4,6 +4,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // copyPiece is how much one copy-data request copies: long enough that the
@@ -11,11 +13,11 @@ import (
 const copyPiece = 64 << 20
 
 // Copy implements Remote.
-func (p *Pool) Copy(ctx context.Context, dst File, dstOff int64, src File, srcOff int64, n int64) (int64, error) {
+func (p *Pool) Copy(ctx context.Context, dst remote.File, dstOff int64, src remote.File, srcOff int64, n int64) (int64, error) {
 	d, dok := dst.(*file)
 	s, sok := src.(*file)
 	if !dok || !sok || d.object == s.object {
-		return 0, PathError("copy", "", syscall.EXDEV) // copy-data refuses a file as its own target
+		return 0, remote.PathError("copy", "", syscall.EXDEV) // copy-data refuses a file as its own target
 	}
 	for _, f := range []*file{d, s} {
 		f.gate.RLock()
@@ -93,7 +95,7 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 		return nil, syscall.EXDEV // whoever copies can do it otherwise
 	}
 	least := f.least()
-	h, a, err := f.p.openPlain(ctx, s, path, pflags(f.flag&^FlagTruncate))
+	h, a, err := f.p.openPlain(ctx, s, path, pflags(f.flag&^remote.FlagTruncate))
 	if err != nil {
 		return nil, err
 	}

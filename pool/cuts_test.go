@@ -5,24 +5,25 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 func TestCuts(t *testing.T) {
-	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second})
 	})
 }
 
 func TestCutsForeign(t *testing.T) {
-	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		s.Identification = "SSH-2.0-Other_1.0"
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second})
 	})
 }
 
 func TestCutsOnOneConnection(t *testing.T) {
-	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		s.MaxConnections, s.MaxSessions = 1, 1
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second, MaxConnections: 1})
 	})
@@ -48,13 +49,13 @@ func TestContractOnScriptedServer(t *testing.T) {
 }
 
 func TestAway(t *testing.T) {
-	remotetest.RunAway(t, remotetest.Limits{Timeout: 30 * time.Second, Retry: 10 * time.Minute}, func(t testing.TB, s *remotetest.Server) pool.Remote {
+	remotetest.RunAway(t, remotetest.Limits{Timeout: 30 * time.Second, Retry: 10 * time.Minute}, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		return connected(t, s, pool.Config{Timeout: 30 * time.Second, Retry: 10 * time.Minute})
 	})
 }
 
 func TestClocks(t *testing.T) {
-	remotetest.RunClocks(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+	remotetest.RunClocks(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second})
 	})
 }

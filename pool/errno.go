@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -67,7 +68,7 @@ type why struct {
 }
 
 // lstat is a look that never explains its own failure.
-func (y why) lstat(path string) (Attr, error) {
+func (y why) lstat(path string) (remote.Attr, error) {
 	return y.p.lstat(y.ctx, path)
 }
 
@@ -98,7 +99,7 @@ func (y why) disk(path string, need int64) error {
 
 // parent is ENOTDIR when a folder on the way to path is not one.
 func (y why) parent(path string) error {
-	for dir, _ := Split(path); dir != "."; dir, _ = Split(dir) {
+	for dir, _ := remote.Split(path); dir != "."; dir, _ = remote.Split(dir) {
 		a, err := y.p.Stat(y.ctx, dir)
 		if err == nil {
 			if !a.IsDir() {
@@ -141,7 +142,7 @@ func (y why) make(err error, path string) error {
 			if base != syscall.EIO {
 				return nil
 			}
-			dir, _ := Split(path)
+			dir, _ := remote.Split(path)
 			return y.disk(dir, 0)
 		})
 }
@@ -182,7 +183,7 @@ func (y why) removeMissing(path string, dir bool) error {
 var errStop = errors.New("stop")
 
 func (y why) isEmpty(path string) bool {
-	err := y.p.ReadDir(y.ctx, path, func(batch []Entry) error {
+	err := y.p.ReadDir(y.ctx, path, func(batch []remote.Entry) error {
 		if len(batch) > 0 {
 			return errStop
 		}
@@ -216,7 +217,7 @@ func (y why) move(err error, from, to string) error {
 		func() error { return y.name(from, to) },
 		func() error { return y.otherFilesystem(from, to) },
 		func() error {
-			dir, _ := Split(to)
+			dir, _ := remote.Split(to)
 			return y.disk(dir, 0)
 		},
 		func() error {
@@ -231,8 +232,8 @@ func (y why) move(err error, from, to string) error {
 // mounts of one filesystem, such as bind mounts, have one number, but nothing moves
 // between them. Within one folder that cannot be.
 func (y why) otherMount(from, to string) error {
-	fromDir, _ := Split(from)
-	toDir, _ := Split(to)
+	fromDir, _ := remote.Split(from)
+	toDir, _ := remote.Split(to)
 	if fromDir == toDir {
 		return nil
 	}
@@ -250,7 +251,7 @@ func (y why) otherMount(from, to string) error {
 
 // denied reports whether the mode of a folder says that the remote user may not
 // change names in it. Which groups the user is in is not known.
-func (y why) denied(a Attr) bool {
+func (y why) denied(a remote.Attr) bool {
 	info := y.p.Info()
 	switch {
 	case !info.KnownOwner || info.UID == 0:
@@ -262,7 +263,7 @@ func (y why) denied(a Attr) bool {
 }
 
 func (y why) otherFilesystem(from, to string) error {
-	dir, _ := Split(to)
+	dir, _ := remote.Split(to)
 	a, aerr := y.p.StatFS(y.ctx, from)
 	b, berr := y.p.StatFS(y.ctx, dir)
 	if aerr == nil && berr == nil && a.Fsid != b.Fsid {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -36,7 +37,7 @@ func (h *handle) close() {
 // A call that races with Close ends before it, or gives EBADF.
 type file struct {
 	*object
-	flag OpenFlag
+	flag remote.OpenFlag
 	most int // bytes that one READ gives
 
 	gate    sync.RWMutex  // calls hold it for reading; Close waits for them
@@ -60,10 +61,10 @@ type file struct {
 // newFile is a File for what has just been opened on h by that path; the opening
 // was asked for at that time. current is false when what it told is not all that
 // there is to say, because of data that was under way.
-func (p *Pool) newFile(ctx context.Context, path string, flag OpenFlag, h *handle, a Attr, asked time.Time) (f *file, current bool) {
+func (p *Pool) newFile(ctx context.Context, path string, flag remote.OpenFlag, h *handle, a remote.Attr, asked time.Time) (f *file, current bool) {
 	f = &file{
 		flag: flag, most: h.s.client.Limits().MaxRead, handles: []*handle{h}, opening: make(chan struct{}, 1),
-		written: flag&FlagTruncate != 0,
+		written: flag&remote.FlagTruncate != 0,
 	}
 	return f, p.files.join(ctx, f, p, path, h, a, asked)
 }
@@ -158,13 +159,13 @@ func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) err
 
 // Stat implements File. With much data under way it does not wait for it: the
 // size is known here.
-func (f *file) Stat(ctx context.Context) (Attr, error) {
+func (f *file) Stat(ctx context.Context) (remote.Attr, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
 	return f.stat(ctx)
 }
 
-func (f *file) stat(ctx context.Context) (Attr, error) {
+func (f *file) stat(ctx context.Context) (remote.Attr, error) {
 	a, known, err := f.statDirty(ctx)
 	if known {
 		return a, pathError("stat", f.name(), err)
@@ -188,17 +189,17 @@ func (f *file) stat(ctx context.Context) (Attr, error) {
 }
 
 // statByPath is for a handle on a session that does not answer.
-func (f *file) statByPath(ctx context.Context) (Attr, error) {
+func (f *file) statByPath(ctx context.Context) (remote.Attr, error) {
 	f.mu.Lock()
 	path, gone := f.path, f.gone
 	f.mu.Unlock()
 	if gone {
-		return Attr{}, PathError("stat", path, errAway)
+		return remote.Attr{}, remote.PathError("stat", path, errAway)
 	}
 	return f.p.stat(ctx, path)
 }
 
-func (h *handle) fstat(ctx context.Context) (Attr, error) {
+func (h *handle) fstat(ctx context.Context) (remote.Attr, error) {
 	w, err := h.s.client.StartFstat(h.id).WaitAttrs(ctx)
 	return fromWire(w), err
 }
@@ -213,7 +214,7 @@ func (f *file) End(ctx context.Context) (int64, error) {
 	if known {
 		return end, nil
 	}
-	var a Attr
+	var a remote.Attr
 	asked := time.Now()
 	err := f.ask(ctx, f.p.keep(), func(h *handle) (err error) {
 		a, err = h.fstat(ctx)
@@ -231,15 +232,15 @@ func (f *file) End(ctx context.Context) (int64, error) {
 }
 
 // SetAttr implements File.
-func (f *file) SetAttr(ctx context.Context, c Change) (a Attr, err error) {
+func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
-	if c.Fields&^(SetAtime|SetMtime) == 0 {
+	if c.Fields&^(remote.SetAtime|remote.SetMtime) == 0 {
 		if a, joins := f.joinFlush(c); joins {
 			return a, nil
 		}
 	}
-	if c.Fields&SetSize != 0 {
+	if c.Fields&remote.SetSize != 0 {
 		f.resizing(c.Size)
 	}
 	err = f.p.lookBound(ctx, func(ctx context.Context) error {
@@ -251,7 +252,7 @@ func (f *file) SetAttr(ctx context.Context, c Change) (a Attr, err error) {
 	f.mu.Unlock()
 	if err != nil {
 		size := int64(-1)
-		if c.Fields&SetSize != 0 {
+		if c.Fields&remote.SetSize != 0 {
 			size = c.Size
 		}
 		err = why{f.p, ctx}.change(err, f.name(), size)
@@ -260,17 +261,17 @@ func (f *file) SetAttr(ctx context.Context, c Change) (a Attr, err error) {
 }
 
 // joinFlush lets times join the next flush when there will be one.
-func (f *file) joinFlush(c Change) (Attr, bool) {
+func (f *file) joinFlush(c remote.Change) (remote.Attr, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.wrote || f.closed || f.stale != nil || f.flag&FlagWrite == 0 {
-		return Attr{}, false
+	if !f.wrote || f.closed || f.stale != nil || f.flag&remote.FlagWrite == 0 {
+		return remote.Attr{}, false
 	}
-	f.out.times = f.out.times.merge(c)
+	f.out.times = f.out.times.Merge(c)
 	f.out.settle = f.later(f.out.settle, timesFor, f.object.setTimes)
 	a := f.seen
 	a.Size = f.out.end
-	return f.out.times.apply(a), true
+	return f.out.times.Apply(a), true
 }
 
 // setTimes has times set for which no flush has come.
@@ -281,7 +282,7 @@ func (o *object) setTimes() {
 	}
 	o.p.spawn(func() {
 		// An error is kept for whoever has set them.
-		_, _ = f.flush(o.p.life, o.p.keep(), Change{}, false)
+		_, _ = f.flush(o.p.life, o.p.keep(), remote.Change{}, false)
 	}, nil)
 }
 

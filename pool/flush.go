@@ -7,21 +7,22 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // Flush implements File.
-func (f *file) Flush(ctx context.Context) (Attr, error) { return f.flushed(ctx, "flush", false) }
+func (f *file) Flush(ctx context.Context) (remote.Attr, error) { return f.flushed(ctx, "flush", false) }
 
 // Sync implements File.
-func (f *file) Sync(ctx context.Context) (Attr, error) { return f.flushed(ctx, "fsync", true) }
+func (f *file) Sync(ctx context.Context) (remote.Attr, error) { return f.flushed(ctx, "fsync", true) }
 
-func (f *file) flushed(ctx context.Context, op string, sync bool) (Attr, error) {
+func (f *file) flushed(ctx context.Context, op string, sync bool) (remote.Attr, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
-	a, err := f.flush(ctx, f.p.keep(), Change{}, sync)
+	a, err := f.flush(ctx, f.p.keep(), remote.Change{}, sync)
 	f.mu.Lock()
-	if sync || f.flag&FlagWrite != 0 {
+	if sync || f.flag&remote.FlagWrite != 0 {
 		if earlier := f.takeErr(); earlier != nil {
 			err = earlier
 		}
@@ -41,9 +42,9 @@ type flight struct {
 // flush brings all data of the object to the server, whichever File wrote it, then
 // makes a change together with the times that were put off, and describes the file.
 // One flush flies at a time; who comes meanwhile waits for it.
-func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr, error) {
+func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, sync bool) (remote.Attr, error) {
 	if err := f.takeTurn(ctx); err != nil {
-		return Attr{}, err
+		return remote.Attr{}, err
 	}
 	defer f.giveTurn()
 	f.mu.Lock()
@@ -53,7 +54,7 @@ func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr,
 		return a, nil
 	}
 	var b *barrier
-	if c.Fields&SetSize != 0 {
+	if c.Fields&remote.SetSize != 0 {
 		b = f.block(c.Size, endless)
 		defer b.end()
 	}
@@ -68,7 +69,7 @@ func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr,
 		case errors.Is(err, errAway) && ctx.Err() == nil && w.patient:
 			err = syscall.EIO // the retry time is over
 			f.settled()
-		case err == nil && c.Fields&SetSize != 0:
+		case err == nil && c.Fields&remote.SetSize != 0:
 			f.cut(c.Size)
 		}
 		return a, errnoOf(err)
@@ -77,7 +78,7 @@ func (f *file) flush(ctx context.Context, w *waiter, c Change, sync bool) (Attr,
 
 // flushOnce flushes what was written, as far as it lies before a barrier, if there is
 // one.
-func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, b *barrier) (Attr, error) {
+func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync bool, b *barrier) (remote.Attr, error) {
 	upTo := uint64(endless)
 	if b != nil {
 		upTo = b.c.seq - 1
@@ -87,31 +88,31 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, b 
 		err = b.safe(ctx)
 	}
 	if err != nil {
-		return Attr{}, err
+		return remote.Attr{}, err
 	}
 	asked := time.Now()
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
-		return Attr{}, syscall.EBADF
+		return remote.Attr{}, syscall.EBADF
 	}
 	f.send()
 	times := f.out.times
-	f.out.times = Change{}
-	change := times.merge(c)
+	f.out.times = remote.Change{}
+	change := times.Merge(c)
 	told := f.out.told
 	f.out.told = 0
-	if change.Fields&SetMtime != 0 {
+	if change.Fields&remote.SetMtime != 0 {
 		told = 0
 	}
 	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
 	switch {
-	case change.Fields&SetMtime != 0:
+	case change.Fields&remote.SetMtime != 0:
 		f.out.asked = &change.Mtime
 	case told != 0:
 		f.out.asked = &told
 	}
-	look := change.needsPair() && !(wrote && change.isMtime())
+	look := needsPair(change) && !(wrote && isMtime(change))
 	var fl *flight
 	if f.stale == nil && !look {
 		if h := f.inOrder(min(seq, upTo)); h != nil {
@@ -124,7 +125,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, b 
 	if fl == nil && err == nil {
 		err = b.safe(ctx)
 	}
-	var a Attr
+	var a remote.Attr
 	switch {
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
 		err = f.failed() // the data was given up: no more is waited for
@@ -136,14 +137,14 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c Change, sync bool, b 
 		fl.forget()
 	}
 	if err == nil {
-		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&SetMtime == 0 && told == 0)
+		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&remote.SetMtime == 0 && told == 0)
 		return a, nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case lostRequest(err) || ctx.Err() != nil:
-		f.out.times = times.merge(f.out.times)
+		f.out.times = times.Merge(f.out.times)
 		if f.out.seq == seq {
 			f.out.told = told
 		}
@@ -163,7 +164,7 @@ func (f *file) failed() error {
 // flushedAs notes how the file is on the server after a flush of all up to seq,
 // begun at that time. Its mtime tells the server's clock when it is that of our
 // last write.
-func (o *object) flushedAs(a Attr, seq uint64, asked time.Time, timed bool) {
+func (o *object) flushedAs(a remote.Attr, seq uint64, asked time.Time, timed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.out.endKnown = false // others may append now
@@ -205,13 +206,13 @@ func (f *file) inOrder(seq uint64) *handle {
 
 // startFlight issues what follows the data, in the order in which it must be
 // executed.
-func (f *file) startFlight(h *handle, change Change, told int64, have Attr, sync bool) *flight {
+func (f *file) startFlight(h *handle, change remote.Change, told int64, have remote.Attr, sync bool) *flight {
 	fl := new(flight)
 	if told != 0 {
-		fl.told = h.s.client.StartFsetstat(h.id, toldTime(told).toWire(have))
+		fl.told = h.s.client.StartFsetstat(h.id, toWire(toldTime(told), have))
 	}
-	for _, part := range change.parts() {
-		fl.calls = append(fl.calls, h.s.client.StartFsetstat(h.id, part.toWire(have)))
+	for _, part := range partsOf(change) {
+		fl.calls = append(fl.calls, h.s.client.StartFsetstat(h.id, toWire(part, have)))
 	}
 	if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && sync {
 		fl.sync = h.s.client.StartFsync(h.id)
@@ -220,9 +221,9 @@ func (f *file) startFlight(h *handle, change Change, told int64, have Attr, sync
 	return fl
 }
 
-func toldTime(mtime int64) Change { return Change{Fields: SetMtime, Mtime: mtime} }
+func toldTime(mtime int64) remote.Change { return remote.Change{Fields: remote.SetMtime, Mtime: mtime} }
 
-func (fl *flight) wait(ctx context.Context) (Attr, error) {
+func (fl *flight) wait(ctx context.Context) (remote.Attr, error) {
 	var failed error
 	keep := func(err error) {
 		if err != nil && (failed == nil || lostRequest(err) && !lostRequest(failed)) {
@@ -260,7 +261,7 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, w *waiter, change Change, told int64, have Attr, look, sync bool) (a Attr, err error) {
+func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, told int64, have remote.Attr, look, sync bool) (a remote.Attr, err error) {
 	err = f.ask(ctx, w, func(h *handle) error {
 		have := have
 		if look {
@@ -273,12 +274,12 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change Change, told in
 			return err
 		}
 		if told != 0 {
-			if err := h.s.client.StartFsetstat(h.id, toldTime(told).toWire(have)).WaitStatus(ctx); lostRequest(err) {
+			if err := h.s.client.StartFsetstat(h.id, toWire(toldTime(told), have)).WaitStatus(ctx); lostRequest(err) {
 				return err
 			}
 		}
-		for _, part := range change.parts() {
-			if err := h.s.client.StartFsetstat(h.id, part.toWire(have)).WaitStatus(ctx); err != nil {
+		for _, part := range partsOf(change) {
+			if err := h.s.client.StartFsetstat(h.id, toWire(part, have)).WaitStatus(ctx); err != nil {
 				return err
 			}
 		}
@@ -408,7 +409,7 @@ func (f *file) lose(err error) {
 	if f.drop(f) > 0 || f.out.times.Fields != 0 {
 		f.fail(err)
 	}
-	f.out.times = Change{}
+	f.out.times = remote.Change{}
 	f.wrote = f.wrote && f.out.held > 0
 }
 

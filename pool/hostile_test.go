@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 func TestHostile(t *testing.T) {
-	remotetest.RunHostile(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+	remotetest.RunHostile(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		return connected(t, s, pool.Config{Timeout: 30 * time.Second, Retry: time.Minute})
 	})
 }

@@ -7,18 +7,19 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // Lstat implements Remote.
-func (p *Pool) Lstat(ctx context.Context, path string) (Attr, error) {
+func (p *Pool) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("lstat", path, err)
 	}
 	return p.lstat(ctx, path)
 }
 
-func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
+func (p *Pool) lstat(ctx context.Context, path string) (a remote.Attr, err error) {
 	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
 		a = fromWire(w)
@@ -28,14 +29,14 @@ func (p *Pool) lstat(ctx context.Context, path string) (a Attr, err error) {
 }
 
 // Stat implements Remote.
-func (p *Pool) Stat(ctx context.Context, path string) (Attr, error) {
+func (p *Pool) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("stat", path, err)
 	}
 	return p.stat(ctx, path)
 }
 
-func (p *Pool) stat(ctx context.Context, path string) (a Attr, err error) {
+func (p *Pool) stat(ctx context.Context, path string) (a remote.Attr, err error) {
 	err = p.ask(ctx, "stat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		w, err := s.client.StartStat(p.abs(path)).WaitAttrs(ctx)
 		a = fromWire(w)
@@ -63,21 +64,21 @@ func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err er
 }
 
 // StatFS implements Remote.
-func (p *Pool) StatFS(ctx context.Context, path string) (st StatFS, err error) {
+func (p *Pool) StatFS(ctx context.Context, path string) (st remote.StatFS, err error) {
 	err = p.ask(ctx, "statfs", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		if _, ok := s.client.Extension("statvfs@openssh.com"); !ok {
 			return syscall.EOPNOTSUPP
 		}
 		w, err := s.client.StartStatVFS(p.abs(path)).WaitStatVFS(ctx)
-		st = StatFS(w)
+		st = remote.StatFS(w)
 		return err
 	})
 	return st, err
 }
 
 // ReadDir implements Remote.
-func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) error) error {
-	l := &listing{p: p, path: path, emit: emit, refused: refusedBy(ctx), seed: maphash.MakeSeed()}
+func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	l := &listing{p: p, path: path, emit: emit, refused: remote.RefusedBy(ctx), seed: maphash.MakeSeed()}
 	err := p.repeat(ctx, laneLook, batches, func(ctx context.Context, s *session, _ bool) error { return l.run(ctx, s) })
 	switch {
 	case l.failed != nil:
@@ -97,7 +98,7 @@ func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]Entry) erro
 type listing struct {
 	p       *Pool
 	path    string
-	emit    func([]Entry) error
+	emit    func([]remote.Entry) error
 	refused func(name string) // hears of names that are left out; nil for nobody
 	seed    maphash.Seed
 	emitted map[uint64]struct{} // what was handed on before a cut; nil at first
@@ -143,7 +144,7 @@ func (l *listing) run(ctx context.Context, s *session) error {
 }
 
 // remember notes names that are handed on.
-func (l *listing) remember(batch []Entry) {
+func (l *listing) remember(batch []remote.Entry) {
 	if l.beyond = l.beyond || len(l.emitted)+len(l.last)+len(batch) > mostEmitted; l.beyond {
 		l.last = nil // emitted is still of use for what comes on this connection
 		return
@@ -167,8 +168,8 @@ func (l *listing) noteEmitted() {
 	l.last = nil
 }
 
-func (l *listing) entries(names []sftp3.Name) []Entry {
-	batch := make([]Entry, 0, len(names))
+func (l *listing) entries(names []sftp3.Name) []remote.Entry {
+	batch := make([]remote.Entry, 0, len(names))
 	for _, n := range names {
 		if !isName(n.Filename) {
 			if l.refused != nil && n.Filename != "." && n.Filename != ".." {
@@ -181,7 +182,7 @@ func (l *listing) entries(names []sftp3.Name) []Entry {
 		}
 		a := fromWire(n.Attrs)
 		a.Nlink = linkCount(n.Longname)
-		batch = append(batch, Entry{Name: n.Filename, Attr: a})
+		batch = append(batch, remote.Entry{Name: n.Filename, Attr: a})
 	}
 	return batch
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // An object is a file of the remote that is open here: what all Files opened by
@@ -24,7 +26,7 @@ type object struct {
 	gone    bool                // guarded by mu; the path does not lead to it any more
 	move    *moving             // guarded by mu; a rename that is unanswered, of it or over it
 	files   map[*file]struct{}  // guarded by mu
-	seen    Attr                // guarded by mu; last told by the server
+	seen    remote.Attr         // guarded by mu; last told by the server
 	wrote   bool                // guarded by mu; made or changed since the last flush
 	doubted time.Time           // guarded by mu; when the path first led to another file; zero while it does not
 	out     outgoing            // guarded by mu
@@ -35,7 +37,7 @@ type object struct {
 // over.
 type moving struct{ over chan struct{} }
 
-func (p *Pool) newObject(path string, a Attr) *object {
+func (p *Pool) newObject(path string, a remote.Attr) *object {
 	o := &object{p: p, path: path, paths: map[string]struct{}{path: {}}, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{})}
 	o.out.sized(a.Size)
 	o.out.changed = make(chan struct{})
@@ -74,7 +76,7 @@ func (o *object) writer() *file {
 	defer o.mu.Unlock()
 	var any *file
 	for f := range o.files {
-		if f.flag&FlagWrite == 0 || f.closed {
+		if f.flag&remote.FlagWrite == 0 || f.closed {
 			continue
 		}
 		if any = f; f.stale == nil {
@@ -187,23 +189,23 @@ func (p *Pool) lookBound(ctx context.Context, do func(context.Context) error) er
 // statDirty tells what an object is that has data or times under way; known is
 // false when it has none. It flushes to tell what the server will tell, unless there
 // is much to flush or while that is not to be had.
-func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) {
+func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err error) {
 	if o == nil {
-		return Attr{}, false, nil
+		return remote.Attr{}, false, nil
 	}
 	for {
 		o.mu.Lock()
 		dirty, held := o.out.dirty(), o.out.held
 		o.mu.Unlock()
 		if !dirty {
-			return Attr{}, false, nil
+			return remote.Attr{}, false, nil
 		}
 		f := o.writer()
 		if held > statSettles || f == nil || !o.p.connected() {
 			return o.tell(), true, nil
 		}
 		err = o.p.lookBound(ctx, func(ctx context.Context) error {
-			a, err = f.flush(ctx, o.p.keep(), Change{}, false)
+			a, err = f.flush(ctx, o.p.keep(), remote.Change{}, false)
 			return err
 		})
 		switch {
@@ -212,7 +214,7 @@ func (o *object) statDirty(ctx context.Context) (a Attr, known bool, err error) 
 		case errors.Is(err, errAway):
 			return o.tell(), true, nil
 		case err != nil && ctx.Err() == nil:
-			return Attr{}, false, nil // whoever wrote is told of it; a look tells what is there
+			return remote.Attr{}, false, nil // whoever wrote is told of it; a look tells what is there
 		}
 		return a, err == nil, err
 	}
@@ -227,7 +229,7 @@ func (p *Pool) connected() bool {
 // tell is what the server will say of the file once it has all that is under way.
 // The time that is told is the one that the file gets: the next flush sets it, unless
 // something is written before.
-func (o *object) tell() Attr {
+func (o *object) tell() remote.Attr {
 	now := o.p.clock.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -238,7 +240,7 @@ func (o *object) tell() Attr {
 		}
 		a.Size, a.Mtime = max(a.Size, o.out.end), o.out.told
 	}
-	return o.out.times.apply(a)
+	return o.out.times.Apply(a)
 }
 
 // statSettles is how much data under way a Stat still waits for, so that it
@@ -249,7 +251,7 @@ const statSettles = 256 << 10
 // that it is known for ours after a cut. The answer may not count what was under way
 // then, or sent later: note reports whether it is all that there is to say. mu is
 // held.
-func (o *object) note(a Attr, asked time.Time) bool {
+func (o *object) note(a remote.Attr, asked time.Time) bool {
 	if o.gone || o.out.held > 0 || o.out.stirred.After(asked) {
 		return false
 	}
@@ -289,7 +291,7 @@ func (o *object) cut(size int64) {
 // leads reports whether the file that h has just been opened on by the object's
 // path, with these attributes, is the object's. It is taken for another only on
 // proof: in doubt it is the same.
-func (o *object) leads(ctx context.Context, h *handle, a Attr) bool {
+func (o *object) leads(ctx context.Context, h *handle, a remote.Attr) bool {
 	o.mu.Lock()
 	same := o.out.dirty() || o.seen.Type() == a.Type() && o.seen.Size == a.Size && o.seen.Mtime == a.Mtime
 	least := o.out.least
@@ -400,7 +402,7 @@ func (o *object) proven(other bool) bool {
 // doubtFor is between two looks that prove that a path leads to another file.
 const doubtFor = time.Second
 
-func isOther(before, there, after Attr) bool {
+func isOther(before, there, after remote.Attr) bool {
 	return before.Type() == after.Type() && before.Size == after.Size && before.Mtime == after.Mtime &&
 		(there.Type() != before.Type() || there.Size != before.Size || there.Mtime != before.Mtime)
 }

@@ -6,14 +6,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // Open implements Remote.
-func (p *Pool) Open(ctx context.Context, path string, flag OpenFlag, perm uint32) (File, Attr, error) {
+func (p *Pool) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := p.open(ctx, path, flag, perm)
 	if err != nil {
-		return nil, Attr{}, pathError("open", path, err)
+		return nil, remote.Attr{}, pathError("open", path, err)
 	}
 	return f, a, nil
 }
@@ -22,9 +23,9 @@ func (p *Pool) Open(ctx context.Context, path string, flag OpenFlag, perm uint32
 // there is created exclusively first: only so it is known whether the mode is
 // ours to set, and a lookup has usually just said that there is none. One that is
 // open and is cut by that is kept from being written to meanwhile.
-func (p *Pool) open(ctx context.Context, path string, flag OpenFlag, perm uint32) (f *file, a Attr, err error) {
+func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (f *file, a remote.Attr, err error) {
 	o := p.files.at(path)
-	if flag&FlagTruncate == 0 || o == nil {
+	if flag&remote.FlagTruncate == 0 || o == nil {
 		return p.openOrCreate(ctx, path, flag, perm)
 	}
 	var b *barrier
@@ -33,7 +34,7 @@ func (p *Pool) open(ctx context.Context, path string, flag OpenFlag, perm uint32
 		return err
 	})
 	if err != nil {
-		return nil, Attr{}, errnoOf(err)
+		return nil, remote.Attr{}, errnoOf(err)
 	}
 	defer b.release()
 	o.resizing(0)
@@ -44,15 +45,15 @@ func (p *Pool) open(ctx context.Context, path string, flag OpenFlag, perm uint32
 	return f, a, err
 }
 
-func (p *Pool) openOrCreate(ctx context.Context, path string, flag OpenFlag, perm uint32) (*file, Attr, error) {
-	if flag&FlagCreate == 0 {
+func (p *Pool) openOrCreate(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (*file, remote.Attr, error) {
+	if flag&remote.FlagCreate == 0 {
 		return p.openExisting(ctx, path, flag, pflags(flag))
 	}
 	f, a, err := p.create(ctx, path, flag, perm)
-	if flag&FlagExclusive != 0 || !errors.Is(err, syscall.EEXIST) {
+	if flag&remote.FlagExclusive != 0 || !errors.Is(err, syscall.EEXIST) {
 		return f, a, err
 	}
-	flag &^= FlagCreate
+	flag &^= remote.FlagCreate
 	f, a, err = p.openExisting(ctx, path, flag, pflags(flag))
 	if errors.Is(err, syscall.ENOENT) {
 		// A symbolic link to a name that is not there yet: its target is made.
@@ -61,23 +62,23 @@ func (p *Pool) openOrCreate(ctx context.Context, path string, flag OpenFlag, per
 	return f, a, err
 }
 
-func pflags(flag OpenFlag) uint32 {
+func pflags(flag remote.OpenFlag) uint32 {
 	var pf uint32
-	if flag&FlagRead != 0 {
+	if flag&remote.FlagRead != 0 {
 		pf |= sftp3.OpenRead
 	}
-	if flag&FlagWrite != 0 {
+	if flag&remote.FlagWrite != 0 {
 		pf |= sftp3.OpenWrite
 	}
-	if flag&FlagTruncate != 0 {
+	if flag&remote.FlagTruncate != 0 {
 		pf |= sftp3.OpenTruncate | sftp3.OpenWrite
 	}
 	return pf
 }
 
-func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf uint32) (*file, Attr, error) {
+func (p *Pool) openExisting(ctx context.Context, path string, flag remote.OpenFlag, pf uint32) (*file, remote.Attr, error) {
 	var h *handle
-	var a Attr
+	var a remote.Attr
 	var asked time.Time
 	wait := looks
 	if pf&(sftp3.OpenTruncate|sftp3.OpenCreate) != 0 {
@@ -89,19 +90,19 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 		return err
 	})
 	if err != nil {
-		return nil, Attr{}, p.whyNotOpen(ctx, err, path, flag)
+		return nil, remote.Attr{}, p.whyNotOpen(ctx, err, path, flag)
 	}
 	if a.IsDir() {
 		h.close()
-		return nil, Attr{}, syscall.EISDIR
+		return nil, remote.Attr{}, syscall.EISDIR
 	}
 	f, current := p.newFile(ctx, path, flag, h, a, asked)
-	if !current && flag&FlagTruncate == 0 {
+	if !current && flag&remote.FlagTruncate == 0 {
 		if now, err := f.stat(ctx); err == nil {
 			a = now
 		}
 	}
-	if flag&FlagSteady != 0 {
+	if flag&remote.FlagSteady != 0 {
 		f.openAll(ctx, a.Size)
 	}
 	return f, a, nil
@@ -109,7 +110,7 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag OpenFlag, pf 
 
 // openOn opens a file on one session and describes it, in one flight where the
 // server keeps order.
-func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, attrs sftp3.Attrs) (*handle, Attr, error) {
+func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, attrs sftp3.Attrs) (*handle, remote.Attr, error) {
 	sent := time.Now()
 	request := s.client.StartOpen(p.abs(path), pf, attrs)
 	var look *sftp3.Call
@@ -121,7 +122,7 @@ func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, a
 		if look != nil {
 			look.Forget()
 		}
-		return nil, Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	s.conn.answered(time.Since(sent))
 	h := newHandle(s, id)
@@ -132,22 +133,22 @@ func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, a
 		}
 		if lostRequest(err) || ctx.Err() != nil {
 			h.close()
-			return nil, Attr{}, err
+			return nil, remote.Attr{}, err
 		}
 	}
 	w, err := s.client.StartFstat(id).WaitAttrs(ctx)
 	if err != nil {
 		h.close()
-		return nil, Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	return h, fromWire(w), nil
 }
 
 // create makes a file that must not be there.
-func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint32) (*file, Attr, error) {
+func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (*file, remote.Attr, error) {
 	var h *handle
-	var a Attr
-	pf := pflags(flag&^FlagTruncate) | sftp3.OpenCreate | sftp3.OpenExclusive
+	var a remote.Attr
+	pf := pflags(flag&^remote.FlagTruncate) | sftp3.OpenCreate | sftp3.OpenExclusive
 	attrs := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777}
 	started := time.Now()
 	var sent time.Time
@@ -156,7 +157,7 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		if err != nil || !now.IsRegular() || now.Size != 0 || !p.madeSince(now, started) {
 			return false, err
 		}
-		h, a, err = p.openWidened(ctx, s, path, pflags(flag&^FlagTruncate))
+		h, a, err = p.openWidened(ctx, s, path, pflags(flag&^remote.FlagTruncate))
 		return err == nil, err
 	}
 	err := p.repeat(ctx, laneFile, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
@@ -176,7 +177,7 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 		return err
 	})
 	if err != nil {
-		return nil, Attr{}, p.whyNotCreate(ctx, err, path)
+		return nil, remote.Attr{}, p.whyNotCreate(ctx, err, path)
 	}
 	p.learn(a, sent)
 	f, _ := p.newFile(ctx, path, flag, h, a, sent)
@@ -184,10 +185,10 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 	f.wrote, f.written = true, true
 	f.mu.Unlock()
 	if want := perm&0o7777 | a.Mode&syscall.S_ISGID; a.Perm() != want {
-		a, err = f.SetAttr(ctx, Change{Fields: SetMode, Mode: want})
+		a, err = f.SetAttr(ctx, remote.Change{Fields: remote.SetMode, Mode: want})
 		if err != nil {
 			_ = f.Close(ctx)
-			return nil, Attr{}, err
+			return nil, remote.Attr{}, err
 		}
 	}
 	return f, a, nil
@@ -196,27 +197,27 @@ func (p *Pool) create(ctx context.Context, path string, flag OpenFlag, perm uint
 // openWidened opens a file that is ours, also when its mode does not let its
 // owner: git writes into files of mode 0444. The owner then gets the right for a
 // moment.
-func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags uint32) (*handle, Attr, error) {
+func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags uint32) (*handle, remote.Attr, error) {
 	h, a, err := p.openPlain(ctx, s, path, flags)
 	if errnoOf(err) != syscall.EACCES {
 		return h, a, err
 	}
 	have, lerr := p.lstatOn(ctx, s, path)
 	if lerr != nil {
-		return nil, Attr{}, lerr
+		return nil, remote.Attr{}, lerr
 	}
-	wider := Change{Fields: SetMode, Mode: have.Perm() | 0o600}
-	if serr := s.client.StartSetstat(p.abs(path), wider.toWire(have)).WaitStatus(ctx); serr != nil {
+	wider := remote.Change{Fields: remote.SetMode, Mode: have.Perm() | 0o600}
+	if serr := s.client.StartSetstat(p.abs(path), toWire(wider, have)).WaitStatus(ctx); serr != nil {
 		if lostRequest(serr) {
-			return nil, Attr{}, serr
+			return nil, remote.Attr{}, serr
 		}
-		return nil, Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	h, a, err = p.openPlain(ctx, s, path, flags)
-	back := Change{Fields: SetMode, Mode: have.Perm()}
-	if berr := s.client.StartSetstat(p.abs(path), back.toWire(have)).WaitStatus(ctx); err == nil && berr != nil {
+	back := remote.Change{Fields: remote.SetMode, Mode: have.Perm()}
+	if berr := s.client.StartSetstat(p.abs(path), toWire(back, have)).WaitStatus(ctx); err == nil && berr != nil {
 		h.close()
-		return nil, Attr{}, berr
+		return nil, remote.Attr{}, berr
 	}
 	a.Mode = have.Mode
 	return h, a, err
@@ -224,22 +225,22 @@ func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags u
 
 // openPlain is an OPEN and an FSTAT: after a cut the handle counts, not what is
 // at the path.
-func (p *Pool) openPlain(ctx context.Context, s *session, path string, flags uint32) (*handle, Attr, error) {
+func (p *Pool) openPlain(ctx context.Context, s *session, path string, flags uint32) (*handle, remote.Attr, error) {
 	id, err := s.client.StartOpen(p.abs(path), flags, sftp3.Attrs{}).WaitHandle(ctx)
 	if err != nil {
-		return nil, Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	h := newHandle(s, id)
 	a, err := h.fstat(ctx)
 	if err != nil {
 		h.close()
-		return nil, Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	return h, a, nil
 }
 
 // learn takes from a file just made who we are and what time it is there.
-func (p *Pool) learn(a Attr, sent time.Time) {
+func (p *Pool) learn(a remote.Attr, sent time.Time) {
 	p.clock.learn(a.Mtime, sent, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,7 +253,7 @@ func (p *Pool) whyNotCreate(ctx context.Context, err error, path string) error {
 	return why{p, ctx}.make(err, path)
 }
 
-func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag OpenFlag) error {
+func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag remote.OpenFlag) error {
 	y := why{p, ctx}
 	base := errnoOf(err)
 	switch {
@@ -266,12 +267,12 @@ func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag Open
 				return nil
 			},
 			func() error {
-				if flag&(FlagWrite|FlagTruncate) != 0 {
+				if flag&(remote.FlagWrite|remote.FlagTruncate) != 0 {
 					return y.disk(path, 0)
 				}
 				return nil
 			})
-	case base == syscall.EACCES && flag&(FlagWrite|FlagTruncate) != 0:
+	case base == syscall.EACCES && flag&(remote.FlagWrite|remote.FlagTruncate) != 0:
 		if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
 			return syscall.EISDIR
 		}

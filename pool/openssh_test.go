@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // sftpServer finds OpenSSH's server program. Where it is missing a test is

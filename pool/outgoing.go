@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
+)
 
 // outgoing is the data of an object that the server has not acknowledged, as one
 // list in the order in which it was written. All of it is guarded by object.mu.
@@ -16,7 +20,7 @@ type outgoing struct {
 	held     int64         // bytes in all of these
 	count    int           // chunks in all of these
 	seq      uint64        // of the last chunk pushed, or other change of the size begun
-	times    Change        // to be set with the next flush
+	times    remote.Change // to be set with the next flush
 	told     int64         // the mtime that was told of what is under way; 0 when none was
 	end      int64         // size of the file with all that was written
 	endKnown bool          // the server told where it ends, and that was not flushed since...

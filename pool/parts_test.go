@@ -10,38 +10,39 @@ import (
 	"testing"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 func TestChangeOnTheWire(t *testing.T) {
-	have := Attr{UID: 1, GID: 2, Atime: 3, Mtime: 4}
+	have := remote.Attr{UID: 1, GID: 2, Atime: 3, Mtime: 4}
 	const owner, times = sftp3.AttrUIDGID, sftp3.AttrACModTime
 	for _, tt := range []struct {
 		name   string
-		change Change
+		change remote.Change
 		want   sftp3.Attrs
 		pair   bool
 	}{
-		{"size", Change{Fields: SetSize, Size: 9}, sftp3.Attrs{Flags: sftp3.AttrSize, Size: 9}, false},
-		{"mode", Change{Fields: SetMode, Mode: 0o104755}, sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: 0o4755}, false},
-		{"uid alone takes the group along", Change{Fields: SetUID, UID: 7}, sftp3.Attrs{Flags: owner, UID: 7, GID: 2}, true},
-		{"gid alone takes the user along", Change{Fields: SetGID, GID: 7}, sftp3.Attrs{Flags: owner, UID: 1, GID: 7}, true},
-		{"both owners", Change{Fields: SetUID | SetGID, UID: 7, GID: 8}, sftp3.Attrs{Flags: owner, UID: 7, GID: 8}, false},
-		{"mtime alone keeps atime", Change{Fields: SetMtime, Mtime: 7}, sftp3.Attrs{Flags: times, Atime: 3, Mtime: 7}, true},
-		{"before 1970 is 1970", Change{Fields: SetAtime | SetMtime, Atime: -1, Mtime: 1 << 40}, sftp3.Attrs{Flags: times, Atime: 0, Mtime: 1<<32 - 1}, false},
+		{"size", remote.Change{Fields: remote.SetSize, Size: 9}, sftp3.Attrs{Flags: sftp3.AttrSize, Size: 9}, false},
+		{"mode", remote.Change{Fields: remote.SetMode, Mode: 0o104755}, sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: 0o4755}, false},
+		{"uid alone takes the group along", remote.Change{Fields: remote.SetUID, UID: 7}, sftp3.Attrs{Flags: owner, UID: 7, GID: 2}, true},
+		{"gid alone takes the user along", remote.Change{Fields: remote.SetGID, GID: 7}, sftp3.Attrs{Flags: owner, UID: 1, GID: 7}, true},
+		{"both owners", remote.Change{Fields: remote.SetUID | remote.SetGID, UID: 7, GID: 8}, sftp3.Attrs{Flags: owner, UID: 7, GID: 8}, false},
+		{"mtime alone keeps atime", remote.Change{Fields: remote.SetMtime, Mtime: 7}, sftp3.Attrs{Flags: times, Atime: 3, Mtime: 7}, true},
+		{"before 1970 is 1970", remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: -1, Mtime: 1 << 40}, sftp3.Attrs{Flags: times, Atime: 0, Mtime: 1<<32 - 1}, false},
 	} {
-		if got := tt.change.toWire(have); got != tt.want {
+		if got := toWire(tt.change, have); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
-		if got := tt.change.needsPair(); got != tt.pair {
+		if got := needsPair(tt.change); got != tt.pair {
 			t.Errorf("%s: needs the other half %v, want %v", tt.name, got, tt.pair)
 		}
 	}
 }
 
 func TestChangePartsSetTheModeAfterTheOwner(t *testing.T) {
-	parts := Change{Fields: SetMode | SetUID | SetSize | SetMtime, Mode: 0o4755}.parts()
-	want := []Fields{SetSize, SetUID, SetMode | SetMtime}
+	parts := partsOf(remote.Change{Fields: remote.SetMode | remote.SetUID | remote.SetSize | remote.SetMtime, Mode: 0o4755})
+	want := []remote.Fields{remote.SetSize, remote.SetUID, remote.SetMode | remote.SetMtime}
 	if len(parts) != len(want) {
 		t.Fatalf("%d parts, want %d", len(parts), len(want))
 	}
@@ -53,8 +54,8 @@ func TestChangePartsSetTheModeAfterTheOwner(t *testing.T) {
 }
 
 func TestChangeMerge(t *testing.T) {
-	got := Change{Fields: SetMtime | SetAtime, Mtime: 1, Atime: 2}.merge(Change{Fields: SetMtime, Mtime: 3})
-	if want := (Change{Fields: SetMtime | SetAtime, Mtime: 3, Atime: 2}); got != want {
+	got := remote.Change{Fields: remote.SetMtime | remote.SetAtime, Mtime: 1, Atime: 2}.Merge(remote.Change{Fields: remote.SetMtime, Mtime: 3})
+	if want := (remote.Change{Fields: remote.SetMtime | remote.SetAtime, Mtime: 3, Atime: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

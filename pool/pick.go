@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A lane is a kind of work that must not wait for other kinds.
@@ -16,7 +18,7 @@ const (
 )
 
 func laneOf(ctx context.Context, l lane) lane {
-	if IsBackground(ctx) {
+	if remote.IsBackground(ctx) {
 		return laneBackground
 	}
 	return l

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -47,7 +48,7 @@ type Pool struct {
 	lastErr error         // guarded by mu; why the last dial failed
 	changed chan struct{} // guarded by mu; closed and replaced when conns or state change
 	nudge   chan struct{} // a token ends the wait before the next dial
-	info    Info          // guarded by mu
+	info    remote.Info   // guarded by mu
 	cutAt   time.Time     // guarded by mu; when the last connection went; zero while there is one
 	refused bool          // guarded by mu; a dial has failed since
 	failed  uint64        // guarded by mu; counts dials that failed
@@ -98,7 +99,7 @@ func (p *Pool) Connect(ctx context.Context) error {
 	}
 	a, err := p.Stat(ctx, ".")
 	if err == nil && !a.IsDir() {
-		err = PathError("stat", p.cfg.Dir, syscall.ENOTDIR)
+		err = remote.PathError("stat", p.cfg.Dir, syscall.ENOTDIR)
 	}
 	return err
 }
@@ -124,10 +125,10 @@ func (p *Pool) findRoot(ctx context.Context, s *session) error {
 	}
 	names, err := call.WaitNames(ctx)
 	if err != nil {
-		return PathError("realpath", dir, errnoOf(err))
+		return remote.PathError("realpath", dir, errnoOf(err))
 	}
 	if len(names) != 1 || !path.IsAbs(names[0].Filename) {
-		return PathError("realpath", dir, syscall.EIO)
+		return remote.PathError("realpath", dir, syscall.EIO)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +151,7 @@ func (p *Pool) abs(rel string) string {
 }
 
 // Info tells what is known of the server.
-func (p *Pool) Info() Info {
+func (p *Pool) Info() remote.Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	info := p.info

@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // Of the Pools here. A caller gives up after all else must have ended.
@@ -32,35 +33,35 @@ type promise struct {
 // A promised is one call, and the request that it stands on.
 type promised struct {
 	name, kind string
-	do         func(context.Context, *pool.Pool, pool.File) error
+	do         func(context.Context, *pool.Pool, remote.File) error
 }
 
 func promisedCalls() []promised {
-	write := func(ctx context.Context, f pool.File) error {
+	write := func(ctx context.Context, f remote.File) error {
 		_, err := f.WriteAt(ctx, []byte("more"), 4)
 		return err
 	}
 	return []promised{
-		{"look", "LSTAT", func(ctx context.Context, p *pool.Pool, _ pool.File) error { return lookAt(ctx, p, "f")() }},
-		{"read", "READ", func(ctx context.Context, _ *pool.Pool, f pool.File) error {
+		{"look", "LSTAT", func(ctx context.Context, p *pool.Pool, _ remote.File) error { return lookAt(ctx, p, "f")() }},
+		{"read", "READ", func(ctx context.Context, _ *pool.Pool, f remote.File) error {
 			_, err := f.ReadAt(ctx, make([]byte, 4), 0)
 			return err
 		}},
-		{"write, close", "WRITE", func(ctx context.Context, _ *pool.Pool, f pool.File) error {
+		{"write, close", "WRITE", func(ctx context.Context, _ *pool.Pool, f remote.File) error {
 			return errors.Join(write(ctx, f), f.Close(ctx))
 		}},
-		{"write, fsync", "fsync@openssh.com", func(ctx context.Context, _ *pool.Pool, f pool.File) error {
+		{"write, fsync", "fsync@openssh.com", func(ctx context.Context, _ *pool.Pool, f remote.File) error {
 			if err := write(ctx, f); err != nil {
 				return err
 			}
 			_, err := f.Sync(ctx)
 			return err
 		}},
-		{"mkdir", "MKDIR", func(ctx context.Context, p *pool.Pool, _ pool.File) error {
+		{"mkdir", "MKDIR", func(ctx context.Context, p *pool.Pool, _ remote.File) error {
 			_, err := p.Mkdir(ctx, "dir", 0o755)
 			return err
 		}},
-		{"rename", "posix-rename@openssh.com", func(ctx context.Context, p *pool.Pool, _ pool.File) error {
+		{"rename", "posix-rename@openssh.com", func(ctx context.Context, p *pool.Pool, _ remote.File) error {
 			return p.Rename(ctx, "g", "h", false)
 		}},
 	}
@@ -165,7 +166,7 @@ func play(t *testing.T, c condition, call promised) (time.Duration, error) {
 		}
 	}
 	p := connected(t, s, pool.Config{Timeout: promiseTimeout, Retry: promiseRetry})
-	f, _, err := p.Open(t.Context(), "f", pool.FlagRead|pool.FlagWrite, 0)
+	f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -20,7 +21,7 @@ type reading struct {
 	f     *file
 	ctx   context.Context
 	w     *waiter
-	left  atomic.Int32 // parts waiting or under way
+	left  atomic.Int32 // partsOf waiting or under way
 	tries int          // how often parts were lost
 	kills kills        // of these, with their session alone
 	parts []*part
@@ -81,7 +82,7 @@ var readings = sync.Pool{New: func() any { return new(reading) }}
 // ReadAt implements File.
 func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
 	ready := make(chan struct{})
-	f.StartReadAt(ctx, p, off, func(got int, why error) {
+	f.StartReadAt(ctx, p, off, true, func(got int, why error) {
 		n, err = got, why
 		close(ready)
 	})
@@ -89,34 +90,21 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (n int, err erro
 	return n, err
 }
 
-// A Starter is a File whose reads can be begun without waiting for their end, as a
-// Pool's can.
-type Starter interface {
-	File
-
-	// StartReadAt begins a ReadAt: when it returns, the read is under way, behind
-	// those begun before. told is called once with its outcome, from any goroutine,
-	// and must not block.
-	StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error))
-
-	// TryStartReadAt is StartReadAt unless that would have to wait: then it reports
-	// false, and told is not called.
-	TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool
+// Borrow implements File.
+func (f *file) Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error) {
+	return remote.Lend(ctx, f, off, n)
 }
 
-var _ Starter = (*file)(nil)
-
-// StartReadAt implements Starter.
-func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) {
-	f.gate.RLock()
-	r := f.newReading(ctx, p, off, told)
-	if err := r.issue(); err != nil {
-		r.end(0, err)
+// StartReadAt implements File.
+func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, wait bool, told func(n int, err error)) bool {
+	if wait {
+		f.gate.RLock()
+		r := f.newReading(ctx, p, off, told)
+		if err := r.issue(); err != nil {
+			r.end(0, err)
+		}
+		return true
 	}
-}
-
-// TryStartReadAt implements Starter.
-func (f *file) TryStartReadAt(ctx context.Context, p []byte, off int64, told func(n int, err error)) bool {
 	if !f.gate.TryRLock() {
 		return false
 	}

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // outcomes are what reads were told.
@@ -32,14 +33,14 @@ func TestStartedReads(t *testing.T) {
 		}
 		s := remotetest.NewServer(t, dir)
 		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
-		open := func(flag pool.OpenFlag) pool.Starter {
+		open := func(flag remote.OpenFlag) remote.File {
 			f, _, err := p.Open(t.Context(), "f", flag, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return f.(pool.Starter)
+			return f
 		}
-		f, all := open(pool.FlagRead), make(outcomes, 1)
+		f, all := open(remote.FlagRead), make(outcomes, 1)
 		buf := make([]byte, 7)
 		reads := func(what string) {
 			t.Helper()
@@ -48,11 +49,11 @@ func TestStartedReads(t *testing.T) {
 			}
 			clear(buf)
 		}
-		if !f.TryStartReadAt(t.Context(), buf, 0, all.told) {
+		if !f.StartReadAt(t.Context(), buf, 0, false, all.told) {
 			t.Fatal("a read that needs no waiting was not begun")
 		}
 		reads("begun at once")
-		if !f.TryStartReadAt(t.Context(), nil, 0, all.told) {
+		if !f.StartReadAt(t.Context(), nil, 0, false, all.told) {
 			t.Error("a read of nothing was not begun")
 		} else if got := <-all; got.n != 0 || got.err != nil {
 			t.Errorf("a read of nothing: %d bytes, %v", got.n, got.err)
@@ -60,7 +61,7 @@ func TestStartedReads(t *testing.T) {
 
 		s.Stall(true)
 		ctx, cancel := context.WithCancel(t.Context())
-		if !f.TryStartReadAt(ctx, make([]byte, 7), 0, all.told) {
+		if !f.StartReadAt(ctx, make([]byte, 7), 0, false, all.told) {
 			t.Fatal("a read on a stalled link was not begun")
 		}
 		cancel()
@@ -69,42 +70,42 @@ func TestStartedReads(t *testing.T) {
 		}
 		s.Stall(false)
 
-		f.StartReadAt(t.Context(), buf, 0, all.told)
+		f.StartReadAt(t.Context(), buf, 0, true, all.told)
 		s.CutAll()
 		reads("asked again after a cut")
 		s.CutAll()
 		time.Sleep(time.Second)
-		if f.TryStartReadAt(t.Context(), buf, 0, all.told) {
+		if f.StartReadAt(t.Context(), buf, 0, false, all.told) {
 			t.Error("a read was begun though the file had to be opened again")
 			reads("begun")
 		}
-		f.StartReadAt(t.Context(), buf, 0, all.told)
+		f.StartReadAt(t.Context(), buf, 0, true, all.told)
 		reads("after the file was opened again")
 
-		w := open(pool.FlagWrite)
+		w := open(remote.FlagWrite)
 		s.Stall(true)
 		if _, err := w.WriteAt(t.Context(), []byte("CONTENT"), 0); err != nil {
 			t.Fatal(err)
 		}
-		if !f.TryStartReadAt(t.Context(), buf, 0, all.told) {
+		if !f.StartReadAt(t.Context(), buf, 0, false, all.told) {
 			t.Error("a read of what was just written was not begun")
 		} else if got := <-all; got.n != 7 || got.err != nil || string(buf) != "CONTENT" {
 			t.Errorf("what was just written: %d bytes, %v, %q", got.n, got.err, buf)
 		}
 		s.Stall(false)
-		f.StartReadAt(t.Context(), buf, 0, all.told)
+		f.StartReadAt(t.Context(), buf, 0, true, all.told)
 		if got := <-all; got.n != 7 || got.err != nil || string(buf) != "CONTENT" {
 			t.Errorf("behind a write: %d bytes, %v, %q", got.n, got.err, buf)
 		}
-		for _, f := range []pool.Starter{w, f} {
+		for _, f := range []remote.File{w, f} {
 			if err := f.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}
-		if f.TryStartReadAt(t.Context(), buf, 0, all.told) {
+		if f.StartReadAt(t.Context(), buf, 0, false, all.told) {
 			t.Error("a read of a closed file was begun")
 		}
-		f.StartReadAt(t.Context(), buf, 0, all.told)
+		f.StartReadAt(t.Context(), buf, 0, true, all.told)
 		if got := <-all; !errors.Is(got.err, syscall.EBADF) {
 			t.Errorf("a read of a closed file: %v, want EBADF", got.err)
 		}

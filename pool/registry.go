@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // registry knows the objects by path, so that looks count data under way and
@@ -27,7 +29,7 @@ func (r *registry) at(path string) *object {
 
 // join puts a File, which has just been opened on h by that path, on the object
 // there. It reports whether the attributes that were told are still those of it.
-func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a Attr, asked time.Time) (current bool) {
+func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a remote.Attr, asked time.Time) (current bool) {
 	if o := r.at(path); o != nil && !o.leads(ctx, h, a) {
 		r.lost(path, o)
 	}

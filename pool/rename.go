@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -13,7 +14,7 @@ type move struct {
 	from, to  string
 	noReplace bool
 
-	source *Attr // what is to be moved, when an answer told it
+	source *remote.Attr // what is to be moved, when an answer told it
 }
 
 func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
@@ -54,7 +55,7 @@ func (m *move) wasDone(ctx context.Context, s *session) (bool, error) {
 
 // isSource compares with the source as it was. One that is being written has
 // other times and sizes by now.
-func (m *move) isSource(a Attr) bool {
+func (m *move) isSource(a remote.Attr) bool {
 	if m.source == nil {
 		return true
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -22,7 +23,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			return err
 		}
 		f.mu.Lock()
-		done, once := len(f.live()) > 0 || f.stale != nil || f.closed, f.flag&FlagOnce != 0
+		done, once := len(f.live()) > 0 || f.stale != nil || f.closed, f.flag&remote.FlagOnce != 0
 		f.mu.Unlock()
 		switch {
 		case done:
@@ -36,7 +37,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		}
 		least := f.least()
 		var h *handle
-		var a Attr
+		var a remote.Attr
 		stuck, err := f.p.within(ctx, looks, func(ctx context.Context) (err error) {
 			h, a, err = f.openAgain(ctx, s)
 			return err
@@ -117,7 +118,7 @@ func (o *object) isMoving() bool {
 }
 
 // resume goes on with a handle if the file passes the check.
-func (f *file) resume(h *handle, a Attr, least int64) error {
+func (f *file) resume(h *handle, a remote.Attr, least int64) error {
 	if !f.isSame(a, least) {
 		h.close()
 		return f.giveUp(syscall.ESTALE)
@@ -144,7 +145,7 @@ func (o *object) least() int64 {
 // asked for, and its mtime the last known, one that we asked for, or no later than
 // our last change can have been made. That may be long after it left: at the cut it
 // had perhaps megabytes before it on a slow link.
-func (o *object) isSame(a Attr, before int64) bool {
+func (o *object) isSame(a remote.Attr, before int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.seen.Type() != a.Type() {
@@ -162,14 +163,14 @@ func (o *object) isSame(a Attr, before int64) bool {
 const lateFor = 5 * time.Second
 
 // openAgain opens by path on a new session.
-func (f *file) openAgain(ctx context.Context, s *session) (*handle, Attr, error) {
+func (f *file) openAgain(ctx context.Context, s *session) (*handle, remote.Attr, error) {
 	f.mu.Lock()
 	path, gone := f.path, f.gone
 	f.mu.Unlock()
 	if gone {
-		return nil, Attr{}, syscall.ESTALE
+		return nil, remote.Attr{}, syscall.ESTALE
 	}
-	return f.p.openWidened(ctx, s, path, pflags(f.flag&^FlagTruncate))
+	return f.p.openWidened(ctx, s, path, pflags(f.flag&^remote.FlagTruncate))
 }
 
 // giveUp makes every further call fail. Data not yet on the server is lost, and
@@ -185,7 +186,7 @@ func (f *file) giveUp(err error) error {
 		f.stale = err
 	}
 	f.drop(f)
-	f.out.times = Change{}
+	f.out.times = remote.Change{}
 	return err
 }
 
@@ -268,7 +269,7 @@ func (f *file) moreHandles(at int64) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	have := f.live()
-	if len(have) == 0 || f.steady || f.gone || f.closed || f.stale != nil || f.flag&FlagWrite != 0 && !have[0].s.ordered {
+	if len(have) == 0 || f.steady || f.gone || f.closed || f.stale != nil || f.flag&remote.FlagWrite != 0 && !have[0].s.ordered {
 		return 0
 	}
 	carriers := len(f.spreading)
@@ -296,7 +297,7 @@ func (f *file) spreadOn(s *session) {
 	ctx, cancel := context.WithTimeout(f.p.life, f.p.cfg.Timeout)
 	defer cancel()
 	least := f.least()
-	h, a, err := f.p.openOn(ctx, s, f.name(), pflags(f.flag&^FlagTruncate), sftp3.Attrs{})
+	h, a, err := f.p.openOn(ctx, s, f.name(), pflags(f.flag&^remote.FlagTruncate), sftp3.Attrs{})
 	if err != nil {
 		return
 	}

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // A mount without a connection gets one that another has to spare, but not its last.
@@ -16,7 +17,7 @@ func TestSpareConnectionIsGivenUp(t *testing.T) {
 		s, slots := remotetest.NewServer(t, t.TempDir()), t.TempDir()
 		cfg := pool.Config{SlotDir: slots, MaxConnections: 2}
 		rich := connected(t, s, cfg)
-		if _, err := rich.Lstat(pool.Background(t.Context()), "."); err != nil {
+		if _, err := rich.Lstat(remote.Background(t.Context()), "."); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -47,14 +48,14 @@ func TestBusyConnectionIsNotGivenUp(t *testing.T) {
 		s, slots := remotetest.NewServer(t, t.TempDir()), t.TempDir()
 		cfg := pool.Config{SlotDir: slots, MaxConnections: 2, Timeout: 10 * time.Second}
 		busy := connected(t, s, cfg)
-		if _, err := busy.Lstat(pool.Background(t.Context()), "."); err != nil {
+		if _, err := busy.Lstat(remote.Background(t.Context()), "."); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		trap := s.Next("LSTAT", "", remotetest.Hold)
 		looked := make(chan error, 1)
 		go func() {
-			_, err := busy.Lstat(pool.Background(t.Context()), ".")
+			_, err := busy.Lstat(remote.Background(t.Context()), ".")
 			looked <- err
 		}()
 		synctest.Wait()

@@ -4,13 +4,14 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // What is acknowledged while a file is being opened on another session is not in
 // the answer to that.
 func TestSameWhileWriting(t *testing.T) {
-	f := (&Pool{}).newObject("f", Attr{Mode: syscall.S_IFREG | 0o644, Mtime: 5})
+	f := (&Pool{}).newObject("f", remote.Attr{Mode: syscall.S_IFREG | 0o644, Mtime: 5})
 	f.out.least, f.out.most = 100, 200
 	for _, tt := range []struct {
 		what         string
@@ -24,11 +25,11 @@ func TestSameWhileWriting(t *testing.T) {
 		{"shorter than it was when it was asked for", 79, 80, false},
 		{"shorter than it is, and nothing came between", 99, 100, false},
 	} {
-		if got := f.isSame(Attr{Mode: syscall.S_IFREG, Size: tt.size, Mtime: 5}, tt.before); got != tt.want {
+		if got := f.isSame(remote.Attr{Mode: syscall.S_IFREG, Size: tt.size, Mtime: 5}, tt.before); got != tt.want {
 			t.Errorf("%s: same %v, want %v", tt.what, got, tt.want)
 		}
 	}
-	if f.isSame(Attr{Mode: syscall.S_IFREG, Size: 100, Mtime: 6}, 80) {
+	if f.isSame(remote.Attr{Mode: syscall.S_IFREG, Size: 100, Mtime: 6}, 80) {
 		t.Error("another mtime, and still the same")
 	}
 }
@@ -37,7 +38,7 @@ func TestSameWhileWriting(t *testing.T) {
 // however little may be under way.
 func TestSpreadCountsWhatWaits(t *testing.T) {
 	s := &session{conn: &conn{}, client: &sftp3.Client{}, ordered: true}
-	f := &file{object: (&Pool{}).newObject("f", Attr{}), flag: FlagWrite, handles: []*handle{{s: s, writing: writeFlight}}, flying: writeFlight}
+	f := &file{object: (&Pool{}).newObject("f", remote.Attr{}), flag: remote.FlagWrite, handles: []*handle{{s: s, writing: writeFlight}}, flying: writeFlight}
 	f.held = writeFlight
 	if more := f.moreHandles(writeFlight); more != 0 {
 		t.Errorf("%d more sessions for nothing that waits", more)

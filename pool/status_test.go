@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // asking is a log that looks at the Pool for each line: one that is called while the
@@ -62,7 +63,7 @@ func TestNothingIsLoggedUnderTheLock(t *testing.T) {
 			},
 		})
 		seen.Store(p)
-		if f, _, err := p.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644); err == nil {
+		if f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644); err == nil {
 			_ = f.Close(t.Context()) // it asks for a second session, in vain
 		}
 		s.Refuse(syscall.ECONNREFUSED)
@@ -107,9 +108,9 @@ func TestLossesAreCountedBeyondThoseListed(t *testing.T) {
 	s := remotetest.NewServer(t, t.TempDir())
 	p := connected(t, s, pool.Config{Timeout: time.Second, Retry: 2 * time.Second})
 	const files = 130
-	var open [files]pool.File
+	var open [files]remote.File
 	for i := range open {
-		f, _, err := p.Open(t.Context(), fmt.Sprintf("f%d", i), pool.FlagWrite|pool.FlagCreate, 0o644)
+		f, _, err := p.Open(t.Context(), fmt.Sprintf("f%d", i), remote.FlagWrite|remote.FlagCreate, 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A large file is replaced, between its first byte and its last, by another of the same
@@ -26,7 +27,7 @@ func TestASteadyFileIsOneFile(t *testing.T) {
 		}
 	}
 	write(at, 'a')
-	f, a, err := p.Open(t.Context(), "f", pool.FlagRead|pool.FlagSteady, 0)
+	f, a, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagSteady, 0)
 	if err != nil || a.Size != size {
 		t.Fatal(a.Size, err)
 	}
@@ -62,7 +63,7 @@ func TestASteadyFileOpenedOnce(t *testing.T) {
 		last.Store(c)
 		return c, nil
 	}})
-	f, _, err := p.Open(t.Context(), "f", pool.FlagRead|pool.FlagSteady|pool.FlagOnce, 0)
+	f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagSteady|remote.FlagOnce, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

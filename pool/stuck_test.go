@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // stuckIn runs test in a bubble, with a server that has a file "f" of four bytes, and
@@ -118,7 +119,7 @@ func TestStuckOnlySession(t *testing.T) {
 func TestStuckListing(t *testing.T) {
 	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
 		list := func() error {
-			return p.ReadDir(t.Context(), ".", func([]pool.Entry) error {
+			return p.ReadDir(t.Context(), ".", func([]remote.Entry) error {
 				time.Sleep(time.Minute) // a slow reader is not a slow server
 				return nil
 			})
@@ -131,7 +132,7 @@ func TestStuckListing(t *testing.T) {
 
 func TestHalfAnAnswer(t *testing.T) {
 	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
-		f, _, err := p.Open(t.Context(), "f", pool.FlagRead, 0)
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +150,7 @@ func TestTrickleIsNoStall(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(s.Root, "f"), make([]byte, 100), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		f, _, err := p.Open(t.Context(), "f", pool.FlagRead, 0)
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

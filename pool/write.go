@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
@@ -57,8 +58,8 @@ const timesFor = 500 * time.Millisecond
 func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
-	if f.flag&FlagWrite == 0 {
-		return 0, PathError("write", f.name(), syscall.EBADF)
+	if f.flag&remote.FlagWrite == 0 {
+		return 0, remote.PathError("write", f.name(), syscall.EBADF)
 	}
 	done := 0
 	for done < len(p) {
@@ -136,7 +137,7 @@ func (f *file) gather(p []byte, off int64) int {
 	}
 	f.wrote, f.written = true, true
 	f.out.endKnown = f.out.knowsEnd(f.rtt())
-	f.out.times.Fields &^= SetMtime
+	f.out.times.Fields &^= remote.SetMtime
 	f.out.told = 0
 	if f.out.current == nil {
 		c := f.p.chunks.Get().(*chunk)

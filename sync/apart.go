@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Source and target may be one folder, or lie in one another, without anything
@@ -78,7 +78,7 @@ func (p *pass) meets(ctx context.Context, side Side, name string) bool {
 	g, gctx := errgroup.WithContext(ctx)
 	for i, at := range append(append([]string{}, ups...), downs...) {
 		g.Go(func() error {
-			found[i] = p.exists(gctx, side.Other(), pool.Join(at, name))
+			found[i] = p.exists(gctx, side.Other(), remote.Join(at, name))
 			return nil
 		})
 	}
@@ -150,7 +150,7 @@ func (f *folder) apart(ctx context.Context, p *pass) error {
 }
 
 func (f *folder) lookApart(ctx context.Context, p *pass) error {
-	at := pool.Join(f.path, p.temp.probe())
+	at := remote.Join(f.path, p.temp.probe())
 	err := f.makeEmpty(ctx, p, Local, at)
 	if errors.Is(err, fs.ErrPermission) && f.unlock(ctx, p, Local, err) == nil {
 		err = f.makeEmpty(ctx, p, Local, at)
@@ -165,7 +165,7 @@ func (f *folder) lookApart(ctx context.Context, p *pass) error {
 }
 
 func (f *folder) makeEmpty(ctx context.Context, p *pass, side Side, at string) error {
-	file, _, err := p.tree[side].Open(ctx, at, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o600)
+	file, _, err := p.tree[side].Open(ctx, at, remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o600)
 	if err != nil {
 		return err
 	}

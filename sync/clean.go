@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // What dead runs have left. The pair is locked, so a temporary file of this pair's
@@ -22,7 +22,7 @@ func (p *pass) clean(ctx context.Context, f *folder, l *[2]listing, actions []Ac
 	wanted := p.wantedParts(actions)
 	for _, side := range []Side{Local, Remote} {
 		for _, t := range l[side].temps {
-			at := pool.Join(f.path, t.Name)
+			at := remote.Join(f.path, t.Name)
 			switch {
 			case t.isAside() || !p.abandoned(t):
 			case t.kind == partKind && t.Kind == File && t.owner == p.temp.owner && wanted[side][t.hash]:
@@ -42,7 +42,7 @@ func (p *pass) wantedParts(actions []Action) (wanted [2]map[string]bool) {
 		if a.Op != OpCopy && a.Op != OpCompare || a.Source.Size <= resumable {
 			continue
 		}
-		_, name := pool.Split(a.Path)
+		_, name := remote.Split(a.Path)
 		wanted[a.From.Other()][versionHash(name, a.Source)] = true
 	}
 	return wanted
@@ -87,7 +87,7 @@ func (p *pass) restore(ctx context.Context, f *folder, l *[2]listing) {
 var errAside = errors.New("a run that died has set this file aside, and another has its name now; look at both, and rename or remove one")
 
 func (p *pass) giveBack(ctx context.Context, f *folder, l *[2]listing, side Side, t temp) {
-	at := pool.Join(f.path, t.Name)
+	at := remote.Join(f.path, t.Name)
 	had := func(n Named) bool { return t.had(n.Name) }
 	here, there := slices.IndexFunc(l[side].names, had), slices.IndexFunc(l[side.Other()].names, had)
 	name := t.clear
@@ -104,9 +104,9 @@ func (p *pass) giveBack(ctx context.Context, f *folder, l *[2]listing, side Side
 	case name == "":
 		err = fmt.Errorf("%w: its name is not known any more", errAside)
 	default:
-		err = p.tree[side].Rename(ctx, at, pool.Join(f.path, name), true)
+		err = p.tree[side].Rename(ctx, at, remote.Join(f.path, name), true)
 		if err != nil && f.unlock(ctx, p, side, err) == nil {
-			err = p.tree[side].Rename(ctx, at, pool.Join(f.path, name), true)
+			err = p.tree[side].Rename(ctx, at, remote.Join(f.path, name), true)
 		}
 	}
 	if err != nil {

@@ -6,18 +6,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A comparison is two files that were read to the end, and are still open.
 type comparison struct {
 	content Content
-	file    [2]pool.File
+	file    [2]remote.File
 	version [2]stamp // of what was read
 }
 
 // in is the file of a side as it was read.
-func (c *comparison) in(s Side) pool.File { return c.file[s] }
+func (c *comparison) in(s Side) remote.File { return c.file[s] }
 
 // close is nil-safe, and does nothing the second time.
 func (c *comparison) close(ctx context.Context) {
@@ -64,7 +64,7 @@ func (p *pass) openBoth(ctx context.Context, a Action, c *comparison) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, side := range []Side{Local, Remote} {
 		g.Go(func() (err error) {
-			var attr pool.Attr
+			var attr remote.Attr
 			if c.file[side], attr, err = p.tree[side].Open(gctx, a.Path, p.readFlags(), 0); err == nil {
 				c.version[side], err = fileStamp(c.file[side], attr)
 			}

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 var (
@@ -37,12 +37,12 @@ type transfer struct {
 	folder   *folder
 	src, dst tree
 
-	in      pool.File
-	attr    pool.Attr // of the source as it was opened
-	source  Item      // the same, as it is compared
-	version stamp     // of the source as it was opened
+	in      remote.File
+	attr    remote.Attr // of the source as it was opened
+	source  Item        // the same, as it is compared
+	version stamp       // of the source as it was opened
 
-	out   pool.File
+	out   remote.File
 	tmp   string
 	holes bool // the source is sparse
 }
@@ -112,11 +112,11 @@ func (t *transfer) open(ctx context.Context) error {
 // readFlags opens a file that is read as a whole. What is to be removed must be one file
 // from the first byte to the last, also when the link is cut; anything else is opened
 // again after a cut if it has the same size and time.
-func (p *pass) readFlags() pool.OpenFlag {
+func (p *pass) readFlags() remote.OpenFlag {
 	if p.Delete {
-		return pool.FlagRead | pool.FlagSteady | pool.FlagOnce
+		return remote.FlagRead | remote.FlagSteady | remote.FlagOnce
 	}
-	return pool.FlagRead | pool.FlagSteady
+	return remote.FlagRead | remote.FlagSteady
 }
 
 // older reports that the source was given an earlier time since the plan, which may have
@@ -133,14 +133,14 @@ func (t *transfer) openNow(ctx context.Context) (err error) {
 	}
 	t.version, err = fileStamp(t.in, t.attr)
 	if err == nil && !t.attr.IsRegular() {
-		err = pool.PathError("open", t.a.Path, errSpecial)
+		err = remote.PathError("open", t.a.Path, errSpecial)
 	}
 	if err != nil {
 		return errors.Join(err, t.in.Close(context.WithoutCancel(ctx)))
 	}
-	dir, name := pool.Split(t.a.Path)
+	dir, name := remote.Split(t.a.Path)
 	t.source = t.itemOf(t.a.From, t.attr)
-	t.tmp = pool.Join(dir, t.temp.part(name, t.source))
+	t.tmp = remote.Join(dir, t.temp.part(name, t.source))
 	return nil
 }
 
@@ -164,7 +164,7 @@ func (t *transfer) write(ctx context.Context) error {
 
 // create opens the temporary file and tells from where it is to be written.
 func (t *transfer) create(ctx context.Context) (from int64, err error) {
-	_, name := pool.Split(t.a.Path)
+	_, name := remote.Split(t.a.Path)
 	if part, ok := t.folder.takePart(versionHash(name, t.source)); ok {
 		if from, err := t.resume(ctx, part); err == nil {
 			return from, nil
@@ -174,9 +174,9 @@ func (t *transfer) create(ctx context.Context) (from int64, err error) {
 }
 
 func (t *transfer) createNew(ctx context.Context) (err error) {
-	flag := pool.FlagWrite | pool.FlagCreate | pool.FlagExclusive
+	flag := remote.FlagWrite | remote.FlagCreate | remote.FlagExclusive
 	if t.readsBack() {
-		flag |= pool.FlagRead
+		flag |= remote.FlagRead
 	}
 	for try := 0; ; try++ {
 		t.out, _, err = t.dst.Open(ctx, t.tmp, flag, t.firstPerm())
@@ -224,10 +224,10 @@ func (t *transfer) seal(ctx context.Context) error {
 
 // attributes sets what the receiving side keeps.
 func (t *transfer) attributes(ctx context.Context) error {
-	var c pool.Change
+	var c remote.Change
 	facts := t.planner.Facts[t.a.From.Other()]
 	if !facts.NoTimes {
-		c.Fields |= pool.SetAtime | pool.SetMtime
+		c.Fields |= remote.SetAtime | remote.SetMtime
 		c.Atime, c.Mtime = clampTime(t.attr.Atime), t.mtime()
 	}
 	if t.Owner {
@@ -236,11 +236,11 @@ func (t *transfer) attributes(ctx context.Context) error {
 		}
 	}
 	if perm := t.planner.perm(t.source); !facts.NoModes && (t.Owner || perm != t.firstPerm()) {
-		c.Fields |= pool.SetMode
+		c.Fields |= remote.SetMode
 		c.Mode = perm
 	}
 	if _, local := t.out.(*localFile); t.holes || local { // a hole at the end was not written
-		c.Fields |= pool.SetSize
+		c.Fields |= remote.SetSize
 		c.Size = t.attr.Size
 	}
 	if c.Fields == 0 {
@@ -261,7 +261,7 @@ func (t *transfer) mtime() int64 {
 
 // chown leaves the owner as it is where the remote does not allow a change.
 func (t *transfer) chown(ctx context.Context, want Item) error {
-	_, err := t.out.SetAttr(ctx, pool.Change{Fields: pool.SetUID | pool.SetGID, UID: want.UID, GID: want.GID})
+	_, err := t.out.SetAttr(ctx, remote.Change{Fields: remote.SetUID | remote.SetGID, UID: want.UID, GID: want.GID})
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EOPNOTSUPP) {
 		t.journal.fail(ctx, t.a, t.a.From.Other(), fmt.Errorf("copied, but not its owner: %w", err))
 		return nil
@@ -297,7 +297,7 @@ func (t *transfer) durable() bool {
 func (t *transfer) verify(ctx context.Context) error {
 	same, err := t.stream.same(ctx, end{t.in, t.a.From}, end{t.out, t.a.From.Other()}, 0, t.attr.Size)
 	if err == nil && !same {
-		err = pool.PathError("verify", t.a.Path, fmt.Errorf("%w: the content differs", errNotWhole))
+		err = remote.PathError("verify", t.a.Path, fmt.Errorf("%w: the content differs", errNotWhole))
 	}
 	return err
 }
@@ -335,9 +335,9 @@ func (t *transfer) publish(ctx context.Context) error {
 	return t.place(ctx, t.dst, t.tmp, t.a)
 }
 
-func (t *transfer) isWhole(got pool.Attr, err error) error {
+func (t *transfer) isWhole(got remote.Attr, err error) error {
 	if err == nil && got.Size != t.attr.Size {
-		return pool.PathError("verify", t.a.Path, fmt.Errorf("%w: %d bytes of %d arrived", errNotWhole, got.Size, t.attr.Size))
+		return remote.PathError("verify", t.a.Path, fmt.Errorf("%w: %d bytes of %d arrived", errNotWhole, got.Size, t.attr.Size))
 	}
 	return err
 }

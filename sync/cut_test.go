@@ -15,6 +15,7 @@ import (
 
 	"github.com/remotemount/remotemount/integration/link"
 	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/serve"
 )
 
@@ -89,7 +90,7 @@ func TestLinkCutAgainAndAgain(t *testing.T) {
 }
 
 // untilDone runs until a run has nothing left to do.
-func (p *pairing) untilDone(remote pool.Remote) {
+func (p *pairing) untilDone(remote remote.Remote) {
 	p.t.Helper()
 	c := p.config()
 	c.Remote = remote

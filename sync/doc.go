@@ -10,7 +10,7 @@
 // the copies in flight. Listings go deep first, which keeps the folders waiting
 // few.
 //
-// The remote side is any pool.Remote. The local side is a tree of the same shape
+// The remote side is any remote.Remote. The local side is a tree of the same shape
 // over os.Root (local.go), so a copy is one piece of code whichever way it goes.
 //
 // # What holds at every moment

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Staying on one filesystem. Here each name tells its device; a server tells the id of
@@ -46,7 +46,7 @@ func (p *pass) dropElsewhere(f *folder, l *[2]listing) {
 	for _, n := range l[Local].names {
 		if n.elsewhere {
 			away[n.Name] = true
-			p.journal.skip(Action{Op: OpSkip, Path: pool.Join(f.path, n.Name), From: Local, Source: n.Item, Why: WhyElsewhere})
+			p.journal.skip(Action{Op: OpSkip, Path: remote.Join(f.path, n.Name), From: Local, Source: n.Item, Why: WhyElsewhere})
 		}
 	}
 	for side := range l {

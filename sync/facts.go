@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Facts are what a run has found out about one side by making a file there and
@@ -29,7 +29,7 @@ const oddTime = 1_000_000_001
 // found out is taken to be like ours.
 func (p *pass) probe(ctx context.Context, side Side, seen func(name string)) (Facts, error) {
 	name, asked := p.temp.probe(), p.Now()
-	f, made, err := p.tree[side].Open(ctx, name, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o600)
+	f, made, err := p.tree[side].Open(ctx, name, remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o600)
 	var facts Facts
 	if err == nil {
 		defer p.later.Go(func() { p.removeProbe(ctx, side, name) })
@@ -78,8 +78,8 @@ func clockAhead(made int64, from, to time.Time) int64 {
 
 // tryAttributes sets time and permissions of the probe, and looks what came of it.
 func (f *Facts) tryAttributes(ctx context.Context, t tree, name string) error {
-	when := pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: oddTime, Mtime: oddTime}
-	mode := pool.Change{Fields: pool.SetMode, Mode: 0o640}
+	when := remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: oddTime, Mtime: oddTime}
+	mode := remote.Change{Fields: remote.SetMode, Mode: 0o640}
 	both := when
 	both.Fields, both.Mode = both.Fields|mode.Fields, mode.Mode
 	got, err := t.SetAttr(ctx, name, both)
@@ -105,7 +105,7 @@ func (f *Facts) tryAttributes(ctx context.Context, t tree, name string) error {
 
 // insist tells a server that answers every such request with a failure, which is how
 // some refuse, from one that failed once.
-func insist(ctx context.Context, t tree, name string, c pool.Change) (a pool.Attr, err error) {
+func insist(ctx context.Context, t tree, name string, c remote.Change) (a remote.Attr, err error) {
 	for range 5 {
 		if a, err = t.SetAttr(ctx, name, c); !errors.Is(err, syscall.EIO) {
 			break

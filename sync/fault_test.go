@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // once makes a hook that acts on the first call of an operation.
@@ -167,7 +167,7 @@ func TestReadOnlyFoldersAreWrittenAndStayReadOnly(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(p.local, "ro/sub"), 0o500))
 	must(t, os.Chmod(filepath.Join(p.local, "ro/new"), 0o400))
 	p.dir.Before = func(_ context.Context, op, path string) error { // root may always write
-		dir, _ := pool.Split(path)
+		dir, _ := remote.Split(path)
 		info, err := os.Stat(filepath.Join(p.remote, dir))
 		if (op == "open" || op == "mkdir") && err == nil && info.Mode().Perm()&0o200 == 0 {
 			return syscall.EACCES

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A folder is a pair of folders of the same path while its content is at work.
@@ -98,7 +98,7 @@ func (f *folder) unlock(ctx context.Context, p *pass, side Side, cause error) er
 	}
 	s := &f.side[side]
 	s.unlocking.Do(func() {
-		_, err := p.tree[side].SetAttr(ctx, f.path, pool.Change{Fields: pool.SetMode, Mode: perm | 0o700})
+		_, err := p.tree[side].SetAttr(ctx, f.path, remote.Change{Fields: remote.SetMode, Mode: perm | 0o700})
 		if s.unlockErr = err; err == nil {
 			s.unlocked.Store(true)
 		}
@@ -138,11 +138,11 @@ func (f *folder) finish(ctx context.Context, p *pass) {
 }
 
 // final is what remains to be set on one side of the folder.
-func (f *folder) final(p *pass, side Side) pool.Change {
+func (f *folder) final(p *pass, side Side) remote.Change {
 	s, have, want := &f.side[side], f.item[side], f.item[side.Other()]
-	var c pool.Change
+	var c remote.Change
 	if s.unlocked.Load() && !s.made.Load() {
-		c.Fields, c.Mode = pool.SetMode, have.Perm
+		c.Fields, c.Mode = remote.SetMode, have.Perm
 	}
 	follows := s.made.Load() || p.Mode != TwoWay && side != p.source() && f.parent != nil &&
 		have.Kind == Folder && want.Kind == Folder
@@ -151,15 +151,15 @@ func (f *folder) final(p *pass, side Side) pool.Change {
 	}
 	facts := p.planner.Facts[side]
 	if p.Owner && (have.UID != want.UID || have.GID != want.GID) {
-		c.Fields |= pool.SetUID | pool.SetGID
+		c.Fields |= remote.SetUID | remote.SetGID
 		c.UID, c.GID = want.UID, want.GID
 	}
 	if perm := p.planner.perm(want); !facts.NoModes && (s.made.Load() || c.Fields != 0 || perm != p.planner.perm(have)) {
-		c.Fields |= pool.SetMode
+		c.Fields |= remote.SetMode
 		c.Mode = perm
 	}
 	if !facts.NoTimes && (s.made.Load() || s.wrote.Load() || have.Mtime != want.Mtime) {
-		c.Fields |= pool.SetAtime | pool.SetMtime
+		c.Fields |= remote.SetAtime | remote.SetMtime
 		c.Atime, c.Mtime = want.Mtime, want.Mtime
 	}
 	return c
@@ -167,10 +167,10 @@ func (f *folder) final(p *pass, side Side) pool.Change {
 
 // set is lenient about the time alone, which another owner's folder does not let
 // one set.
-func (f *folder) set(ctx context.Context, p *pass, side Side, c pool.Change) {
+func (f *folder) set(ctx context.Context, p *pass, side Side, c remote.Change) {
 	a := Action{Op: OpAttr, Path: f.path, From: side.Other(), Source: f.item[side.Other()], Target: f.item[side], Why: WhyAlike}
 	_, err := p.tree[side].SetAttr(ctx, f.path, c)
-	timeOnly := c.Fields&^(pool.SetAtime|pool.SetMtime) == 0
+	timeOnly := c.Fields&^(remote.SetAtime|remote.SetMtime) == 0
 	switch {
 	case err != nil && timeOnly:
 		p.Log.Debug("time of a folder", "path", f.path, "error", err)

@@ -7,7 +7,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Following links. SFTP tells no inode numbers, so a link that leads back to a
@@ -35,7 +35,7 @@ func (p *pass) followLinks(ctx context.Context, f *folder, l *listing) {
 	for _, n := range l.names {
 		if n.Kind == Symlink {
 			if err := p.follow(ctx, f, &n); err != nil {
-				a := Action{Op: OpSkip, Path: pool.Join(f.path, n.Name), From: p.source(), Why: WhySymlink}
+				a := Action{Op: OpSkip, Path: remote.Join(f.path, n.Name), From: p.source(), Why: WhySymlink}
 				p.journal.fail(ctx, a, p.source(), err)
 				continue
 			}
@@ -47,7 +47,7 @@ func (p *pass) followLinks(ctx context.Context, f *folder, l *listing) {
 
 func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
 	src := p.tree[p.source()]
-	at := pool.Join(f.path, n.Name)
+	at := remote.Join(f.path, n.Name)
 	attr, err := src.Stat(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -56,7 +56,7 @@ func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
 		return err
 	}
 	if attr.IsDir() {
-		real, err := p.resolve(ctx, src, pool.Join(f.links.real, n.Name))
+		real, err := p.resolve(ctx, src, remote.Join(f.links.real, n.Name))
 		if err != nil {
 			return err
 		}

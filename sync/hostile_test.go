@@ -13,19 +13,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // liar is a Remote that lists names its folder does not have.
 type liar struct {
-	pool.Remote
+	remote.Remote
 	names []string
 }
 
-func (l *liar) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
-	var entries []pool.Entry
+func (l *liar) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	var entries []remote.Entry
 	for _, n := range l.names {
-		entries = append(entries, pool.Entry{Name: n, Attr: pool.Attr{Mode: unix.S_IFREG | 0o644, Size: 4, Mtime: old}})
+		entries = append(entries, remote.Entry{Name: n, Attr: remote.Attr{Mode: unix.S_IFREG | 0o644, Size: 4, Mtime: old}})
 	}
 	if err := emit(entries); err != nil {
 		return err
@@ -153,7 +153,7 @@ func TestALocalFileSwappedForAPipe(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	l := &localTree{root: openRoot(t, p.local)}
-	if _, _, err := l.Open(t.Context(), "a", pool.FlagRead, 0); !errors.Is(err, errSpecial) {
+	if _, _, err := l.Open(t.Context(), "a", remote.FlagRead, 0); !errors.Is(err, errSpecial) {
 		t.Errorf("%v", err)
 	}
 }

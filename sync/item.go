@@ -1,6 +1,8 @@
 package sync
 
-import "github.com/remotemount/remotemount/pool"
+import (
+	"github.com/remotemount/remotemount/pool/remote"
+)
 
 // Side is one of the two folders.
 type Side uint8
@@ -57,7 +59,7 @@ const (
 	setIDBits = 0o7000
 )
 
-func itemOf(a pool.Attr) Item {
+func itemOf(a remote.Attr) Item {
 	i := Item{Size: a.Size, Mtime: clampTime(a.Mtime), Perm: a.Perm(), UID: a.UID, GID: a.GID}
 	switch {
 	case a.IsRegular():

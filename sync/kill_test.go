@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // The test binary runs itself to have a process that can be killed.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A listing is one side of a folder.
@@ -62,7 +62,7 @@ func (p *pass) lookUp(ctx context.Context, f *folder, side Side, l *[2]listing) 
 	g.SetLimit(linkReads)
 	for i, n := range names {
 		g.Go(func() error {
-			a, err := p.tree[side].Lstat(gctx, pool.Join(f.path, n.Name))
+			a, err := p.tree[side].Lstat(gctx, remote.Join(f.path, n.Name))
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
@@ -110,7 +110,7 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	}
 	kept := l.names[:0]
 	for _, n := range l.names {
-		at := pool.Join(f.path, n.Name)
+		at := remote.Join(f.path, n.Name)
 		if at != p.within[side] && at != p.TriggerFile && p.Names.Keeps(at, n.Kind == Folder) {
 			kept = append(kept, n)
 		}
@@ -184,7 +184,7 @@ func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
 				continue
 			}
 			g.Go(func() (err error) {
-				n.Link, err = p.tree[side].ReadLink(gctx, pool.Join(f.path, n.Name))
+				n.Link, err = p.tree[side].ReadLink(gctx, remote.Join(f.path, n.Name))
 				return onSide(Side(side), err)
 			})
 		}
@@ -198,7 +198,7 @@ var errBadName = fmt.Errorf("refused, no file can have this name: %w", syscall.E
 func (p *pass) refuse(ctx context.Context, f *folder, l *[2]listing) {
 	for _, side := range []Side{Local, Remote} {
 		for _, name := range l[side].bad {
-			a := Action{Op: OpSkip, Path: pool.Join(f.path, name), From: side}
+			a := Action{Op: OpSkip, Path: remote.Join(f.path, name), From: side}
 			p.journal.fail(ctx, a, side, errBadName)
 		}
 	}

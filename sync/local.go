@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // localTree is the local side. Every path is resolved by os.Root, so nothing
@@ -26,7 +26,7 @@ var _ tree = (*localTree)(nil)
 
 // at calls f with the open folder of p and the name in it.
 func (l *localTree) at(op, p string, f func(dir int, name string) error) error {
-	dir, name := pool.Split(p)
+	dir, name := remote.Split(p)
 	d, err := l.root.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func (l *localTree) at(op, p string, f func(dir int, name string) error) error {
 		err = cerr
 	}
 	if err != nil {
-		return pool.PathError(op, p, err)
+		return remote.PathError(op, p, err)
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func retry(f func() error) error {
 	}
 }
 
-func (l *localTree) Lstat(_ context.Context, path string) (pool.Attr, error) {
+func (l *localTree) Lstat(_ context.Context, path string) (remote.Attr, error) {
 	st, err := l.lstat(path)
 	return attrOf(&st), err
 }
@@ -64,7 +64,7 @@ func (l *localTree) lstat(path string) (unix.Stat_t, error) {
 	return st, err
 }
 
-func (l *localTree) Stat(_ context.Context, path string) (pool.Attr, error) {
+func (l *localTree) Stat(_ context.Context, path string) (remote.Attr, error) {
 	st, err := l.stat(path)
 	return attrOf(&st), err
 }
@@ -76,7 +76,7 @@ func (l *localTree) stat(path string) (unix.Stat_t, error) {
 	}
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {
-		return unix.Stat_t{}, pool.PathError("stat", path, unix.EIO)
+		return unix.Stat_t{}, remote.PathError("stat", path, unix.EIO)
 	}
 	return unix.Stat_t{
 		Mode: st.Mode, Uid: st.Uid, Gid: st.Gid, Size: st.Size, Dev: st.Dev, Ino: st.Ino,
@@ -143,7 +143,7 @@ func (l *localTree) statAll(dir int, path string, names []string) ([]Named, erro
 			continue
 		}
 		if err != nil {
-			return nil, pool.PathError("lstat", pool.Join(path, n), err)
+			return nil, remote.PathError("lstat", remote.Join(path, n), err)
 		}
 		item := exactItem(&st)
 		item.elsewhere = l.device != 0 && st.Dev != l.device
@@ -156,7 +156,7 @@ func (l *localTree) ReadLink(_ context.Context, path string) (string, error) {
 	return l.root.Readlink(path)
 }
 
-func (l *localTree) Mkdir(_ context.Context, path string, perm uint32) (pool.Attr, error) {
+func (l *localTree) Mkdir(_ context.Context, path string, perm uint32) (remote.Attr, error) {
 	var st unix.Stat_t
 	err := l.at("mkdir", path, func(dir int, name string) error {
 		if err := unix.Mkdirat(dir, name, perm); err != nil {
@@ -183,12 +183,12 @@ func withFD(dir int, name string, flag int, f func(fd int) error) error {
 	return f(fd)
 }
 
-func (l *localTree) Symlink(ctx context.Context, target, path string) (pool.Attr, error) {
+func (l *localTree) Symlink(ctx context.Context, target, path string) (remote.Attr, error) {
 	err := l.at("symlink", path, func(dir int, name string) error {
 		return unix.Symlinkat(target, dir, name)
 	})
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	return l.Lstat(ctx, path)
 }
@@ -237,31 +237,31 @@ func renameNoReplace(from int, oldName string, to int, newName string) error {
 	return unix.Renameat(from, oldName, to, newName)
 }
 
-func (l *localTree) SetAttr(ctx context.Context, path string, c pool.Change) (pool.Attr, error) {
+func (l *localTree) SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error) {
 	err := l.at("setattr", path, func(dir int, name string) error {
 		return change(dir, name, c)
 	})
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	return l.Lstat(ctx, path)
 }
 
 // change sets owner before mode, because a change of owner clears set-id bits,
 // and times last.
-func change(dir int, name string, c pool.Change) error {
-	if c.Fields&(pool.SetUID|pool.SetGID) != 0 {
+func change(dir int, name string, c remote.Change) error {
+	if c.Fields&(remote.SetUID|remote.SetGID) != 0 {
 		uid, gid := owners(c)
 		if err := unix.Fchownat(dir, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
 	}
-	if c.Fields&pool.SetMode != 0 {
+	if c.Fields&remote.SetMode != 0 {
 		if err := chmodNoFollow(dir, name, c.Mode); err != nil {
 			return err
 		}
 	}
-	if c.Fields&(pool.SetAtime|pool.SetMtime) != 0 {
+	if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
 		return unix.UtimesNanoAt(dir, name, times(c), unix.AT_SYMLINK_NOFOLLOW)
 	}
 	return nil
@@ -281,30 +281,30 @@ func chmodNoFollow(dir int, name string, mode uint32) error {
 	})
 }
 
-func owners(c pool.Change) (uid, gid int) {
+func owners(c remote.Change) (uid, gid int) {
 	uid, gid = -1, -1
-	if c.Fields&pool.SetUID != 0 {
+	if c.Fields&remote.SetUID != 0 {
 		uid = int(c.UID)
 	}
-	if c.Fields&pool.SetGID != 0 {
+	if c.Fields&remote.SetGID != 0 {
 		gid = int(c.GID)
 	}
 	return uid, gid
 }
 
-func times(c pool.Change) []unix.Timespec {
+func times(c remote.Change) []unix.Timespec {
 	ts := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
-	if c.Fields&pool.SetAtime != 0 {
+	if c.Fields&remote.SetAtime != 0 {
 		ts[0] = unix.Timespec{Sec: c.Atime}
 	}
-	if c.Fields&pool.SetMtime != 0 {
+	if c.Fields&remote.SetMtime != 0 {
 		ts[1] = unix.Timespec{Sec: c.Mtime}
 	}
 	return ts
 }
 
-func attrOf(st *unix.Stat_t) pool.Attr {
-	return pool.Attr{
+func attrOf(st *unix.Stat_t) remote.Attr {
+	return remote.Attr{
 		Mode: st.Mode, UID: st.Uid, GID: st.Gid, Nlink: uint32(st.Nlink),
 		Size: st.Size, Atime: st.Atim.Sec, Mtime: st.Mtim.Sec,
 	}

@@ -8,28 +8,28 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// localFile is an open local file with the contract of pool.File.
+// localFile is an open local file with the contract of remote.File.
 type localFile struct {
 	f    *os.File
 	path string
 }
 
-var _ pool.File = (*localFile)(nil)
+var _ remote.File = (*localFile)(nil)
 
 // Open opens a regular file or makes one. O_NONBLOCK keeps a pipe that took the
 // file's place from holding the run; it has no meaning for regular files.
-func (l *localTree) Open(_ context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (l *localTree) Open(_ context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, err := l.openFile(path, openFlags(flag), perm)
 	if err != nil {
-		return nil, pool.Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	file := &localFile{f: f, path: path}
 	a, err := file.settle(flag, perm)
 	if err != nil {
-		return nil, pool.Attr{}, errors.Join(pool.PathError("open", path, err), f.Close())
+		return nil, remote.Attr{}, errors.Join(remote.PathError("open", path, err), f.Close())
 	}
 	return file, a, nil
 }
@@ -50,17 +50,17 @@ func (l *localTree) openFile(path string, flags int, perm uint32) (*os.File, err
 }
 
 // settle refuses what is no regular file and gives a new file its exact mode.
-func (f *localFile) settle(flag pool.OpenFlag, perm uint32) (pool.Attr, error) {
+func (f *localFile) settle(flag remote.OpenFlag, perm uint32) (remote.Attr, error) {
 	st, err := f.fstat()
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return pool.Attr{}, errSpecial
+		return remote.Attr{}, errSpecial
 	}
-	if flag&pool.FlagExclusive != 0 && st.Mode&0o7777 != perm {
+	if flag&remote.FlagExclusive != 0 && st.Mode&0o7777 != perm {
 		if err := unix.Fchmod(f.fd(), perm); err != nil {
-			return pool.Attr{}, err
+			return remote.Attr{}, err
 		}
 		st.Mode = st.Mode&unix.S_IFMT | perm
 	}
@@ -69,16 +69,16 @@ func (f *localFile) settle(flag pool.OpenFlag, perm uint32) (pool.Attr, error) {
 
 var errSpecial = errors.New("no longer a regular file")
 
-func openFlags(flag pool.OpenFlag) int {
+func openFlags(flag remote.OpenFlag) int {
 	flags := unix.O_NONBLOCK
 	switch {
-	case flag&pool.FlagRead != 0 && flag&pool.FlagWrite != 0:
+	case flag&remote.FlagRead != 0 && flag&remote.FlagWrite != 0:
 		flags |= unix.O_RDWR
-	case flag&pool.FlagWrite != 0:
+	case flag&remote.FlagWrite != 0:
 		flags |= unix.O_WRONLY
 	}
-	for ours, theirs := range map[pool.OpenFlag]int{
-		pool.FlagCreate: unix.O_CREAT, pool.FlagExclusive: unix.O_EXCL, pool.FlagTruncate: unix.O_TRUNC,
+	for ours, theirs := range map[remote.OpenFlag]int{
+		remote.FlagCreate: unix.O_CREAT, remote.FlagExclusive: unix.O_EXCL, remote.FlagTruncate: unix.O_TRUNC,
 	} {
 		if flag&ours != 0 {
 			flags |= theirs
@@ -95,13 +95,13 @@ func (f *localFile) fstat() (unix.Stat_t, error) {
 	return st, err
 }
 
-// End implements pool.File.
+// End implements remote.File.
 func (f *localFile) End(context.Context) (int64, error) {
 	st, err := f.fstat()
 	return st.Size, f.wrap("fstat", err)
 }
 
-// IsAt implements pool.File. What is at the path is looked at by it.
+// IsAt implements remote.File. What is at the path is looked at by it.
 func (f *localFile) IsAt(context.Context) (bool, error) { return true, nil }
 
 func (f *localFile) stamp() (stamp, error) {
@@ -113,49 +113,57 @@ func (f *localFile) ReadAt(_ context.Context, p []byte, off int64) (int, error) 
 	return f.f.ReadAt(p, off)
 }
 
+func (f *localFile) StartReadAt(ctx context.Context, p []byte, off int64, wait bool, told func(n int, err error)) bool {
+	return remote.Start(ctx, f, p, off, wait, told)
+}
+
+func (f *localFile) Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error) {
+	return remote.Lend(ctx, f, off, n)
+}
+
 func (f *localFile) WriteAt(_ context.Context, p []byte, off int64) (int, error) {
 	return f.f.WriteAt(p, off)
 }
 
-func (f *localFile) Flush(ctx context.Context) (pool.Attr, error) { return f.Stat(ctx) }
+func (f *localFile) Flush(ctx context.Context) (remote.Attr, error) { return f.Stat(ctx) }
 
-func (f *localFile) Sync(ctx context.Context) (pool.Attr, error) {
+func (f *localFile) Sync(ctx context.Context) (remote.Attr, error) {
 	if err := f.f.Sync(); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	return f.Stat(ctx)
 }
 
-func (f *localFile) Stat(context.Context) (pool.Attr, error) {
+func (f *localFile) Stat(context.Context) (remote.Attr, error) {
 	st, err := f.fstat()
 	return attrOf(&st), f.wrap("fstat", err)
 }
 
-func (f *localFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+func (f *localFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
 	if err := f.change(c); err != nil {
-		return pool.Attr{}, f.wrap("setattr", err)
+		return remote.Attr{}, f.wrap("setattr", err)
 	}
 	return f.Stat(ctx)
 }
 
-func (f *localFile) change(c pool.Change) error {
-	if c.Fields&pool.SetSize != 0 {
+func (f *localFile) change(c remote.Change) error {
+	if c.Fields&remote.SetSize != 0 {
 		if err := unix.Ftruncate(f.fd(), c.Size); err != nil {
 			return err
 		}
 	}
-	if c.Fields&(pool.SetUID|pool.SetGID) != 0 {
+	if c.Fields&(remote.SetUID|remote.SetGID) != 0 {
 		uid, gid := owners(c)
 		if err := unix.Fchown(f.fd(), uid, gid); err != nil {
 			return err
 		}
 	}
-	if c.Fields&pool.SetMode != 0 {
+	if c.Fields&remote.SetMode != 0 {
 		if err := unix.Fchmod(f.fd(), c.Mode); err != nil {
 			return err
 		}
 	}
-	if c.Fields&(pool.SetAtime|pool.SetMtime) != 0 {
+	if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
 		return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.fd()), times(c), 0)
 	}
 	return nil
@@ -167,7 +175,7 @@ func (f *localFile) wrap(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return pool.PathError(op, f.path, err)
+	return remote.PathError(op, f.path, err)
 }
 
 // data finds the next bytes at or after off that are not a hole, up to end.

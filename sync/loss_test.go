@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // aFreshSecond waits until a second has just begun.
@@ -182,25 +182,25 @@ func bind(t testing.TB, from, to string) {
 }
 
 // wired is a Remote whose times are what SFTP carries: 32 bits without a sign.
-type wired struct{ pool.Remote }
+type wired struct{ remote.Remote }
 
-func (w wired) attr(a pool.Attr) pool.Attr {
+func (w wired) attr(a remote.Attr) remote.Attr {
 	a.Mtime = int64(uint32(a.Mtime))
 	return a
 }
 
-func (w wired) Lstat(ctx context.Context, path string) (pool.Attr, error) {
+func (w wired) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	a, err := w.Remote.Lstat(ctx, path)
 	return w.attr(a), err
 }
 
-func (w wired) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (w wired) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := w.Remote.Open(ctx, path, flag, perm)
 	return f, w.attr(a), err
 }
 
-func (w wired) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
-	return w.Remote.ReadDir(ctx, path, func(entries []pool.Entry) error {
+func (w wired) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	return w.Remote.ReadDir(ctx, path, func(entries []remote.Entry) error {
 		for i := range entries {
 			entries[i].Attr = w.attr(entries[i].Attr)
 		}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Folder plans everything about one folder from its two listings, in the order
@@ -18,7 +18,7 @@ func (p Planner) Folder(dir string, here, there []Named) []Action {
 	}
 	actions := make([]Action, 0, len(pairs))
 	for _, q := range pairs {
-		a := p.Decide(pool.Join(dir, q.name), q.here, q.there, Unread)
+		a := p.Decide(remote.Join(dir, q.name), q.here, q.there, Unread)
 		if clash[q.name] {
 			a.Op, a.Why = OpConflict, WhyCase
 		}
@@ -28,7 +28,7 @@ func (p Planner) Folder(dir string, here, there []Named) []Action {
 }
 
 type pair struct {
-	name          string
+	name        string
 	here, there Item
 }
 

@@ -6,30 +6,30 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Servers that are a little different.
 
 // refusing does not set times, or modes, or either.
 type refusing struct {
-	pool.Remote
+	remote.Remote
 	what string
 }
 
-func (r refusing) refuses(c pool.Change) bool {
-	times, modes := c.Fields&allTimes != 0, c.Fields&pool.SetMode != 0
+func (r refusing) refuses(c remote.Change) bool {
+	times, modes := c.Fields&allTimes != 0, c.Fields&remote.SetMode != 0
 	return times && r.what != "modes" || modes && r.what != "times"
 }
 
-func (r refusing) SetAttr(ctx context.Context, at string, c pool.Change) (pool.Attr, error) {
+func (r refusing) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
 	if r.refuses(c) {
-		return pool.Attr{}, pool.PathError("setattr", at, syscall.EACCES)
+		return remote.Attr{}, remote.PathError("setattr", at, syscall.EACCES)
 	}
 	return r.Remote.SetAttr(ctx, at, c)
 }
 
-func (r refusing) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (r refusing) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := r.Remote.Open(ctx, at, flag, perm)
 	if err != nil {
 		return nil, a, err
@@ -38,30 +38,30 @@ func (r refusing) Open(ctx context.Context, at string, flag pool.OpenFlag, perm 
 }
 
 type refusingFile struct {
-	pool.File
+	remote.File
 	r refusing
 }
 
-func (f refusingFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+func (f refusingFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
 	if f.r.refuses(c) {
-		return pool.Attr{}, pool.PathError("setattr", "", syscall.EACCES)
+		return remote.Attr{}, remote.PathError("setattr", "", syscall.EACCES)
 	}
 	return f.File.SetAttr(ctx, c)
 }
 
 // stepped keeps every other second.
-type stepped struct{ pool.Remote }
+type stepped struct{ remote.Remote }
 
-func step(c pool.Change) pool.Change {
+func step(c remote.Change) remote.Change {
 	c.Atime, c.Mtime = c.Atime&^1, c.Mtime&^1
 	return c
 }
 
-func (r stepped) SetAttr(ctx context.Context, at string, c pool.Change) (pool.Attr, error) {
+func (r stepped) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
 	return r.Remote.SetAttr(ctx, at, step(c))
 }
 
-func (r stepped) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (r stepped) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := r.Remote.Open(ctx, at, flag, perm)
 	if err != nil {
 		return nil, a, err
@@ -69,15 +69,15 @@ func (r stepped) Open(ctx context.Context, at string, flag pool.OpenFlag, perm u
 	return steppedFile{f}, a, nil
 }
 
-type steppedFile struct{ pool.File }
+type steppedFile struct{ remote.File }
 
-func (f steppedFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+func (f steppedFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
 	return f.File.SetAttr(ctx, step(c))
 }
 
 // endless has a folder in every folder.
-type endless struct{ pool.Remote }
+type endless struct{ remote.Remote }
 
-func (r endless) ReadDir(_ context.Context, _ string, emit func([]pool.Entry) error) error {
-	return emit([]pool.Entry{{Name: "d", Attr: pool.Attr{Mode: unix.S_IFDIR | 0o755}}})
+func (r endless) ReadDir(_ context.Context, _ string, emit func([]remote.Entry) error) error {
+	return emit([]remote.Entry{{Name: "d", Attr: remote.Attr{Mode: unix.S_IFDIR | 0o755}}})
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Mode is the direction of a sync.
@@ -117,8 +117,8 @@ type Options struct {
 // A Config is everything a Runner needs.
 type Config struct {
 	Options
-	Local  string      // the local folder
-	Remote pool.Remote // the remote folder
+	Local  string        // the local folder
+	Remote remote.Remote // the remote folder
 
 	// LocalOnRemote is where the local folder is on the server, when that is known:
 	// it lies in a mount of ours. An absolute path, or "".

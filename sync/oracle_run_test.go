@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
-	"github.com/remotemount/remotemount/pool/remotetest"
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // An oracleWorld is a pair of folders, its users, and a Remote that is watched.
@@ -27,7 +27,7 @@ type oracleWorld struct {
 	roots   [2]string
 	options Options
 	users   [2]*user
-	remote  pool.Remote
+	remote  remote.Remote
 	fault   atomic.Pointer[func(op string) error]
 	killed  bool // some runs are made by another process, which is killed
 }
@@ -35,7 +35,7 @@ type oracleWorld struct {
 // spied is the Remote as a run gets it: it tells the ledger what was seen and what was
 // placed, and fails when it is told to.
 type spied struct {
-	pool.Remote
+	remote.Remote
 	w *oracleWorld
 }
 
@@ -46,7 +46,7 @@ func (s spied) fails(op string) error {
 	return nil
 }
 
-func (s spied) ReadDir(ctx context.Context, at string, emit func([]pool.Entry) error) error {
+func (s spied) ReadDir(ctx context.Context, at string, emit func([]remote.Entry) error) error {
 	if err := s.fails("readdir"); err != nil {
 		return err
 	}
@@ -63,18 +63,18 @@ func (s spied) touch(at string) {
 	s.w.touched[at] = true
 }
 
-func (s spied) Lstat(ctx context.Context, at string) (pool.Attr, error) {
+func (s spied) Lstat(ctx context.Context, at string) (remote.Attr, error) {
 	s.touch(at)
 	if err := s.fails("lstat"); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	return s.Remote.Lstat(ctx, at)
 }
 
-func (s spied) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (s spied) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	s.touch(at)
 	if err := s.fails("open"); err != nil {
-		return nil, pool.Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	f, a, err := s.Remote.Open(ctx, at, flag, perm)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s spied) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uin
 }
 
 type spiedFile struct {
-	pool.File
+	remote.File
 	s spied
 }
 
@@ -132,16 +132,16 @@ func (w *oracleWorld) seen(side Side, at string) {
 }
 
 // timeless is a server that takes times and does not keep them.
-type timeless struct{ pool.Remote }
+type timeless struct{ remote.Remote }
 
-const allTimes = pool.SetAtime | pool.SetMtime
+const allTimes = remote.SetAtime | remote.SetMtime
 
-func (r timeless) SetAttr(ctx context.Context, at string, c pool.Change) (pool.Attr, error) {
+func (r timeless) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
 	c.Fields &^= allTimes
 	return r.Remote.SetAttr(ctx, at, c)
 }
 
-func (r timeless) Open(ctx context.Context, at string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+func (r timeless) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := r.Remote.Open(ctx, at, flag, perm)
 	if err != nil {
 		return nil, a, err
@@ -149,9 +149,9 @@ func (r timeless) Open(ctx context.Context, at string, flag pool.OpenFlag, perm 
 	return timelessFile{f}, a, nil
 }
 
-type timelessFile struct{ pool.File }
+type timelessFile struct{ remote.File }
 
-func (f timelessFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+func (f timelessFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
 	c.Fields &^= allTimes
 	return f.File.SetAttr(ctx, c)
 }
@@ -184,12 +184,12 @@ func torture(t testing.TB) time.Duration {
 func TestOracle(t *testing.T) {
 	for _, kind := range []struct {
 		name string
-		make func(t *testing.T, root string) pool.Remote
+		make func(t *testing.T, root string) remote.Remote
 	}{
-		{"folder", func(_ *testing.T, root string) pool.Remote { return remotetest.NewDir(root) }},
+		{"folder", func(_ *testing.T, root string) remote.Remote { return remotetest.NewDir(root) }},
 		{"openssh", openSSH},
-		{"serve", func(t *testing.T, root string) pool.Remote { _, p := served(t, root); return p }},
-		{"timeless", func(_ *testing.T, root string) pool.Remote { return timeless{remotetest.NewDir(root)} }},
+		{"serve", func(t *testing.T, root string) remote.Remote { _, p := served(t, root); return p }},
+		{"timeless", func(_ *testing.T, root string) remote.Remote { return timeless{remotetest.NewDir(root)} }},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
@@ -221,7 +221,7 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-func newOracleWorld(t testing.TB, o Options, remoteRoot string, remote pool.Remote, seed uint64) *oracleWorld {
+func newOracleWorld(t testing.TB, o Options, remoteRoot string, remote remote.Remote, seed uint64) *oracleWorld {
 	w := &oracleWorld{
 		ledger: &ledger{}, t: t, rnd: rand.New(rand.NewPCG(seed, 1)), options: o,
 		roots: [2]string{t.TempDir(), remoteRoot},
@@ -302,7 +302,7 @@ func (w *oracleWorld) disturb(cancel func()) {
 				return nil
 			}
 			if n := left.Add(-1); n == 0 || n < 0 && forEver {
-				return pool.PathError(now, "oracle", errno)
+				return remote.PathError(now, "oracle", errno)
 			}
 			return nil
 		}

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // openSSH is a Pool over OpenSSH's own sftp-server, on pipes.
-func openSSH(t *testing.T, root string) pool.Remote { return openSSHThrough(t, root, nil) }
+func openSSH(t *testing.T, root string) remote.Remote { return openSSHThrough(t, root, nil) }
 
 // openSSHThrough is openSSH with what the server says rewritten on its way.
-func openSSHThrough(t *testing.T, root string, rewrite func([]byte)) pool.Remote {
+func openSSHThrough(t *testing.T, root string, rewrite func([]byte)) remote.Remote {
 	t.Helper()
 	const program = "/usr/lib/openssh/sftp-server"
 	if _, err := os.Stat(program); err != nil {

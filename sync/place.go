@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // place renames what was made under a temporary name into its place. A name that
@@ -29,8 +29,8 @@ func (p *pass) place(ctx context.Context, dst tree, tmp string, a Action) error 
 // placeInSteps is for servers that cannot rename over a file: the old file steps
 // aside under a name that restore knows, should this run die in between.
 func (p *pass) placeInSteps(ctx context.Context, dst tree, tmp string, a Action) error {
-	dir, name := pool.Split(a.Path)
-	old := pool.Join(dir, p.temp.old(name))
+	dir, name := remote.Split(a.Path)
+	old := remote.Join(dir, p.temp.old(name))
 	if err := dst.Rename(ctx, a.Path, old, true); err != nil {
 		return err
 	}
@@ -45,8 +45,8 @@ func (p *pass) placeInSteps(ctx context.Context, dst tree, tmp string, a Action)
 func (p *pass) makeLink(ctx context.Context, f *folder, a Action, target string) error {
 	to := a.From.Other()
 	dst := p.tree[to]
-	dir, name := pool.Split(a.Path)
-	tmp := pool.Join(dir, p.temp.part(name, a.Source))
+	dir, name := remote.Split(a.Path)
+	tmp := remote.Join(dir, p.temp.part(name, a.Source))
 	_, err := dst.Symlink(ctx, target, tmp)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -65,9 +65,9 @@ func (p *pass) makeLink(ctx context.Context, f *folder, a Action, target string)
 }
 
 func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) error {
-	c := pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: clampTime(a.Source.Mtime), Mtime: clampTime(a.Source.Mtime)}
+	c := remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: clampTime(a.Source.Mtime), Mtime: clampTime(a.Source.Mtime)}
 	if p.Owner {
-		c.Fields |= pool.SetUID | pool.SetGID
+		c.Fields |= remote.SetUID | remote.SetGID
 		c.UID, c.GID = a.Source.UID, a.Source.GID
 	}
 	// A link is what it leads to; a server that cannot set its time is no reason

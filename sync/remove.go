@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Removing a source. It is removed only by what was seen in this run: all its bytes
@@ -20,7 +20,7 @@ import (
 
 // A proof says which version of a source was read.
 type proof struct {
-	in      pool.File // as it was read, still open; nil for a link
+	in      remote.File // as it was read, still open; nil for a link
 	version stamp
 	link    string // where a link leads
 }
@@ -32,12 +32,12 @@ func (p *pass) removeSource(ctx context.Context, f *folder, a Action, proved pro
 		}
 		return err
 	}
-	dir, name := pool.Split(a.Path)
+	dir, name := remote.Split(a.Path)
 	// What is begun is ended: a source must not stay aside because of Ctrl-C.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
 	defer cancel()
 	discard := func(aside string) error {
-		return p.tree[a.From].Discard(ctx, a.Path, pool.Join(dir, aside), proved)
+		return p.tree[a.From].Discard(ctx, a.Path, remote.Join(dir, aside), proved)
 	}
 	err := discard(p.temp.aside(name))
 	if errors.Is(err, unix.EACCES) && f.unlock(ctx, p, a.From, err) == nil {
@@ -126,7 +126,7 @@ type lease struct{ fd int }
 // it is left for the next run.
 const leasePatience = time.Second
 
-func (l *localTree) lease(f pool.File) (lease, error) {
+func (l *localTree) lease(f remote.File) (lease, error) {
 	file, ok := f.(*localFile)
 	if !ok {
 		return lease{-1}, nil

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Replace changes the two names' places in one step, looks at what has come out, and
@@ -71,10 +71,10 @@ func (l *localTree) undo(ctx context.Context, tmp, path string, ours stamp) erro
 	if err != nil || now.dev == ours.dev && now.ino == ours.ino {
 		return err
 	}
-	dir, name := pool.Split(path)
-	_, partName := pool.Split(tmp)
+	dir, name := remote.Split(path)
+	_, partName := remote.Split(tmp)
 	part, _ := parseTemp(Named{Name: partName})
-	aside := pool.Join(dir, runName{owner: part.owner, run: part.run}.aside(name))
+	aside := remote.Join(dir, runName{owner: part.owner, run: part.run}.aside(name))
 	return errors.Join(fmt.Errorf("another version was set aside as %s", aside), l.Rename(ctx, tmp, aside, true))
 }
 

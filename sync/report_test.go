@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func TestSummary(t *testing.T) {
@@ -40,7 +40,7 @@ failed: 2
 
 func TestEventTexts(t *testing.T) {
 	a := Action{Op: OpCopy, Path: "a\x1b[2J", From: Local, Source: file(2048, 1), Why: WhyNewer, Delete: true}
-	failed := pool.PathError("open", "a", syscall.EACCES)
+	failed := remote.PathError("open", "a", syscall.EACCES)
 	for _, c := range []struct {
 		event Event
 		want  string

@@ -3,7 +3,7 @@ package sync
 import (
 	"context"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Going on with a part. Its name says that it is of this version of the source (size
@@ -26,7 +26,7 @@ func (t *transfer) resume(ctx context.Context, part string) (from int64, err err
 	if err := t.dst.Rename(ctx, part, t.tmp, true); err != nil {
 		return 0, err
 	}
-	out, attr, err := t.dst.Open(ctx, t.tmp, pool.FlagRead|pool.FlagWrite, 0)
+	out, attr, err := t.dst.Open(ctx, t.tmp, remote.FlagRead|remote.FlagWrite, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -43,7 +43,7 @@ func (t *transfer) resume(ctx context.Context, part string) (from int64, err err
 	return from, nil
 }
 
-func (t *transfer) checkPart(ctx context.Context, out pool.File, upTo int64) (bool, error) {
+func (t *transfer) checkPart(ctx context.Context, out remote.File, upTo int64) (bool, error) {
 	in, part := end{t.in, t.a.From}, end{out, t.a.From.Other()}
 	if t.a.Delete || t.a.From == Remote || t.Options.compare() == CompareHash {
 		return t.stream.same(ctx, in, part, 0, upTo)

@@ -17,7 +17,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 const (
@@ -160,9 +160,9 @@ func (p *pass) finish(ctx context.Context) error {
 // trigger makes the empty file that tells others that all is there, anew each time.
 func (p *pass) trigger(ctx context.Context) error {
 	t := p.tree[p.source().Other()]
-	dir, name := pool.Split(p.TriggerFile)
-	tmp := pool.Join(dir, p.temp.part(name, Item{}))
-	f, _, err := t.Open(ctx, tmp, pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o644)
+	dir, name := remote.Split(p.TriggerFile)
+	tmp := remote.Join(dir, p.temp.part(name, Item{}))
+	f, _, err := t.Open(ctx, tmp, remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func realPath(at string) string {
 }
 
 // itemOf is what a side has, with its time as it is compared.
-func (p *pass) itemOf(side Side, a pool.Attr) Item {
+func (p *pass) itemOf(side Side, a remote.Attr) Item {
 	i := itemOf(a)
 	i.Mtime = readTime(i.Mtime, p.planner.now(side))
 	return i

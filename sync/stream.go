@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 const (
@@ -57,7 +57,7 @@ type stream struct {
 
 // An end is one of the two files of a stream.
 type end struct {
-	pool.File
+	remote.File
 	side Side
 }
 
@@ -128,7 +128,7 @@ func readFull(ctx context.Context, f end, p []byte, off int64) error {
 }
 
 // write leaves zeros out of a local file, where they become holes.
-func write(ctx context.Context, f pool.File, p []byte, off int64) error {
+func write(ctx context.Context, f remote.File, p []byte, off int64) error {
 	if _, local := f.(*localFile); !local || len(p) < sparseBlock {
 		_, err := f.WriteAt(ctx, p, off)
 		return err

@@ -4,23 +4,23 @@ import (
 	"context"
 	"hash/maphash"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// A tree is one side of a sync: the part of pool.Remote that is needed, with
-// pool.Remote's contract for paths and errors, and what each side does its own way.
+// A tree is one side of a sync: the part of remote.Remote that is needed, with
+// remote.Remote's contract for paths and errors, and what each side does its own way.
 type tree interface {
-	Lstat(ctx context.Context, path string) (pool.Attr, error)
-	Stat(ctx context.Context, path string) (pool.Attr, error)
+	Lstat(ctx context.Context, path string) (remote.Attr, error)
+	Stat(ctx context.Context, path string) (remote.Attr, error)
 	List(ctx context.Context, path string, emit func([]Named) error) error
 	ReadLink(ctx context.Context, path string) (string, error)
-	Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error)
-	Mkdir(ctx context.Context, path string, perm uint32) (pool.Attr, error)
-	Symlink(ctx context.Context, target, path string) (pool.Attr, error)
+	Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error)
+	Mkdir(ctx context.Context, path string, perm uint32) (remote.Attr, error)
+	Symlink(ctx context.Context, target, path string) (remote.Attr, error)
 	Remove(ctx context.Context, path string) error
 	Rmdir(ctx context.Context, path string) error
 	Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error
-	SetAttr(ctx context.Context, path string, c pool.Change) (pool.Attr, error)
+	SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error)
 
 	// Stamp tells as exactly as this side can which version of a file is under
 	// path now, following a link in the last element only if asked.
@@ -49,7 +49,7 @@ var stampSeed = maphash.MakeSeed()
 func (s stamp) hash() uint64 { return maphash.Comparable(stampSeed, s) | 1 }
 
 // remoteTree is the remote side.
-type remoteTree struct{ pool.Remote }
+type remoteTree struct{ remote.Remote }
 
 func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp, error) {
 	look := r.Lstat
@@ -63,8 +63,8 @@ func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp,
 // List reads a remote folder.
 func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) error) error {
 	refused := map[string]bool{} // once each: after a cut they come again
-	ctx = pool.WithRefused(ctx, func(name string) { refused[name] = true })
-	err := r.ReadDir(ctx, path, func(entries []pool.Entry) error {
+	ctx = remote.WithRefused(ctx, func(name string) { refused[name] = true })
+	err := r.ReadDir(ctx, path, func(entries []remote.Entry) error {
 		names := make([]Named, len(entries))
 		for i, e := range entries {
 			names[i] = Named{e.Name, itemOf(e.Attr)}
@@ -87,10 +87,10 @@ func (r remoteTree) Replace(ctx context.Context, tmp, path string, want Item) er
 	return r.Rename(ctx, tmp, path, false)
 }
 
-func stampOf(a pool.Attr) stamp { return stamp{size: a.Size, mtime: a.Mtime} }
+func stampOf(a remote.Attr) stamp { return stamp{size: a.Size, mtime: a.Mtime} }
 
 // fileStamp is the version that an open file is.
-func fileStamp(f pool.File, a pool.Attr) (stamp, error) {
+func fileStamp(f remote.File, a remote.Attr) (stamp, error) {
 	if l, ok := f.(*localFile); ok {
 		return l.stamp()
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A stack holds the folders that wait to be listed, the deepest first: so they
@@ -135,7 +135,7 @@ func (p *pass) descend(f *folder, a Action) {
 		p.journal.done(a, 0)
 	}
 	child := newFolder(f, a.Path, a.Item(Local), a.Item(Remote))
-	_, name := pool.Split(a.Path)
+	_, name := remote.Split(a.Path)
 	child.inherit(name)
 	p.folders.push(child)
 }

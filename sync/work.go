@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io/fs"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // work carries out actions until there are no more. After the end of the
@@ -142,18 +142,18 @@ func (p *pass) copyLink(ctx context.Context, f *folder, a Action) (d done, err e
 // time of its source.
 func (p *pass) copyAttr(ctx context.Context, a Action) error {
 	dst := a.From.Other()
-	c := pool.Change{
-		Fields: pool.SetMode, Mode: p.planner.perm(a.Source),
+	c := remote.Change{
+		Fields: remote.SetMode, Mode: p.planner.perm(a.Source),
 		Atime: clampTime(a.Source.Mtime), Mtime: clampTime(a.Source.Mtime),
 	}
 	if p.planner.Facts[dst].NoModes {
 		c.Fields = 0
 	}
 	if a.Source.Mtime != a.Target.Mtime && !p.planner.Facts[dst].NoTimes && (p.compare() == CompareHash || p.compare() == CompareMtime) {
-		c.Fields |= pool.SetAtime | pool.SetMtime
+		c.Fields |= remote.SetAtime | remote.SetMtime
 	}
 	if p.Owner {
-		c.Fields |= pool.SetUID | pool.SetGID
+		c.Fields |= remote.SetUID | remote.SetGID
 		c.UID, c.GID = a.Source.UID, a.Source.GID
 	}
 	_, err := p.tree[dst].SetAttr(ctx, a.Path, c)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func browseCommand() *cli.Command {
@@ -61,15 +61,15 @@ func browseAction(c *cli.Context) error {
 
 // browseText lists folders first, then by name, as file managers do.
 func browseText(ctx context.Context, l *link, w io.Writer) error {
-	var all []pool.Entry
-	err := l.pool.ReadDir(ctx, ".", func(batch []pool.Entry) error {
+	var all []remote.Entry
+	err := l.pool.ReadDir(ctx, ".", func(batch []remote.Entry) error {
 		all = append(all, batch...)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(a, b pool.Entry) int {
+	slices.SortFunc(all, func(a, b remote.Entry) int {
 		if a.Attr.IsDir() != b.Attr.IsDir() {
 			if a.Attr.IsDir() {
 				return -1
@@ -105,7 +105,7 @@ type browsed struct {
 
 func browseJSON(ctx context.Context, l *link, w io.Writer) error {
 	out := json.NewEncoder(w)
-	return l.pool.ReadDir(ctx, ".", func(batch []pool.Entry) error {
+	return l.pool.ReadDir(ctx, ".", func(batch []remote.Entry) error {
 		for _, e := range batch {
 			b := browsed{Name: e.Name, Type: typeWord(e.Attr), Size: e.Attr.Size, Mode: fmt.Sprintf("%04o", e.Attr.Perm()),
 				UID: e.Attr.UID, GID: e.Attr.GID, Modified: e.Attr.ModTime().UTC()}
@@ -123,7 +123,7 @@ func browseJSON(ctx context.Context, l *link, w io.Writer) error {
 	})
 }
 
-func typeWord(a pool.Attr) string {
+func typeWord(a remote.Attr) string {
 	switch {
 	case a.IsDir():
 		return "folder"
@@ -136,7 +136,7 @@ func typeWord(a pool.Attr) string {
 }
 
 // fileMode writes the mode as ls does.
-func fileMode(a pool.Attr) string {
+func fileMode(a remote.Attr) string {
 	m := fs.FileMode(a.Perm() & 0o777)
 	letters := []byte(m.String())
 	letters[0] = map[uint32]byte{syscall.S_IFDIR: 'd', syscall.S_IFLNK: 'l', syscall.S_IFREG: '-', syscall.S_IFIFO: 'p',

@@ -21,6 +21,7 @@ import (
 	"github.com/remotemount/remotemount/fsnode"
 	"github.com/remotemount/remotemount/keys"
 	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A host is what a mount runs in: a terminal, a service, or the background.
@@ -155,7 +156,7 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	r.serveMetrics(metrics)
 	r.work.Go(r.enableWhenAccepted)
 	if m.Wait {
-		r.work.Go(func() { _, _ = r.link.pool.Stat(pool.Background(r.ctx), "") }) // whoever asks has the pool dial until it is there
+		r.work.Go(func() { _, _ = r.link.pool.Stat(remote.Background(r.ctx), "") }) // whoever asks has the pool dial until it is there
 	}
 	return r, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/remotemount/remotemount/fsnode"
 	"github.com/remotemount/remotemount/keys"
 	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 const (
@@ -26,7 +27,7 @@ func (m *mounting) attrTimeout() time.Duration {
 func (m *mounting) cacheMemory() int64 { return first(m.CacheMemory, defaultCacheMemory) }
 
 // fsConfig is the mount as fsnode wants it.
-func (m *mounting) fsConfig(remote pool.Remote, log *slog.Logger) fsnode.Config {
+func (m *mounting) fsConfig(remote remote.Remote, log *slog.Logger) fsnode.Config {
 	c := fsnode.Config{
 		Remote: remote, Source: m.source(), Subtype: m.Subtype, AttrTimeout: m.attrTimeout(),
 		ReadOnly: m.ReadOnly, AllowOther: m.AllowOther, MultiUser: m.MultiUser, FollowSymlinks: m.FollowSymlinks,

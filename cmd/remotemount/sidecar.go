@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 	remotesync "github.com/remotemount/remotemount/sync"
 )
 
@@ -113,7 +113,7 @@ func (r *running) startSidecar() error {
 	r.sidecar.say("first run")
 	schedule := remotesync.Schedule{Every: max(every, time.Second), Watch: mode != remotesync.Pull, After: r.sidecarRan}
 	r.work.Go(func() {
-		if err := runner.Repeat(pool.Background(r.ctx), schedule); err != nil {
+		if err := runner.Repeat(remote.Background(r.ctx), schedule); err != nil {
 			r.sidecar.say("ended: %v", err)
 			r.host.log.Error("the sync beside the mount has ended", "error", err)
 		}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func TestStatusText(t *testing.T) {
@@ -78,7 +78,7 @@ func TestFileMode(t *testing.T) {
 		0o040755: "drwxr-xr-x", 0o100644: "-rw-r--r--", 0o120777: "lrwxrwxrwx", 0o041777: "drwxrwxrwt", 0o104755: "-rwsr-xr-x",
 		0o102640: "-rw-r-S---", 0o010600: "prw-------", 0o000644: "?rw-r--r--",
 	} {
-		if got := fileMode(pool.Attr{Mode: mode}); got != want {
+		if got := fileMode(remote.Attr{Mode: mode}); got != want {
 			t.Errorf("%o: %s, want %s", mode, got, want)
 		}
 	}

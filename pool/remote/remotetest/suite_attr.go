@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func attrContracts() []contract {
@@ -28,22 +28,22 @@ func attrContracts() []contract {
 }
 
 // setBoth runs a test on SetAttr by path and by File.
-func setBoth(t *testing.T, f Fixture, test func(t *testing.T, set func(pool.Change) (pool.Attr, error))) {
+func setBoth(t *testing.T, f Fixture, test func(t *testing.T, set func(remote.Change) (remote.Attr, error))) {
 	t.Helper()
 	f.put(t, "file", "data")
 	t.Run("by path", func(t *testing.T) {
-		test(t, func(c pool.Change) (pool.Attr, error) { return f.Remote.SetAttr(t.Context(), "file", c) })
+		test(t, func(c remote.Change) (remote.Attr, error) { return f.Remote.SetAttr(t.Context(), "file", c) })
 	})
 	file, _ := mustOpen(t, f.Remote, "file", flagsWrite)
 	t.Run("by File", func(t *testing.T) {
-		test(t, func(c pool.Change) (pool.Attr, error) { return file.SetAttr(t.Context(), c) })
+		test(t, func(c remote.Change) (remote.Attr, error) { return file.SetAttr(t.Context(), c) })
 	})
 }
 
 func setModes(t *testing.T, f Fixture) {
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
 		for _, perm := range []uint32{0, 0o777, 0o640, 0o4755, 0o2755, 0o6711, 0o1644, 0o600} {
-			a, err := set(pool.Change{Fields: pool.SetMode, Mode: perm})
+			a, err := set(remote.Change{Fields: remote.SetMode, Mode: perm})
 			if err != nil || a.Mode != syscall.S_IFREG|perm {
 				t.Errorf("%o: told %o, %v", perm, a.Mode, err)
 			}
@@ -53,7 +53,7 @@ func setModes(t *testing.T, f Fixture) {
 		}
 	})
 	f.mkdir(t, "dir")
-	a, err := f.Remote.SetAttr(t.Context(), "dir", pool.Change{Fields: pool.SetMode, Mode: 0o1770})
+	a, err := f.Remote.SetAttr(t.Context(), "dir", remote.Change{Fields: remote.SetMode, Mode: 0o1770})
 	if got := f.stat(t, "dir").Mode; err != nil || a.Mode != got || got != syscall.S_IFDIR|0o1770 {
 		t.Errorf("folder: made %o, told %o, %v", got, a.Mode, err)
 	}
@@ -61,10 +61,10 @@ func setModes(t *testing.T, f Fixture) {
 
 // chown(2) takes set-id bits away, so the mode must come after it.
 func setOwnerKeepsMode(t *testing.T, f Fixture) {
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
 		st := f.stat(t, "file")
-		a, err := set(pool.Change{
-			Fields: pool.SetMode | pool.SetUID | pool.SetGID,
+		a, err := set(remote.Change{
+			Fields: remote.SetMode | remote.SetUID | remote.SetGID,
 			Mode:   0o6755, UID: st.Uid, GID: st.Gid,
 		})
 		if got := f.stat(t, "file").Mode; err != nil || got != syscall.S_IFREG|0o6755 || a.Mode != got {
@@ -77,18 +77,18 @@ func setOneOwner(t *testing.T, f Fixture) {
 	if !f.allPowerful() {
 		return
 	}
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
-		for _, c := range []pool.Change{
-			{Fields: pool.SetUID, UID: 1111},
-			{Fields: pool.SetGID, GID: 2222},
-			{Fields: pool.SetUID | pool.SetGID, UID: 0xfffffffe, GID: 0xfffffffe},
-			{Fields: pool.SetUID | pool.SetGID},
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
+		for _, c := range []remote.Change{
+			{Fields: remote.SetUID, UID: 1111},
+			{Fields: remote.SetGID, GID: 2222},
+			{Fields: remote.SetUID | remote.SetGID, UID: 0xfffffffe, GID: 0xfffffffe},
+			{Fields: remote.SetUID | remote.SetGID},
 		} {
 			uid, gid := f.stat(t, "file").Uid, f.stat(t, "file").Gid
-			if c.Fields&pool.SetUID != 0 {
+			if c.Fields&remote.SetUID != 0 {
 				uid = c.UID
 			}
-			if c.Fields&pool.SetGID != 0 {
+			if c.Fields&remote.SetGID != 0 {
 				gid = c.GID
 			}
 			a, err := set(c)
@@ -100,16 +100,16 @@ func setOneOwner(t *testing.T, f Fixture) {
 }
 
 func setOneTime(t *testing.T, f Fixture) {
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
 		f.age(t, "file")
-		a, err := set(pool.Change{Fields: pool.SetMtime, Mtime: 1_500_000_000})
+		a, err := set(remote.Change{Fields: remote.SetMtime, Mtime: 1_500_000_000})
 		wantTimes(t, f, "file", a, err, longAgo, 1_500_000_000)
-		a, err = set(pool.Change{Fields: pool.SetAtime, Atime: 1_600_000_000})
+		a, err = set(remote.Change{Fields: remote.SetAtime, Atime: 1_600_000_000})
 		wantTimes(t, f, "file", a, err, 1_600_000_000, 1_500_000_000)
 	})
 }
 
-func wantTimes(t *testing.T, f Fixture, path string, a pool.Attr, err error, atime, mtime int64) {
+func wantTimes(t *testing.T, f Fixture, path string, a remote.Attr, err error, atime, mtime int64) {
 	t.Helper()
 	st := f.stat(t, path)
 	if f.NoAtime {
@@ -122,24 +122,24 @@ func wantTimes(t *testing.T, f Fixture, path string, a pool.Attr, err error, ati
 }
 
 func setTimes(t *testing.T, f Fixture) {
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
 		for _, sec := range []int64{0, 1, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
-			a, err := set(pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: sec, Mtime: sec})
+			a, err := set(remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: sec, Mtime: sec})
 			wantTimes(t, f, "file", a, err, sec, sec)
 		}
 	})
 	f.mkdir(t, "dir")
-	a, err := f.Remote.SetAttr(t.Context(), "dir", pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: 5, Mtime: 6})
+	a, err := f.Remote.SetAttr(t.Context(), "dir", remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: 5, Mtime: 6})
 	wantTimes(t, f, "dir", a, err, 5, 6)
 }
 
 // A new size changes the mtime, so the times must come after it.
 func setAll(t *testing.T, f Fixture) {
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
 		st := f.stat(t, "file")
 		size := st.Size + 10
-		a, err := set(pool.Change{
-			Fields: pool.SetMode | pool.SetUID | pool.SetGID | pool.SetSize | pool.SetAtime | pool.SetMtime,
+		a, err := set(remote.Change{
+			Fields: remote.SetMode | remote.SetUID | remote.SetGID | remote.SetSize | remote.SetAtime | remote.SetMtime,
 			Mode:   0o4711, UID: st.Uid, GID: st.Gid, Size: size, Atime: 5, Mtime: 6,
 		})
 		wantTimes(t, f, "file", a, err, 5, 6)
@@ -150,8 +150,8 @@ func setAll(t *testing.T, f Fixture) {
 }
 
 func setNothing(t *testing.T, f Fixture) {
-	setBoth(t, f, func(t *testing.T, set func(pool.Change) (pool.Attr, error)) {
-		a, err := set(pool.Change{})
+	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
+		a, err := set(remote.Change{})
 		wantTimes(t, f, "file", a, err, longAgo, longAgo)
 		if a.Size != 4 {
 			t.Errorf("size %d, want 4", a.Size)
@@ -165,20 +165,20 @@ func setLink(t *testing.T, f Fixture) {
 	f.symlink(t, "nowhere", "dangling")
 	f.chmod(t, "file", 0o640)
 	for _, path := range []string{"link", "dangling"} {
-		a, err := f.Remote.SetAttr(t.Context(), path, pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: 5, Mtime: 6})
+		a, err := f.Remote.SetAttr(t.Context(), path, remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: 5, Mtime: 6})
 		if f.SymlinkTimes {
 			wantTimes(t, f, path, a, err, 5, 6)
 		} else {
 			wantErrno(t, "times of "+path, err, syscall.EOPNOTSUPP)
 		}
 		if f.SymlinkTimes && f.allPowerful() {
-			a, err := f.Remote.SetAttr(t.Context(), path, pool.Change{Fields: pool.SetUID, UID: 1111})
+			a, err := f.Remote.SetAttr(t.Context(), path, remote.Change{Fields: remote.SetUID, UID: 1111})
 			if err != nil || a.UID != 1111 || f.stat(t, path).Uid != 1111 {
 				t.Errorf("owner of %s: made %d, told %d, %v", path, f.stat(t, path).Uid, a.UID, err)
 			}
 		}
 		// Linux has no mode for links: whatever this gives, it is not the target's.
-		if _, err := f.Remote.SetAttr(t.Context(), path, pool.Change{Fields: pool.SetMode, Mode: 0o777}); err != nil {
+		if _, err := f.Remote.SetAttr(t.Context(), path, remote.Change{Fields: remote.SetMode, Mode: 0o777}); err != nil {
 			wantErrno(t, "mode of "+path, err, syscall.EOPNOTSUPP)
 		}
 		if _, err := f.Remote.SetAttr(t.Context(), path, newSize(0)); err == nil {
@@ -195,7 +195,7 @@ func setTimesUnderWay(t *testing.T, f Fixture) {
 	file, _ := mustOpen(t, f.Remote, "file", flagsNew)
 	for range 3 {
 		mustWrite(t, file, string(pattern(100_000)), 0)
-		a, err := file.SetAttr(t.Context(), pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: 5, Mtime: 6})
+		a, err := file.SetAttr(t.Context(), remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: 5, Mtime: 6})
 		if err != nil || a.Mtime != 6 || a.Atime != 5 || a.Size != 100_000 {
 			t.Errorf("SetAttr: atime %d mtime %d size %d, %v", a.Atime, a.Mtime, a.Size, err)
 		}
@@ -209,7 +209,7 @@ func setTimesUnderWay(t *testing.T, f Fixture) {
 		wantTimes(t, f, "file", a, err, 5, 6)
 	}
 	mustWrite(t, file, "x", 0)
-	if _, err := file.SetAttr(t.Context(), pool.Change{Fields: pool.SetMtime, Mtime: 7}); err != nil {
+	if _, err := file.SetAttr(t.Context(), remote.Change{Fields: remote.SetMtime, Mtime: 7}); err != nil {
 		t.Error(err)
 	}
 	if err := file.Close(t.Context()); err != nil {
@@ -223,7 +223,7 @@ func setTimesUnderWay(t *testing.T, f Fixture) {
 func setTimesUnderWayPath(t *testing.T, f Fixture) {
 	file, _ := mustOpen(t, f.Remote, "file", flagsNew)
 	mustWrite(t, file, string(pattern(100_000)), 0)
-	a, err := f.Remote.SetAttr(t.Context(), "file", pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: 5, Mtime: 6})
+	a, err := f.Remote.SetAttr(t.Context(), "file", remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: 5, Mtime: 6})
 	if err != nil || a.Mtime != 6 {
 		t.Errorf("SetAttr: mtime %d, %v, want 6", a.Mtime, err)
 	}
@@ -234,7 +234,7 @@ func setTimesUnderWayPath(t *testing.T, f Fixture) {
 func setTimesThenWrite(t *testing.T, f Fixture) {
 	file, _ := mustOpen(t, f.Remote, "file", flagsNew)
 	mustWrite(t, file, "one", 0)
-	if _, err := file.SetAttr(t.Context(), pool.Change{Fields: pool.SetMtime, Mtime: 6}); err != nil {
+	if _, err := file.SetAttr(t.Context(), remote.Change{Fields: remote.SetMtime, Mtime: 6}); err != nil {
 		t.Fatal(err)
 	}
 	mustWrite(t, file, "two", 3)
@@ -244,8 +244,8 @@ func setTimesThenWrite(t *testing.T, f Fixture) {
 }
 
 func setNowhere(t *testing.T, f Fixture) {
-	for _, c := range []pool.Change{
-		{Fields: pool.SetMode, Mode: 0o600}, {Fields: pool.SetMtime}, {Fields: pool.SetUID}, newSize(0), {},
+	for _, c := range []remote.Change{
+		{Fields: remote.SetMode, Mode: 0o600}, {Fields: remote.SetMtime}, {Fields: remote.SetUID}, newSize(0), {},
 	} {
 		_, err := f.Remote.SetAttr(t.Context(), "none", c)
 		wantErrno(t, "SetAttr", err, syscall.ENOENT)
@@ -257,7 +257,7 @@ func setRefused(t *testing.T, f Fixture) {
 		return
 	}
 	f.put(t, "file", "")
-	_, err := f.Remote.SetAttr(t.Context(), "file", pool.Change{Fields: pool.SetUID, UID: 0})
+	_, err := f.Remote.SetAttr(t.Context(), "file", remote.Change{Fields: remote.SetUID, UID: 0})
 	wantRefused(t, "to give a file away", err)
 	f.symlink(t, "/etc/passwd", "link")
 	if _, err = f.Remote.Stat(t.Context(), "link"); errors.Is(err, syscall.ENOENT) || !f.FollowsOut {

@@ -1,4 +1,7 @@
-package pool
+// Package remote is the seam between a server and all that uses one: a Remote, its
+// open Files, and the values that cross. It has no code of either side; remotetest
+// below it holds the contract as a suite.
+package remote
 
 import (
 	"context"
@@ -164,6 +167,18 @@ type File interface {
 	// may still arrive in it, so p must not be used again.
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 
+	// StartReadAt begins a ReadAt: when it returns, the read is under way, behind those
+	// begun before. told is called once with its outcome, from any goroutine, and must
+	// not block. Without wait it reports false where beginning would have to wait, and
+	// told is not called.
+	StartReadAt(ctx context.Context, p []byte, off int64, wait bool, told func(n int, err error)) bool
+
+	// Borrow is ReadAt of n bytes without a copy: slices of what is held, and fewer
+	// bytes only at the end of the file, which is not an error here. They must not be
+	// written to, and are valid until release, which has to be called, once, when err
+	// is nil.
+	Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error)
+
 	// WriteAt takes the data into memory and returns; p may be used again. It
 	// waits while the bound on unacknowledged data is reached, up to the retry
 	// time. Contiguous writes are gathered into full packets while earlier ones are
@@ -288,6 +303,38 @@ type Change struct {
 	Mtime  int64
 }
 
+// Apply is what a change makes of attributes.
+func (c Change) Apply(a Attr) Attr {
+	if c.Fields&SetMode != 0 {
+		a.Mode = a.Type() | c.Mode&0o7777
+	}
+	if c.Fields&SetUID != 0 {
+		a.UID = c.UID
+	}
+	if c.Fields&SetGID != 0 {
+		a.GID = c.GID
+	}
+	if c.Fields&SetSize != 0 {
+		a.Size = c.Size
+	}
+	if c.Fields&SetAtime != 0 {
+		a.Atime = c.Atime
+	}
+	if c.Fields&SetMtime != 0 {
+		a.Mtime = c.Mtime
+	}
+	return a
+}
+
+// Merge is c with what next says on top.
+func (c Change) Merge(next Change) Change {
+	a := next.Apply(c.Apply(Attr{}))
+	return Change{
+		Fields: c.Fields | next.Fields,
+		Mode:   a.Perm(), UID: a.UID, GID: a.GID, Size: a.Size, Atime: a.Atime, Mtime: a.Mtime,
+	}
+}
+
 // StatFS is the answer of statvfs@openssh.com, with statvfs(3)'s names.
 type StatFS struct {
 	Bsize   uint64
@@ -330,54 +377,4 @@ func Join(dir, name string) string {
 // Split is the folder of a path, and the name in it.
 func Split(p string) (dir, name string) {
 	return path.Dir(p), path.Base(p)
-}
-
-type refusedKey struct{}
-
-// WithRefused gives a context whose listings tell f the names that they leave out
-// because no file can have them. f is called as emit is.
-func WithRefused(ctx context.Context, f func(name string)) context.Context {
-	return context.WithValue(ctx, refusedKey{}, f)
-}
-
-func refusedBy(ctx context.Context) func(name string) {
-	f, _ := ctx.Value(refusedKey{}).(func(name string))
-	return f
-}
-
-type staleKey struct{}
-
-// Stale marks a look of somebody who would rather have what was last known than
-// nothing while the remote is away: the kernel's looks, and no decision of ours.
-func Stale(ctx context.Context) context.Context {
-	return context.WithValue(ctx, staleKey{}, true)
-}
-
-// StaleValue is what the Value of a context of one's own gives for key so that it is
-// marked by Stale.
-func StaleValue(key any) any {
-	if key == (staleKey{}) {
-		return true
-	}
-	return nil
-}
-
-// MayBeStale reports whether ctx was marked by Stale.
-func MayBeStale(ctx context.Context) bool {
-	marked, _ := ctx.Value(staleKey{}).(bool)
-	return marked
-}
-
-type backgroundKey struct{}
-
-// Background marks work that nobody waits for, such as reading ahead or a sync
-// beside a mount. It stays behind other requests.
-func Background(ctx context.Context) context.Context {
-	return context.WithValue(ctx, backgroundKey{}, true)
-}
-
-// IsBackground reports whether ctx was marked by Background.
-func IsBackground(ctx context.Context) bool {
-	marked, _ := ctx.Value(backgroundKey{}).(bool)
-	return marked
 }

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // everyLie are the requests that are answered with every lie: one of each form of
@@ -28,7 +28,7 @@ var everyLie = map[string]bool{"LSTAT": true, "READDIR": true, "READ": true, "OP
 // lie in ten at most, and rightly always; and when
 // the server speaks the truth again everything works. Subtests are synctest
 // bubbles; open is as for RunCuts, with a timeout of 30 seconds.
-func RunHostile(t *testing.T, open func(t testing.TB, s *Server) pool.Remote) {
+func RunHostile(t *testing.T, open func(t testing.TB, s *Server) remote.Remote) {
 	t.Helper()
 	told, innocent := 0, 0
 	var before, after runtime.MemStats
@@ -123,7 +123,7 @@ func (h *hostile) good(everywhere bool) error {
 func (h *hostile) copyThrough(path string) error {
 	ctx, cancel := context.WithTimeout(h.Context(), longest)
 	defer cancel()
-	f, _, err := h.Remote.Open(ctx, path, pool.FlagWrite|pool.FlagCreate, 0o644)
+	f, _, err := h.Remote.Open(ctx, path, remote.FlagWrite|remote.FlagCreate, 0o644)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (h *hostile) copyThrough(path string) error {
 	if got, err := os.ReadFile(filepath.Join(h.s.Root, path)); err != nil || string(got) != "data" {
 		return fmt.Errorf("on the server there is %q, %v", got, err)
 	}
-	if err := h.Remote.ReadDir(ctx, filepath.Dir(path), func([]pool.Entry) error { return nil }); err != nil {
+	if err := h.Remote.ReadDir(ctx, filepath.Dir(path), func([]remote.Entry) error { return nil }); err != nil {
 		return err
 	}
 	return h.Remote.Remove(ctx, path)
@@ -158,10 +158,10 @@ func (h *hostile) use(dir string, stalls bool) {
 		"rename":   func(ctx context.Context) error { return r.Rename(ctx, in("old"), in("new name"), false) },
 		"remove":   func(ctx context.Context) error { return r.Remove(ctx, in("link")) },
 		"setattr": func(ctx context.Context) error {
-			return none(r.SetAttr(ctx, in("file"), pool.Change{Fields: pool.SetMode, Mode: 0o600}))
+			return none(r.SetAttr(ctx, in("file"), remote.Change{Fields: remote.SetMode, Mode: 0o600}))
 		},
 		"times": func(ctx context.Context) error {
-			return none(r.SetAttr(ctx, in("link"), pool.Change{Fields: pool.SetMtime, Mtime: 1}))
+			return none(r.SetAttr(ctx, in("link"), remote.Change{Fields: remote.SetMtime, Mtime: 1}))
 		},
 		"read":  func(ctx context.Context) error { return h.read(ctx, in("file")) },
 		"write": func(ctx context.Context) error { return h.write(ctx, in("written")) },
@@ -199,7 +199,7 @@ var errEnough = errors.New("enough")
 // list looks at the names, and has enough of a listing without an end.
 func (h *hostile) list(ctx context.Context, dir string) error {
 	seen := 0
-	return h.Remote.ReadDir(ctx, dir, func(entries []pool.Entry) error {
+	return h.Remote.ReadDir(ctx, dir, func(entries []remote.Entry) error {
 		for _, e := range entries {
 			if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00") {
 				h.Errorf("the name %q comes up", e.Name)
@@ -217,7 +217,7 @@ func (h *hostile) list(ctx context.Context, dir string) error {
 }
 
 func (h *hostile) read(ctx context.Context, path string) error {
-	f, _, err := h.Remote.Open(ctx, path, pool.FlagRead, 0)
+	f, _, err := h.Remote.Open(ctx, path, remote.FlagRead, 0)
 	if err != nil {
 		return err
 	}
@@ -235,22 +235,22 @@ func (h *hostile) read(ctx context.Context, path string) error {
 }
 
 func (h *hostile) write(ctx context.Context, path string) error {
-	f, _, err := h.Remote.Open(ctx, path, pool.FlagRead|pool.FlagWrite|pool.FlagCreate|pool.FlagExclusive, 0o640)
+	f, _, err := h.Remote.Open(ctx, path, remote.FlagRead|remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o640)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteAt(ctx, []byte(long(600_000)), 0)
-	_, truncErr := f.SetAttr(ctx, pool.Change{Fields: pool.SetSize, Size: 10})
+	_, truncErr := f.SetAttr(ctx, remote.Change{Fields: remote.SetSize, Size: 10})
 	_, syncErr := f.Sync(ctx)
 	return firstError(err, truncErr, syncErr, f.Close(ctx))
 }
 
 func (h *hostile) copy(ctx context.Context, from, to string) error {
-	src, _, err := h.Remote.Open(ctx, from, pool.FlagRead, 0)
+	src, _, err := h.Remote.Open(ctx, from, remote.FlagRead, 0)
 	if err != nil {
 		return err
 	}
-	dst, _, err := h.Remote.Open(ctx, to, pool.FlagWrite|pool.FlagCreate, 0o644)
+	dst, _, err := h.Remote.Open(ctx, to, remote.FlagWrite|remote.FlagCreate, 0o644)
 	if err != nil {
 		return firstError(err, src.Close(ctx))
 	}

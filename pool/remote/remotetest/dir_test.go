@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A written file is not on the disk before Flush, but in every answer.
@@ -19,13 +19,13 @@ func TestDirWriteBehind(t *testing.T) {
 	root := t.TempDir()
 	d := NewDir(root)
 	d.WriteBehind = true
-	f, _ := mustOpen(t, d, "f", pool.FlagRead|pool.FlagWrite|pool.FlagCreate)
+	f, _ := mustOpen(t, d, "f", remote.FlagRead|remote.FlagWrite|remote.FlagCreate)
 	mustWrite(t, f, "hello", 0)
 	onDisk(t, root, "f", "")
 	if a, err := d.Lstat(ctx, "f"); err != nil || a.Size != 5 {
 		t.Errorf("Lstat: size %d, %v; want the 5 bytes still held", a.Size, err)
 	}
-	if a, err := f.SetAttr(ctx, pool.Change{Fields: pool.SetMtime, Mtime: 1234}); err != nil || a.Mtime != 1234 || a.Size != 5 {
+	if a, err := f.SetAttr(ctx, remote.Change{Fields: remote.SetMtime, Mtime: 1234}); err != nil || a.Mtime != 1234 || a.Size != 5 {
 		t.Errorf("SetAttr: mtime %d size %d, %v; want 1234 and 5", a.Mtime, a.Size, err)
 	}
 	onDisk(t, root, "f", "")
@@ -35,7 +35,7 @@ func TestDirWriteBehind(t *testing.T) {
 	onDisk(t, root, "f", "hello")
 
 	mustWrite(t, f, "HE", 0)
-	other, _ := mustOpen(t, d, "f", pool.FlagRead)
+	other, _ := mustOpen(t, d, "f", remote.FlagRead)
 	mustRead(t, other, 0, "HEllo")
 	if got := d.Calls()["send"]; got != 2 {
 		t.Errorf("data left %d times, want 2", got)
@@ -55,7 +55,7 @@ func TestDirLosesDataAloud(t *testing.T) {
 		}
 		return nil
 	}
-	f, _ := mustOpen(t, d, "f", pool.FlagWrite|pool.FlagCreate)
+	f, _ := mustOpen(t, d, "f", remote.FlagWrite|remote.FlagCreate)
 	mustWrite(t, f, "lost", 0)
 	if _, err := f.Flush(ctx); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("first Flush: %v, want ENOSPC", err)
@@ -109,7 +109,7 @@ func TestDirHooks(t *testing.T) {
 // another descriptor with its old number.
 func TestDirCloseTwice(t *testing.T) {
 	d := NewDir(t.TempDir())
-	f, _, err := d.Open(t.Context(), "f", pool.FlagWrite|pool.FlagCreate, 0o644)
+	f, _, err := d.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}

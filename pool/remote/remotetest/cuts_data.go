@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"context"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func dataRows() []cutRow {
 	return []cutRow{
 		{name: "ReadAt", kind: "READ", path: "file", prepare: cutRead(100)},
 		{name: "ReadAt of much", kind: "READ", path: "file", prepare: cutRead(3 << 20)},
-		{name: "Flush", kind: "WRITE", path: "file", prepare: cutWrite(100, pool.File.Flush)},
-		{name: "Flush of much", kind: "WRITE", path: "file", prepare: cutWrite(3<<20, pool.File.Flush)},
-		{name: "Sync, writing", kind: "WRITE", path: "file", prepare: cutWrite(100, pool.File.Sync)},
-		{name: "Sync, syncing", kind: "fsync@openssh.com", path: "file", prepare: cutWrite(100, pool.File.Sync)},
+		{name: "Flush", kind: "WRITE", path: "file", prepare: cutWrite(100, remote.File.Flush)},
+		{name: "Flush of much", kind: "WRITE", path: "file", prepare: cutWrite(3<<20, remote.File.Flush)},
+		{name: "Sync, writing", kind: "WRITE", path: "file", prepare: cutWrite(100, remote.File.Sync)},
+		{name: "Sync, syncing", kind: "fsync@openssh.com", path: "file", prepare: cutWrite(100, remote.File.Sync)},
 		{name: "Close", kind: "WRITE", path: "file", prepare: cutClose},
 		{name: "File.Stat", kind: "FSTAT|STAT|LSTAT", path: "file", prepare: cutFileStat},
 		{name: "Copy", kind: "copy-data", path: "src", prepare: cutCopy},
@@ -40,7 +40,7 @@ func cutRead(size int) func(c *cut) (func() error, func()) {
 }
 
 // cutWrite writes and brings it to the server by Flush or Sync.
-func cutWrite(size int, bring func(pool.File, context.Context) (pool.Attr, error)) func(c *cut) (func() error, func()) {
+func cutWrite(size int, bring func(remote.File, context.Context) (remote.Attr, error)) func(c *cut) (func() error, func()) {
 	return func(c *cut) (func() error, func()) {
 		want := string(pattern(size))
 		f := c.file("file", flagsNew)
@@ -77,7 +77,7 @@ func cutClose(c *cut) (func() error, func()) {
 func cutFileStat(c *cut) (func() error, func()) {
 	c.put(c.T, "file", "data")
 	f := c.file("file", flagsRead)
-	var a pool.Attr
+	var a remote.Attr
 	return func() (err error) {
 			a, err = f.Stat(c.Context())
 			return err
@@ -104,17 +104,17 @@ func cutCopy(c *cut) (func() error, func()) {
 }
 
 func attrRows() []cutRow {
-	both := pool.SetAtime | pool.SetMtime
+	both := remote.SetAtime | remote.SetMtime
 	rows := []struct {
 		name   string
-		change pool.Change
+		change remote.Change
 		noLate bool
 	}{
-		{"mode", pool.Change{Fields: pool.SetMode, Mode: 0o604}, false},
-		{"times", pool.Change{Fields: both, Atime: 5, Mtime: 6}, false},
+		{"mode", remote.Change{Fields: remote.SetMode, Mode: 0o604}, false},
+		{"times", remote.Change{Fields: both, Atime: 5, Mtime: 6}, false},
 		{"size", newSize(3), false},
 		// A late truncation changes the mtime, and nothing can fence it.
-		{"everything", pool.Change{Fields: pool.SetMode | pool.SetSize | both, Mode: 0o604, Size: 3, Atime: 5, Mtime: 6}, true},
+		{"everything", remote.Change{Fields: remote.SetMode | remote.SetSize | both, Mode: 0o604, Size: 3, Atime: 5, Mtime: 6}, true},
 	}
 	var list []cutRow
 	for _, r := range rows {
@@ -125,7 +125,7 @@ func attrRows() []cutRow {
 	return append(list, cutRow{name: "Flush with times", kind: "FSETSTAT", path: "file", prepare: cutFlushTimes})
 }
 
-func cutSetAttr(change pool.Change) func(c *cut) (func() error, func()) {
+func cutSetAttr(change remote.Change) func(c *cut) (func() error, func()) {
 	return func(c *cut) (func() error, func()) {
 		c.put(c.T, "file", "data")
 		return func() error {
@@ -135,7 +135,7 @@ func cutSetAttr(change pool.Change) func(c *cut) (func() error, func()) {
 	}
 }
 
-func cutFileSetAttr(change pool.Change) func(c *cut) (func() error, func()) {
+func cutFileSetAttr(change remote.Change) func(c *cut) (func() error, func()) {
 	return func(c *cut) (func() error, func()) {
 		c.put(c.T, "file", "data")
 		f := c.file("file", flagsWrite)
@@ -147,23 +147,23 @@ func cutFileSetAttr(change pool.Change) func(c *cut) (func() error, func()) {
 				return err
 			}, func() {
 				c.wantChanged(change)
-				if change.Fields == pool.SetSize {
+				if change.Fields == remote.SetSize {
 					mustRead(c.T, f, 0, "dat")
 				}
 			}
 	}
 }
 
-func (c *cut) wantChanged(change pool.Change) {
+func (c *cut) wantChanged(change remote.Change) {
 	c.Helper()
 	st := c.stat(c.T, "file")
-	if change.Fields&pool.SetMode != 0 && st.Mode&0o7777 != change.Mode {
+	if change.Fields&remote.SetMode != 0 && st.Mode&0o7777 != change.Mode {
 		c.Errorf("mode %o, want %o", st.Mode, change.Mode)
 	}
-	if change.Fields&pool.SetSize != 0 && st.Size != change.Size {
+	if change.Fields&remote.SetSize != 0 && st.Size != change.Size {
 		c.Errorf("size %d, want %d", st.Size, change.Size)
 	}
-	if change.Fields&pool.SetMtime != 0 && (st.Mtim.Sec != change.Mtime || st.Atim.Sec != change.Atime) {
+	if change.Fields&remote.SetMtime != 0 && (st.Mtim.Sec != change.Mtime || st.Atim.Sec != change.Atime) {
 		c.Errorf("atime and mtime %d %d, want %d %d", st.Atim.Sec, st.Mtim.Sec, change.Atime, change.Mtime)
 	}
 }
@@ -174,7 +174,7 @@ func cutFlushTimes(c *cut) (func() error, func()) {
 			if _, err := f.WriteAt(c.Context(), []byte("data"), 0); err != nil {
 				return err
 			}
-			if _, err := f.SetAttr(c.Context(), pool.Change{Fields: pool.SetAtime | pool.SetMtime, Atime: 5, Mtime: 6}); err != nil {
+			if _, err := f.SetAttr(c.Context(), remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: 5, Mtime: 6}); err != nil {
 				return err
 			}
 			_, err := f.Flush(c.Context())

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // pendingBound is how much data WriteBehind holds for one file.
@@ -32,7 +32,7 @@ type dirent struct {
 	bytes  int                   // guarded by mu: the sum of writes
 	end    int64                 // guarded by mu: the end of the furthest
 	mtime  int64                 // guarded by mu: when the last was made
-	times  pool.Change           // guarded by mu: times to set when they have left
+	times  remote.Change         // guarded by mu: times to set when they have left
 }
 
 type pendingWrite struct {
@@ -80,7 +80,7 @@ func (n *dirent) hold(f *dirFile, p []byte, off int64) (full bool) {
 	n.bytes += len(p)
 	n.end = max(n.end, off+int64(len(p)))
 	n.mtime = time.Now().Unix()
-	n.times.Fields &^= pool.SetMtime
+	n.times.Fields &^= remote.SetMtime
 	return n.bytes > pendingBound
 }
 
@@ -93,7 +93,7 @@ func (n *dirent) discard(f *dirFile) {
 
 // remember keeps times for when the data has left, which would change them
 // again. It reports false when there is no such data.
-func (n *dirent) remember(c pool.Change) bool {
+func (n *dirent) remember(c remote.Change) bool {
 	if n == nil {
 		return false
 	}
@@ -102,26 +102,26 @@ func (n *dirent) remember(c pool.Change) bool {
 	if len(n.writes) == 0 {
 		return false
 	}
-	if c.Fields&pool.SetAtime != 0 {
+	if c.Fields&remote.SetAtime != 0 {
 		n.times.Atime = c.Atime
 	}
-	if c.Fields&pool.SetMtime != 0 {
+	if c.Fields&remote.SetMtime != 0 {
 		n.times.Mtime = c.Mtime
 	}
-	n.times.Fields |= c.Fields & (pool.SetAtime | pool.SetMtime)
+	n.times.Fields |= c.Fields & (remote.SetAtime | remote.SetMtime)
 	return true
 }
 
 // look describes the file as it will be when the data has left. None leaves while
 // stat runs.
-func (n *dirent) look(stat func(*unix.Stat_t) error) (pool.Attr, error) {
+func (n *dirent) look(stat func(*unix.Stat_t) error) (remote.Attr, error) {
 	if n != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 	}
 	var st unix.Stat_t
 	if err := stat(&st); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	attr := attrOf(&st)
 	if n == nil || len(n.writes) == 0 {
@@ -129,10 +129,10 @@ func (n *dirent) look(stat func(*unix.Stat_t) error) (pool.Attr, error) {
 	}
 	attr.Size = max(attr.Size, n.end)
 	attr.Mtime = n.mtime
-	if n.times.Fields&pool.SetMtime != 0 {
+	if n.times.Fields&remote.SetMtime != 0 {
 		attr.Mtime = n.times.Mtime
 	}
-	if n.times.Fields&pool.SetAtime != 0 {
+	if n.times.Fields&remote.SetAtime != 0 {
 		attr.Atime = n.times.Atime
 	}
 	return attr, nil
@@ -161,14 +161,14 @@ func (d *Dir) send(ctx context.Context, n *dirent) error {
 		f := n.writes[len(n.writes)-1].file
 		n.lose(f.utimens(timespecs(n.times)))
 	}
-	n.writes, n.bytes, n.end, n.times = nil, 0, 0, pool.Change{}
+	n.writes, n.bytes, n.end, n.times = nil, 0, 0, remote.Change{}
 	return nil
 }
 
 // lose keeps an error for every File; n.mu is held.
 func (n *dirent) lose(err error) {
 	for f := range n.files {
-		if f.flag&pool.FlagWrite != 0 {
+		if f.flag&remote.FlagWrite != 0 {
 			f.lose(err)
 		}
 	}

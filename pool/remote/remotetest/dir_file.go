@@ -9,14 +9,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// dirFile is a pool.File on a descriptor.
+// dirFile is a remote.File on a descriptor.
 type dirFile struct {
 	dir  *Dir
 	path string
-	flag pool.OpenFlag
+	flag remote.OpenFlag
 	node *dirent
 
 	mu sync.RWMutex
@@ -26,38 +26,38 @@ type dirFile struct {
 	lost   error // guarded by lostMu: of an earlier write, not told yet
 }
 
-var _ pool.File = (*dirFile)(nil)
+var _ remote.File = (*dirFile)(nil)
 
-// Open implements pool.Remote. A folder is EISDIR, also for reading.
-func (d *Dir) Open(ctx context.Context, path string, flag pool.OpenFlag, perm uint32) (pool.File, pool.Attr, error) {
+// Open implements remote.Remote. A folder is EISDIR, also for reading.
+func (d *Dir) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	if err := d.begin(ctx, "open", path); err != nil {
-		return nil, pool.Attr{}, err
+		return nil, remote.Attr{}, err
 	}
 	fd, err := openCreate(d.local(path), flag, perm)
 	if err != nil {
-		return nil, pool.Attr{}, failure("open", path, err)
+		return nil, remote.Attr{}, failure("open", path, err)
 	}
 	f := &dirFile{dir: d, path: path, flag: flag, fd: fd}
 	attr, err := f.opened(ctx)
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, pool.Attr{}, failure("open", path, err)
+		return nil, remote.Attr{}, failure("open", path, err)
 	}
 	return f, attr, nil
 }
 
 // opened finds out which file it is, and truncates it: only now, because what
 // other Files have written before must go the same way.
-func (f *dirFile) opened(ctx context.Context) (pool.Attr, error) {
+func (f *dirFile) opened(ctx context.Context) (remote.Attr, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(f.fd, &st); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	if attrOf(&st).IsDir() {
-		return pool.Attr{}, syscall.EISDIR
+		return remote.Attr{}, syscall.EISDIR
 	}
 	f.node = f.dir.acquire(keyOf(&st), f)
-	var attr pool.Attr
+	var attr remote.Attr
 	err := f.truncateAtOpen(ctx)
 	if err == nil {
 		attr, err = f.node.look(f.fstat)
@@ -71,7 +71,7 @@ func (f *dirFile) opened(ctx context.Context) (pool.Attr, error) {
 func (f *dirFile) fstat(st *unix.Stat_t) error { return unix.Fstat(f.fd, st) }
 
 func (f *dirFile) truncateAtOpen(ctx context.Context) error {
-	if f.flag&pool.FlagTruncate == 0 {
+	if f.flag&remote.FlagTruncate == 0 {
 		return nil
 	}
 	if err := f.dir.send(ctx, f.node); err != nil {
@@ -81,27 +81,27 @@ func (f *dirFile) truncateAtOpen(ctx context.Context) error {
 }
 
 // openCreate is open(2), and the exact mode for a file that it has made.
-func openCreate(at string, flag pool.OpenFlag, perm uint32) (int, error) {
+func openCreate(at string, flag remote.OpenFlag, perm uint32) (int, error) {
 	how := unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
-	switch flag & (pool.FlagRead | pool.FlagWrite) {
-	case pool.FlagRead:
+	switch flag & (remote.FlagRead | remote.FlagWrite) {
+	case remote.FlagRead:
 		how |= unix.O_RDONLY
-	case pool.FlagWrite:
+	case remote.FlagWrite:
 		how |= unix.O_WRONLY
-	case pool.FlagRead | pool.FlagWrite:
+	case remote.FlagRead | remote.FlagWrite:
 		how |= unix.O_RDWR
 	default:
 		return -1, syscall.EINVAL
 	}
-	if flag&pool.FlagTruncate != 0 && flag&pool.FlagWrite == 0 {
+	if flag&remote.FlagTruncate != 0 && flag&remote.FlagWrite == 0 {
 		return -1, syscall.EINVAL
 	}
-	if flag&pool.FlagCreate == 0 {
+	if flag&remote.FlagCreate == 0 {
 		return unix.Open(at, how, 0)
 	}
 	// Whether the file is ours to give a mode is only known from O_EXCL.
 	fd, err := createExclusive(at, how, perm)
-	if err != syscall.EEXIST || flag&pool.FlagExclusive != 0 {
+	if err != syscall.EEXIST || flag&remote.FlagExclusive != 0 {
 		return fd, err
 	}
 	if fd, err = unix.Open(at, how, 0); err != syscall.ENOENT {
@@ -147,7 +147,7 @@ func (f *dirFile) use(ctx context.Context, op string) (done func(), err error) {
 	return f.mu.RUnlock, nil
 }
 
-// ReadAt implements pool.File.
+// ReadAt implements remote.File.
 func (f *dirFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	done, err := f.use(ctx, "read")
 	if err != nil {
@@ -162,6 +162,14 @@ func (f *dirFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error) 
 		return n, err
 	}
 	return n, failure("read", f.path, err)
+}
+
+func (f *dirFile) StartReadAt(ctx context.Context, p []byte, off int64, wait bool, told func(n int, err error)) bool {
+	return remote.Start(ctx, f, p, off, wait, told)
+}
+
+func (f *dirFile) Borrow(ctx context.Context, off int64, n int) (data [][]byte, release func(), err error) {
+	return remote.Lend(ctx, f, off, n)
 }
 
 func (f *dirFile) pread(p []byte, off int64) (int, error) {
@@ -199,7 +207,7 @@ func (f *dirFile) utimens(times []unix.Timespec) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(f.fd), times, 0)
 }
 
-// WriteAt implements pool.File.
+// WriteAt implements remote.File.
 func (f *dirFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	done, err := f.use(ctx, "write")
 	if err != nil {
@@ -214,7 +222,7 @@ func (f *dirFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 
 func (f *dirFile) write(ctx context.Context, p []byte, off int64) error {
 	switch {
-	case f.flag&pool.FlagWrite == 0:
+	case f.flag&remote.FlagWrite == 0:
 		return syscall.EBADF
 	case off < 0:
 		return syscall.EINVAL
@@ -256,29 +264,29 @@ func (f *dirFile) flush(ctx context.Context) error {
 	return f.told()
 }
 
-func (f *dirFile) stat(op string, err error) (pool.Attr, error) {
-	var attr pool.Attr
+func (f *dirFile) stat(op string, err error) (remote.Attr, error) {
+	var attr remote.Attr
 	if err == nil {
 		attr, err = f.node.look(f.fstat)
 	}
 	return attr, failure(op, f.path, err)
 }
 
-// Flush implements pool.File.
-func (f *dirFile) Flush(ctx context.Context) (pool.Attr, error) {
+// Flush implements remote.File.
+func (f *dirFile) Flush(ctx context.Context) (remote.Attr, error) {
 	done, err := f.use(ctx, "flush")
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	defer done()
 	return f.stat("flush", f.flush(ctx))
 }
 
-// Sync implements pool.File.
-func (f *dirFile) Sync(ctx context.Context) (pool.Attr, error) {
+// Sync implements remote.File.
+func (f *dirFile) Sync(ctx context.Context) (remote.Attr, error) {
 	done, err := f.use(ctx, "sync")
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	defer done()
 	if err = f.flush(ctx); err == nil {
@@ -287,23 +295,23 @@ func (f *dirFile) Sync(ctx context.Context) (pool.Attr, error) {
 	return f.stat("sync", err)
 }
 
-// Stat implements pool.File.
-func (f *dirFile) Stat(ctx context.Context) (pool.Attr, error) {
+// Stat implements remote.File.
+func (f *dirFile) Stat(ctx context.Context) (remote.Attr, error) {
 	done, err := f.use(ctx, "fstat")
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	defer done()
 	return f.stat("fstat", nil)
 }
 
-// End implements pool.File.
+// End implements remote.File.
 func (f *dirFile) End(ctx context.Context) (int64, error) {
 	a, err := f.Stat(ctx)
 	return a.Size, err
 }
 
-// IsAt implements pool.File.
+// IsAt implements remote.File.
 func (f *dirFile) IsAt(ctx context.Context) (bool, error) {
 	done, err := f.use(ctx, "fstat")
 	if err != nil {
@@ -320,11 +328,11 @@ func (f *dirFile) IsAt(ctx context.Context) (bool, error) {
 	return keyOf(&st) == keyOf(&there), nil
 }
 
-// SetAttr implements pool.File.
-func (f *dirFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error) {
+// SetAttr implements remote.File.
+func (f *dirFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
 	done, err := f.use(ctx, "fsetattr")
 	if err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	defer done()
 	return f.stat("fsetattr", f.dir.apply(ctx, f.node, c, target{
@@ -335,7 +343,7 @@ func (f *dirFile) SetAttr(ctx context.Context, c pool.Change) (pool.Attr, error)
 	}))
 }
 
-// Close implements pool.File. The File is closed, and its data sent, also when
+// Close implements remote.File. The File is closed, and its data sent, also when
 // the hook fails or ctx has ended. What cannot be sent is lost.
 func (f *dirFile) Close(ctx context.Context) error {
 	hook := f.dir.begin(ctx, "close", f.path)
@@ -357,8 +365,8 @@ func (f *dirFile) Close(ctx context.Context) error {
 	return failure("close", f.path, err)
 }
 
-// Copy implements pool.Remote.
-func (d *Dir) Copy(ctx context.Context, dst pool.File, dstOff int64, src pool.File, srcOff, n int64) (int64, error) {
+// Copy implements remote.Remote.
+func (d *Dir) Copy(ctx context.Context, dst remote.File, dstOff int64, src remote.File, srcOff, n int64) (int64, error) {
 	to, ok := dst.(*dirFile)
 	if !ok {
 		return 0, failure("copy", "", syscall.EINVAL)

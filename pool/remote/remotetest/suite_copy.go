@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func copyContracts() []contract {
@@ -20,7 +20,7 @@ func copyContracts() []contract {
 
 // copyFiles are a source with data and a target; nil where there is no Copy,
 // which is then asked to say so.
-func copyFiles(t *testing.T, f Fixture, data string) (dst, src pool.File) {
+func copyFiles(t *testing.T, f Fixture, data string) (dst, src remote.File) {
 	t.Helper()
 	f.put(t, "src", data)
 	f.put(t, "dst", "..........")

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // RunCuts holds a Remote to what the contract says of lost connections: each
@@ -15,7 +15,7 @@ import (
 // set fields of s before that; a foreign Identification and a Latency are worth
 // runs of their own. The Remote must dial again by itself, and have a timeout of
 // a few seconds or more: no test waits for it to pass. Subtests run in parallel.
-func RunCuts(t *testing.T, open func(t testing.TB, s *Server) pool.Remote) {
+func RunCuts(t *testing.T, open func(t testing.TB, s *Server) remote.Remote) {
 	t.Helper()
 	t.Run("fates", func(t *testing.T) {
 		for _, row := range cutRows() {
@@ -49,7 +49,7 @@ type cut struct {
 	s *Server
 }
 
-func newCut(t *testing.T, open func(t testing.TB, s *Server) pool.Remote) *cut {
+func newCut(t *testing.T, open func(t testing.TB, s *Server) remote.Remote) *cut {
 	s := NewServer(t, t.TempDir())
 	return &cut{Fixture: Fixture{Remote: open(t, s), Path: s.Root, Capabilities: OpenSSH()}, T: t, s: s}
 }
@@ -167,7 +167,7 @@ func (c *cut) met(trap *Trap, row cutRow) {
 }
 
 // file opens a file of the Remote for the length of the test.
-func (c *cut) file(path string, flag pool.OpenFlag) pool.File {
+func (c *cut) file(path string, flag remote.OpenFlag) remote.File {
 	c.Helper()
 	f, _ := mustOpen(c.T, c.Remote, path, flag)
 	return f

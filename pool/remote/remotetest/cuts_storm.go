@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // storm cuts at every nth request, before and after it was executed in turn.
@@ -104,7 +104,7 @@ func stormLists(c *cut) {
 	})
 	var got []string
 	err := c.within(func() error {
-		return c.Remote.ReadDir(c.Context(), ".", func(batch []pool.Entry) error {
+		return c.Remote.ReadDir(c.Context(), ".", func(batch []remote.Entry) error {
 			for _, e := range batch {
 				got = append(got, e.Name)
 			}

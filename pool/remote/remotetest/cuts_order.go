@@ -5,12 +5,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func closeRefused(c *cut) {
 	for _, flushed := range []bool{true, false} {
-		f := c.file("file", flagsMake|pool.FlagTruncate)
+		f := c.file("file", flagsMake|remote.FlagTruncate)
 		mustWrite(c.T, f, "data", 0)
 		if flushed {
 			mustFlush(c.T, f)
@@ -36,7 +36,7 @@ func closeRefusedReading(c *cut) {
 
 func closeLost(c *cut) {
 	for _, fate := range []Fate{CutBefore, CutAfter} {
-		f := c.file("file", flagsMake|pool.FlagTruncate)
+		f := c.file("file", flagsMake|remote.FlagTruncate)
 		mustWrite(c.T, f, "data", 0)
 		mustFlush(c.T, f)
 		c.s.Next("CLOSE", "file", fate)
@@ -44,7 +44,7 @@ func closeLost(c *cut) {
 			c.Errorf("CLOSE %v: %v", fate, err)
 		}
 	}
-	f := c.file("file", flagsMake|pool.FlagTruncate)
+	f := c.file("file", flagsMake|remote.FlagTruncate)
 	mustWrite(c.T, f, "data", 0)
 	mustFlush(c.T, f)
 	c.s.Ahead("CLOSE", "file", CutBefore, func() { c.put(c.T, "file", "") })
@@ -70,7 +70,7 @@ func lateOverlap(c *cut) {
 
 func lateTruncate(c *cut) {
 	for _, byPath := range []bool{false, true} {
-		f := c.file("file", flagsMake|pool.FlagTruncate)
+		f := c.file("file", flagsMake|remote.FlagTruncate)
 		trap := c.s.Next("WRITE", "file", Zombie)
 		mustWrite(c.T, f, "old old", 0)
 		c.met(trap, cutRow{kind: "WRITE", path: "file"})

@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A Fixture is a Remote under test, and a way to look behind it.
 type Fixture struct {
-	Remote pool.Remote
+	Remote remote.Remote
 
 	// Path is the local folder that is the Remote's ".", empty at the start. The
 	// test's process may do everything in it.
@@ -197,7 +197,7 @@ func (f Fixture) absent(t testing.TB, path string) {
 }
 
 // mustAttr is Lstat that must work.
-func (f Fixture) mustAttr(t testing.TB, path string) pool.Attr {
+func (f Fixture) mustAttr(t testing.TB, path string) remote.Attr {
 	t.Helper()
 	attr, err := f.Remote.Lstat(t.Context(), path)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func dataContracts() []contract {
@@ -203,7 +203,7 @@ func writeOrder(t *testing.T, f Fixture) {
 
 func writeAppends(t *testing.T, f Fixture) {
 	f.put(t, "file", "one ")
-	file, a := mustOpen(t, f.Remote, "file", pool.FlagWrite)
+	file, a := mustOpen(t, f.Remote, "file", remote.FlagWrite)
 	mustWrite(t, file, "two ", a.Size)
 	mustWrite(t, file, "three", a.Size+4)
 	mustFlush(t, file)
@@ -264,7 +264,7 @@ func writeFails(t *testing.T, f Fixture) {
 		return
 	}
 	f.symlink(t, "/dev/full", "full")
-	file, _, err := f.Remote.Open(t.Context(), "full", pool.FlagWrite, 0)
+	file, _, err := f.Remote.Open(t.Context(), "full", remote.FlagWrite, 0)
 	if err != nil {
 		return // told early enough
 	}

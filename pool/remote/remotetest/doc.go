@@ -1,10 +1,10 @@
-// Package remotetest holds what tests of pool.Remote share: an implementation on
+// Package remotetest holds what tests of remote.Remote share: an implementation on
 // a local directory, the contract as a suite, and an SFTP server that fails on
 // command.
 //
 // # A Remote without a network
 //
-// [Dir] is a pool.Remote made of plain system calls. Tests of the layers above
+// [Dir] is a remote.Remote made of plain system calls. Tests of the layers above
 // the pool put it behind the seam: it counts calls, delays or fails them, and
 // can keep written data until Flush as the pool does.
 //
@@ -49,7 +49,7 @@
 // and then files that somebody else has changed meanwhile.
 //
 //	func TestCuts(t *testing.T) {
-//		remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) pool.Remote {
+//		remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 //			return newPool(t, s)
 //		})
 //	}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func togetherContracts() []contract {
@@ -60,7 +60,7 @@ func togetherOneFolder(t *testing.T, f Fixture) {
 			if err := oneLife(t.Context(), f.Remote, fmt.Sprintf("file%d-%d", i, j)); err != nil {
 				return err
 			}
-			if err := f.Remote.ReadDir(t.Context(), ".", func([]pool.Entry) error { return nil }); err != nil {
+			if err := f.Remote.ReadDir(t.Context(), ".", func([]remote.Entry) error { return nil }); err != nil {
 				return err
 			}
 		}
@@ -72,7 +72,7 @@ func togetherOneFolder(t *testing.T, f Fixture) {
 }
 
 // oneLife makes a file, writes, renames, reads and removes it.
-func oneLife(ctx context.Context, r pool.Remote, path string) error {
+func oneLife(ctx context.Context, r remote.Remote, path string) error {
 	file, _, err := r.Open(ctx, path, flagsNew, 0o644)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func togetherOnePath(t *testing.T, f Fixture) {
 }
 
 // seesAll fails unless the file holds what was written up to end.
-func seesAll(t *testing.T, r pool.Remote, file pool.File, end int64) error {
+func seesAll(t *testing.T, r remote.Remote, file remote.File, end int64) error {
 	if a, err := r.Lstat(t.Context(), "file"); err != nil || a.Size < end {
 		return fmt.Errorf("Lstat: size %d, error %v; want at least %d", a.Size, err, end)
 	}

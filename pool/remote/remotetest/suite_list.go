@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func listContracts() []contract {
@@ -25,10 +25,10 @@ func listContracts() []contract {
 }
 
 // list gives what ReadDir gives.
-func list(t testing.TB, f Fixture, path string) []pool.Entry {
+func list(t testing.TB, f Fixture, path string) []remote.Entry {
 	t.Helper()
-	var all []pool.Entry
-	err := f.Remote.ReadDir(t.Context(), path, func(batch []pool.Entry) error {
+	var all []remote.Entry
+	err := f.Remote.ReadDir(t.Context(), path, func(batch []remote.Entry) error {
 		all = append(all, batch...)
 		return nil
 	})
@@ -100,7 +100,7 @@ func listEmitError(t *testing.T, f Fixture) {
 	some(t, f)
 	enough := errors.New("enough")
 	calls := 0
-	err := f.Remote.ReadDir(t.Context(), ".", func([]pool.Entry) error {
+	err := f.Remote.ReadDir(t.Context(), ".", func([]remote.Entry) error {
 		calls++
 		return enough
 	})
@@ -117,7 +117,7 @@ func listContextEnds(t *testing.T, f Fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	got := 0
-	err := f.Remote.ReadDir(ctx, ".", func(batch []pool.Entry) error {
+	err := f.Remote.ReadDir(ctx, ".", func(batch []remote.Entry) error {
 		got += len(batch)
 		cancel()
 		return nil
@@ -129,7 +129,7 @@ func listContextEnds(t *testing.T, f Fixture) {
 
 func listFile(t *testing.T, f Fixture) {
 	f.put(t, "file", "")
-	err := f.Remote.ReadDir(t.Context(), "file", func([]pool.Entry) error { return nil })
+	err := f.Remote.ReadDir(t.Context(), "file", func([]remote.Entry) error { return nil })
 	wantErrno(t, "ReadDir", err, syscall.ENOTDIR)
 }
 
@@ -141,7 +141,7 @@ func listRefused(t *testing.T, f Fixture) {
 	f.put(t, "dir/file", "")
 	f.chmod(t, "dir", 0)
 	t.Cleanup(func() { f.chmod(t, "dir", 0o755) })
-	err := f.Remote.ReadDir(t.Context(), "dir", func([]pool.Entry) error { return nil })
+	err := f.Remote.ReadDir(t.Context(), "dir", func([]remote.Entry) error { return nil })
 	wantRefused(t, "ReadDir", err)
 	_, err = f.Remote.Lstat(t.Context(), "dir/file")
 	wantRefused(t, "Lstat inside", err)

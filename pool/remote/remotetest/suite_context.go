@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func contextContracts() []contract {
@@ -27,9 +27,11 @@ func everyCall(t *testing.T, f Fixture) map[string]func(ctx context.Context) err
 	other, _ := mustOpen(t, f.Remote, "other", flagsWrite)
 	r := f.Remote
 	calls := map[string]func(context.Context) error{
-		"Lstat":    func(ctx context.Context) error { _, err := r.Lstat(ctx, "file"); return err },
-		"Stat":     func(ctx context.Context) error { _, err := r.Stat(ctx, "file"); return err },
-		"ReadDir":  func(ctx context.Context) error { return r.ReadDir(ctx, "dir", func([]pool.Entry) error { return nil }) },
+		"Lstat": func(ctx context.Context) error { _, err := r.Lstat(ctx, "file"); return err },
+		"Stat":  func(ctx context.Context) error { _, err := r.Stat(ctx, "file"); return err },
+		"ReadDir": func(ctx context.Context) error {
+			return r.ReadDir(ctx, "dir", func([]remote.Entry) error { return nil })
+		},
 		"ReadLink": func(ctx context.Context) error { _, err := r.ReadLink(ctx, "link"); return err },
 		"Open":     func(ctx context.Context) error { _, _, err := r.Open(ctx, "file", flagsRead, 0); return err },
 		"Mkdir":    func(ctx context.Context) error { _, err := r.Mkdir(ctx, "new", 0o755); return err },
@@ -67,7 +69,7 @@ func withData(t *testing.T, f Fixture) map[string]func(ctx context.Context) erro
 	}
 }
 
-func newMode() pool.Change { return pool.Change{Fields: pool.SetMode, Mode: 0o700} }
+func newMode() remote.Change { return remote.Change{Fields: remote.SetMode, Mode: 0o700} }
 
 func wantEnded(t *testing.T, what string, err, ended error) {
 	t.Helper()

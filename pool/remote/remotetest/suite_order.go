@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func orderContracts() []contract {
@@ -58,7 +58,7 @@ func orderTwoFiles(t *testing.T, f Fixture) {
 		b, _ := mustOpen(t, f.Remote, name, flagsWrite)
 		mustWrite(t, a, strings.Repeat("A", 2*size), 0)
 		mustWrite(t, b, strings.Repeat("B", 2*size), int64(size))
-		for _, file := range []pool.File{b, a} {
+		for _, file := range []remote.File{b, a} {
 			if err := file.Close(t.Context()); err != nil {
 				t.Errorf("Close: %v", err)
 			}
@@ -99,7 +99,7 @@ func orderTurns(t *testing.T, f Fixture) {
 
 // patching writes a file of that size in pieces, each followed by a patch some way
 // back, through the Files in turn, and gives what it must hold.
-func patching(t *testing.T, size int, files ...pool.File) []byte {
+func patching(t *testing.T, size int, files ...remote.File) []byte {
 	const piece, patch = 256 << 10, 9000
 	want := make([]byte, 0, size)
 	for i := 0; len(want) < size; i++ {
@@ -143,7 +143,7 @@ func orderGap(t *testing.T, f Fixture) {
 
 func orderHoleReaders(t *testing.T, f Fixture) {
 	writer, _ := mustOpen(t, f.Remote, "file", flagsNew)
-	readers := make([]pool.File, 4)
+	readers := make([]remote.File, 4)
 	for i := range readers {
 		readers[i], _ = mustOpen(t, f.Remote, "file", flagsRead)
 	}
@@ -203,7 +203,7 @@ func orderCopyInside(t *testing.T, f Fixture) {
 	f.put(t, "file", "0123456789")
 	one, _ := mustOpen(t, f.Remote, "file", flagsWrite)
 	two, _ := mustOpen(t, f.Remote, "file", flagsRead)
-	for _, src := range []pool.File{one, two} {
+	for _, src := range []remote.File{one, two} {
 		n, err := f.Remote.Copy(t.Context(), one, 20, src, 0, 5)
 		if err == nil && n == 5 {
 			continue // this one can
@@ -217,7 +217,7 @@ func orderReads(t *testing.T, f Fixture) {
 	const size = 1 << 20
 	want := pattern(size)
 	f.put(t, "file", string(want))
-	files := make([]pool.File, 3)
+	files := make([]remote.File, 3)
 	for i := range files {
 		files[i], _ = mustOpen(t, f.Remote, "file", flagsWrite)
 	}

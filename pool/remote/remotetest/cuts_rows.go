@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // What the requests of an operation may be called.
@@ -35,7 +35,7 @@ func lookRows() []cutRow {
 
 func cutLstat(c *cut) (func() error, func()) {
 	c.put(c.T, "file", "data")
-	var a pool.Attr
+	var a remote.Attr
 	return func() (err error) {
 			a, err = c.Remote.Lstat(c.Context(), "file")
 			return err
@@ -48,7 +48,7 @@ func cutLstat(c *cut) (func() error, func()) {
 
 func cutStat(c *cut) (func() error, func()) {
 	c.put(c.T, "file", "data")
-	var a pool.Attr
+	var a remote.Attr
 	return func() (err error) {
 			a, err = c.Remote.Stat(c.Context(), "file")
 			return err
@@ -73,7 +73,7 @@ func cutReadLink(c *cut) (func() error, func()) {
 }
 
 func cutStatFS(c *cut) (func() error, func()) {
-	var st pool.StatFS
+	var st remote.StatFS
 	return func() (err error) {
 			st, err = c.Remote.StatFS(c.Context(), ".")
 			return err
@@ -92,7 +92,7 @@ func cutReadDir(c *cut) (func() error, func()) {
 		c.put(c.T, "dir/"+want[i], "")
 	}
 	return func() error {
-			return c.Remote.ReadDir(c.Context(), "dir", func(batch []pool.Entry) error {
+			return c.Remote.ReadDir(c.Context(), "dir", func(batch []remote.Entry) error {
 				for _, e := range batch {
 					got = append(got, e.Name)
 				}
@@ -122,7 +122,7 @@ func treeRows() []cutRow {
 }
 
 func cutMkdir(c *cut) (func() error, func()) {
-	var a pool.Attr
+	var a remote.Attr
 	return func() (err error) {
 			a, err = c.Remote.Mkdir(c.Context(), "dir", 0o750)
 			return err
@@ -232,7 +232,7 @@ func cutOpen(c *cut) (func() error, func()) {
 }
 
 // readClose reads a file to its end, and closes it.
-func readClose(ctx context.Context, f pool.File, want string) error {
+func readClose(ctx context.Context, f remote.File, want string) error {
 	got := make([]byte, len(want)+1)
 	n, err := f.ReadAt(ctx, got, 0)
 	if err != io.EOF || string(got[:n]) != want {
@@ -241,10 +241,10 @@ func readClose(ctx context.Context, f pool.File, want string) error {
 	return f.Close(ctx)
 }
 
-func cutCreate(flag pool.OpenFlag, perm uint32) func(c *cut) (func() error, func()) {
+func cutCreate(flag remote.OpenFlag, perm uint32) func(c *cut) (func() error, func()) {
 	return func(c *cut) (func() error, func()) {
 		c.s.HonourModes(true)
-		var f pool.File
+		var f remote.File
 		return func() (err error) {
 				f, _, err = c.Remote.Open(c.Context(), "new", flag, perm)
 				return err
@@ -266,9 +266,9 @@ func cutCreate(flag pool.OpenFlag, perm uint32) func(c *cut) (func() error, func
 
 func cutTruncate(c *cut) (func() error, func()) {
 	c.put(c.T, "file", "old data")
-	var f pool.File
+	var f remote.File
 	return func() (err error) {
-			f, _, err = c.Remote.Open(c.Context(), "file", flagsWrite|pool.FlagTruncate, 0)
+			f, _, err = c.Remote.Open(c.Context(), "file", flagsWrite|remote.FlagTruncate, 0)
 			return err
 		}, func() {
 			if f == nil {

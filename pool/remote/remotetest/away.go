@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // Limits are how long a Remote waits for a server that is away.
@@ -21,7 +21,7 @@ type Limits struct {
 // reached, or does not answer. Each subtest is a synctest bubble, in which open
 // makes the Remote, with these limits, as for RunCuts; it must end all of its
 // goroutines with t.
-func RunAway(t *testing.T, limits Limits, open func(t testing.TB, s *Server) pool.Remote) {
+func RunAway(t *testing.T, limits Limits, open func(t testing.TB, s *Server) remote.Remote) {
 	t.Helper()
 	for _, c := range awayCases() {
 		t.Run(c.name, func(t *testing.T) {

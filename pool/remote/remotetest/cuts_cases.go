@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 type cutCase struct {
@@ -299,7 +299,7 @@ func handleReadOnly(c *cut) {
 
 func handleTruncated(c *cut) {
 	c.put(c.T, "file", "what was there before")
-	f := c.file("file", flagsMake|pool.FlagTruncate)
+	f := c.file("file", flagsMake|remote.FlagTruncate)
 	mustWrite(c.T, f, "data", 0)
 	mustFlush(c.T, f)
 	c.s.CutAll()

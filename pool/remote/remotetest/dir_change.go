@@ -6,22 +6,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // result describes what a change has made.
-func (d *Dir) result(op, path string, err error) (pool.Attr, error) {
+func (d *Dir) result(op, path string, err error) (remote.Attr, error) {
 	if err != nil {
-		return pool.Attr{}, failure(op, path, err)
+		return remote.Attr{}, failure(op, path, err)
 	}
 	attr, _, err := d.lstat(path)
 	return attr, failure(op, path, err)
 }
 
-// Mkdir implements pool.Remote.
-func (d *Dir) Mkdir(ctx context.Context, path string, perm uint32) (pool.Attr, error) {
+// Mkdir implements remote.Remote.
+func (d *Dir) Mkdir(ctx context.Context, path string, perm uint32) (remote.Attr, error) {
 	if err := d.begin(ctx, "mkdir", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	at := d.local(path)
 	err := unix.Mkdir(at, perm&0o7777)
@@ -49,23 +49,23 @@ func restoreBits(perm uint32, stat func(*unix.Stat_t) error, chmod func(uint32) 
 	return chmod(st.Mode&0o7777 | perm)
 }
 
-// Symlink implements pool.Remote.
-func (d *Dir) Symlink(ctx context.Context, target, path string) (pool.Attr, error) {
+// Symlink implements remote.Remote.
+func (d *Dir) Symlink(ctx context.Context, target, path string) (remote.Attr, error) {
 	if err := d.begin(ctx, "symlink", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	return d.result("symlink", path, unix.Symlink(target, d.local(path)))
 }
 
-// Link implements pool.Remote.
-func (d *Dir) Link(ctx context.Context, oldPath, newPath string) (pool.Attr, error) {
+// Link implements remote.Remote.
+func (d *Dir) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, error) {
 	if err := d.begin(ctx, "link", newPath); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	return d.result("link", newPath, unix.Link(d.local(oldPath), d.local(newPath)))
 }
 
-// Remove implements pool.Remote.
+// Remove implements remote.Remote.
 func (d *Dir) Remove(ctx context.Context, path string) error {
 	if err := d.begin(ctx, "remove", path); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (d *Dir) Remove(ctx context.Context, path string) error {
 	return failure("remove", path, unix.Unlink(d.local(path)))
 }
 
-// Rmdir implements pool.Remote. The mounted folder itself stays.
+// Rmdir implements remote.Remote. The mounted folder itself stays.
 func (d *Dir) Rmdir(ctx context.Context, path string) error {
 	if err := d.begin(ctx, "rmdir", path); err != nil {
 		return err
@@ -84,7 +84,7 @@ func (d *Dir) Rmdir(ctx context.Context, path string) error {
 	return failure("rmdir", path, unix.Rmdir(d.local(path)))
 }
 
-// Rename implements pool.Remote.
+// Rename implements remote.Remote.
 func (d *Dir) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
 	if err := d.begin(ctx, "rename", oldPath); err != nil {
 		return err
@@ -104,14 +104,14 @@ func (d *Dir) Rename(ctx context.Context, oldPath, newPath string, noReplace boo
 	return failure("rename", oldPath, err)
 }
 
-// SetAttr implements pool.Remote.
-func (d *Dir) SetAttr(ctx context.Context, path string, c pool.Change) (pool.Attr, error) {
+// SetAttr implements remote.Remote.
+func (d *Dir) SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error) {
 	if err := d.begin(ctx, "setattr", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	attr, key, err := d.lstat(path)
 	if err != nil {
-		return pool.Attr{}, failure("setattr", path, err)
+		return remote.Attr{}, failure("setattr", path, err)
 	}
 	at := d.local(path)
 	err = d.apply(ctx, d.open(key), c, target{
@@ -145,8 +145,8 @@ type target struct {
 
 // apply makes the change in the order that keeps all of it: a new owner or size
 // takes set-id bits away, a new size changes the times.
-func (d *Dir) apply(ctx context.Context, node *dirent, c pool.Change, to target) error {
-	if c.Fields&pool.SetSize != 0 {
+func (d *Dir) apply(ctx context.Context, node *dirent, c remote.Change, to target) error {
+	if c.Fields&remote.SetSize != 0 {
 		if err := d.send(ctx, node); err != nil {
 			return err
 		}
@@ -154,36 +154,36 @@ func (d *Dir) apply(ctx context.Context, node *dirent, c pool.Change, to target)
 			return err
 		}
 	}
-	if c.Fields&(pool.SetUID|pool.SetGID) != 0 {
-		if err := to.chown(orKeep(c, pool.SetUID, c.UID), orKeep(c, pool.SetGID, c.GID)); err != nil {
+	if c.Fields&(remote.SetUID|remote.SetGID) != 0 {
+		if err := to.chown(orKeep(c, remote.SetUID, c.UID), orKeep(c, remote.SetGID, c.GID)); err != nil {
 			return err
 		}
 	}
-	if c.Fields&pool.SetMode != 0 {
+	if c.Fields&remote.SetMode != 0 {
 		if err := to.chmod(c.Mode & 0o7777); err != nil {
 			return err
 		}
 	}
-	if c.Fields&(pool.SetAtime|pool.SetMtime) == 0 || node.remember(c) {
+	if c.Fields&(remote.SetAtime|remote.SetMtime) == 0 || node.remember(c) {
 		return nil
 	}
 	return to.utimens(timespecs(c))
 }
 
 // orKeep is an owner for chown(2), which leaves alone what is -1.
-func orKeep(c pool.Change, field pool.Fields, id uint32) int {
+func orKeep(c remote.Change, field remote.Fields, id uint32) int {
 	if c.Fields&field == 0 {
 		return -1
 	}
 	return int(id)
 }
 
-func timespecs(c pool.Change) []unix.Timespec {
+func timespecs(c remote.Change) []unix.Timespec {
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
-	if c.Fields&pool.SetAtime != 0 {
+	if c.Fields&remote.SetAtime != 0 {
 		times[0] = unix.Timespec{Sec: c.Atime}
 	}
-	if c.Fields&pool.SetMtime != 0 {
+	if c.Fields&remote.SetMtime != 0 {
 		times[1] = unix.Timespec{Sec: c.Mtime}
 	}
 	return times

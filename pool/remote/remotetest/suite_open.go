@@ -4,7 +4,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func openContracts() []contract {
@@ -68,7 +68,7 @@ func createExclusively(t *testing.T, f Fixture) {
 	f.symlink(t, "file", "link")
 	f.symlink(t, "nowhere", "dangling")
 	for _, path := range []string{"file", "empty", "dir", "link", "dangling"} {
-		_, _, err := f.Remote.Open(t.Context(), path, flagsNew|pool.FlagTruncate, 0o644)
+		_, _, err := f.Remote.Open(t.Context(), path, flagsNew|remote.FlagTruncate, 0o644)
 		wantErrno(t, path, err, syscall.EEXIST)
 	}
 	f.holds(t, "file", "kept")
@@ -77,7 +77,7 @@ func createExclusively(t *testing.T, f Fixture) {
 
 func openTruncates(t *testing.T, f Fixture) {
 	f.put(t, "file", "data")
-	file, a := mustOpen(t, f.Remote, "file", flagsMake|pool.FlagTruncate)
+	file, a := mustOpen(t, f.Remote, "file", flagsMake|remote.FlagTruncate)
 	if a.Size != 0 || f.stat(t, "file").Size != 0 {
 		t.Errorf("size %d told and %d on the server, want 0", a.Size, f.stat(t, "file").Size)
 	}
@@ -94,7 +94,7 @@ func openAttributes(t *testing.T, f Fixture) {
 	f.put(t, "file", "data")
 	f.mustAttr(t, "file")
 	f.put(t, "file", "changed by another")
-	for _, flag := range []pool.OpenFlag{flagsRead, flagsWrite, pool.FlagWrite} {
+	for _, flag := range []remote.OpenFlag{flagsRead, flagsWrite, remote.FlagWrite} {
 		file, a := mustOpen(t, f.Remote, "file", flag)
 		if want := f.stat(t, "file"); a.Size != want.Size || a.Mode != want.Mode || a.Mtime != want.Mtim.Sec || a.UID != want.Uid {
 			t.Errorf("Open: %+v, want what is there now: %+v", a, want)
@@ -122,7 +122,7 @@ func openFollows(t *testing.T, f Fixture) {
 
 func openFolder(t *testing.T, f Fixture) {
 	f.mkdir(t, "dir")
-	for _, flag := range []pool.OpenFlag{flagsRead, flagsWrite, pool.FlagWrite, flagsMake, flagsMake | pool.FlagTruncate} {
+	for _, flag := range []remote.OpenFlag{flagsRead, flagsWrite, remote.FlagWrite, flagsMake, flagsMake | remote.FlagTruncate} {
 		_, _, err := f.Remote.Open(t.Context(), "dir", flag, 0o644)
 		wantErrno(t, "Open", err, syscall.EISDIR)
 	}
@@ -150,7 +150,7 @@ func openRefused(t *testing.T, f Fixture) {
 	wantRefused(t, "for reading", err)
 	_, _, err = f.Remote.Open(t.Context(), "readonly", flagsWrite, 0)
 	wantRefused(t, "for writing", err)
-	_, _, err = f.Remote.Open(t.Context(), "readonly", flagsMake|pool.FlagTruncate, 0o644)
+	_, _, err = f.Remote.Open(t.Context(), "readonly", flagsMake|remote.FlagTruncate, 0o644)
 	wantRefused(t, "for truncating", err)
 	if got := f.stat(t, "readonly"); got.Size != 4 || got.Mode&0o777 != 0o444 {
 		t.Errorf("the read-only file has size %d and mode %o now", got.Size, got.Mode)

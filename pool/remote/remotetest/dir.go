@@ -16,10 +16,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// Dir is a pool.Remote on a local directory. The exported fields are set before
+// Dir is a remote.Remote on a local directory. The exported fields are set before
 // its first use and left alone then; a test that changes its mind changes what
 // the hook looks at.
 //
@@ -55,7 +55,7 @@ type Dir struct {
 	nodes map[nodeKey]*dirent // guarded by mu: files that are open
 }
 
-var _ pool.Remote = (*Dir)(nil)
+var _ remote.Remote = (*Dir)(nil)
 
 // NewDir gives a Remote whose folder "." is root, an absolute path.
 func NewDir(root string) *Dir {
@@ -111,54 +111,54 @@ func failure(op, path string, err error) error {
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return pool.PathError(op, path, errno)
+		return remote.PathError(op, path, errno)
 	}
 	var there *fs.PathError
 	if errors.As(err, &there) {
-		return pool.PathError(op, path, there.Err)
+		return remote.PathError(op, path, there.Err)
 	}
-	return pool.PathError(op, path, err)
+	return remote.PathError(op, path, err)
 }
 
 // local is where path is on this machine. The "." stays: root may be a link.
 func (d *Dir) local(path string) string { return d.root + "/" + path }
 
-func attrOf(st *unix.Stat_t) pool.Attr {
-	return pool.Attr{
+func attrOf(st *unix.Stat_t) remote.Attr {
+	return remote.Attr{
 		Mode: st.Mode, UID: st.Uid, GID: st.Gid, Nlink: uint32(st.Nlink),
 		Size: st.Size, Atime: st.Atim.Sec, Mtime: st.Mtim.Sec,
 	}
 }
 
 // lstat describes path with the data that is still held for it.
-func (d *Dir) lstat(path string) (pool.Attr, nodeKey, error) {
+func (d *Dir) lstat(path string) (remote.Attr, nodeKey, error) {
 	return d.describe(path, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (d *Dir) describe(path string, flags int) (pool.Attr, nodeKey, error) {
+func (d *Dir) describe(path string, flags int) (remote.Attr, nodeKey, error) {
 	stat := func(st *unix.Stat_t) error { return unix.Fstatat(unix.AT_FDCWD, d.local(path), st, flags) }
 	var st unix.Stat_t
 	if err := stat(&st); err != nil {
-		return pool.Attr{}, nodeKey{}, err
+		return remote.Attr{}, nodeKey{}, err
 	}
 	key := keyOf(&st)
 	attr, err := d.open(key).look(stat)
 	return attr, key, err
 }
 
-// Lstat implements pool.Remote.
-func (d *Dir) Lstat(ctx context.Context, path string) (pool.Attr, error) {
+// Lstat implements remote.Remote.
+func (d *Dir) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	if err := d.begin(ctx, "lstat", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	attr, _, err := d.lstat(path)
 	return attr, failure("lstat", path, err)
 }
 
-// Stat implements pool.Remote.
-func (d *Dir) Stat(ctx context.Context, path string) (pool.Attr, error) {
+// Stat implements remote.Remote.
+func (d *Dir) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	if err := d.begin(ctx, "stat", path); err != nil {
-		return pool.Attr{}, err
+		return remote.Attr{}, err
 	}
 	attr, _, err := d.describe(path, 0)
 	return attr, failure("stat", path, err)
@@ -168,8 +168,8 @@ func (d *Dir) Stat(ctx context.Context, path string) (pool.Attr, error) {
 // server puts into one answer.
 const dirBatch = 100
 
-// ReadDir implements pool.Remote.
-func (d *Dir) ReadDir(ctx context.Context, path string, emit func([]pool.Entry) error) error {
+// ReadDir implements remote.Remote.
+func (d *Dir) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
 	if err := d.begin(ctx, "readdir", path); err != nil {
 		return err
 	}
@@ -204,18 +204,18 @@ func place(name string) uint64 {
 
 // entries describes names of the folder fd. One that has gone meanwhile is left
 // out.
-func entries(fd int, names []string) []pool.Entry {
-	list := make([]pool.Entry, 0, len(names))
+func entries(fd int, names []string) []remote.Entry {
+	list := make([]remote.Entry, 0, len(names))
 	for _, name := range names {
 		var st unix.Stat_t
 		if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			list = append(list, pool.Entry{Name: name, Attr: attrOf(&st)})
+			list = append(list, remote.Entry{Name: name, Attr: attrOf(&st)})
 		}
 	}
 	return list
 }
 
-// ReadLink implements pool.Remote.
+// ReadLink implements remote.Remote.
 func (d *Dir) ReadLink(ctx context.Context, path string) (string, error) {
 	if err := d.begin(ctx, "readlink", path); err != nil {
 		return "", err
@@ -228,16 +228,16 @@ func (d *Dir) ReadLink(ctx context.Context, path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// StatFS implements pool.Remote.
-func (d *Dir) StatFS(ctx context.Context, path string) (pool.StatFS, error) {
+// StatFS implements remote.Remote.
+func (d *Dir) StatFS(ctx context.Context, path string) (remote.StatFS, error) {
 	if err := d.begin(ctx, "statfs", path); err != nil {
-		return pool.StatFS{}, err
+		return remote.StatFS{}, err
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(d.local(path), &st); err != nil {
-		return pool.StatFS{}, failure("statfs", path, err)
+		return remote.StatFS{}, failure("statfs", path, err)
 	}
-	return pool.StatFS{
+	return remote.StatFS{
 		Bsize: uint64(st.Bsize), Frsize: uint64(st.Frsize),
 		Blocks: st.Blocks, Bfree: st.Bfree, Bavail: st.Bavail,
 		Files: st.Files, Ffree: st.Ffree, Favail: st.Ffree,
@@ -251,9 +251,9 @@ func fsid(st *unix.Statfs_t) uint64 {
 	return uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32
 }
 
-// Info implements pool.Remote.
-func (d *Dir) Info() pool.Info {
-	return pool.Info{
+// Info implements remote.Remote.
+func (d *Dir) Info() remote.Info {
+	return remote.Info{
 		Server: "SSH-2.0-OpenSSH_9.2p1", Ordered: true, Root: d.root,
 		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), KnownOwner: true,
 		Extensions: maps.Clone(openSSHExtensions),

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // RunClocks holds a Remote to what a program may rely on where the server's clock is
 // another than ours: the mtime that it is told between its last write and its close
 // is what the file has afterwards. open is as for RunCuts.
-func RunClocks(t *testing.T, open func(t testing.TB, s *Server) pool.Remote) {
+func RunClocks(t *testing.T, open func(t testing.TB, s *Server) remote.Remote) {
 	t.Helper()
 	for _, clock := range []time.Duration{0, 4 * time.Second, -4 * time.Second, 2 * time.Hour, -2 * time.Hour} {
 		for _, size := range []int{10, 1 << 20} {
@@ -30,12 +30,12 @@ func toldStays(c *cut, size int) {
 	for _, wait := range []time.Duration{0, 1300 * time.Millisecond} {
 		for _, step := range []struct {
 			name string
-			do   func(f pool.File) error
+			do   func(f remote.File) error
 		}{
-			{"write", func(pool.File) error { return nil }},
-			{"rewrite", func(f pool.File) error { _, err := f.WriteAt(c.Context(), []byte("again"), 0); return err }},
-			{"append", func(f pool.File) error { _, err := f.WriteAt(c.Context(), []byte("more"), int64(size)); return err }},
-			{"flush, and write", func(f pool.File) error {
+			{"write", func(remote.File) error { return nil }},
+			{"rewrite", func(f remote.File) error { _, err := f.WriteAt(c.Context(), []byte("again"), 0); return err }},
+			{"append", func(f remote.File) error { _, err := f.WriteAt(c.Context(), []byte("more"), int64(size)); return err }},
+			{"flush, and write", func(f remote.File) error {
 				if _, err := f.Flush(c.Context()); err != nil {
 					return err
 				}
@@ -44,7 +44,7 @@ func toldStays(c *cut, size int) {
 			}},
 		} {
 			what := fmt.Sprintf("%s, closed after %v", step.name, wait)
-			f := c.file("file", flagsMake|pool.FlagTruncate)
+			f := c.file("file", flagsMake|remote.FlagTruncate)
 			mustWrite(c.T, f, strings.Repeat("x", size), 0)
 			time.Sleep(wait)
 			if err := step.do(f); err != nil {

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/remotemount/remotemount/pool"
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 func sizeContracts() []contract {
@@ -20,7 +20,7 @@ func sizeContracts() []contract {
 	}
 }
 
-func newSize(size int64) pool.Change { return pool.Change{Fields: pool.SetSize, Size: size} }
+func newSize(size int64) remote.Change { return remote.Change{Fields: remote.SetSize, Size: size} }
 
 func truncatePath(t *testing.T, f Fixture) {
 	f.put(t, "file", "0123456789")
@@ -80,7 +80,7 @@ func truncateBarrierFile(t *testing.T, f Fixture) {
 func truncateByOpen(t *testing.T, f Fixture) {
 	one, _ := mustOpen(t, f.Remote, "file", flagsNew)
 	mustWrite(t, one, strings.Repeat("1", 300_000), 0)
-	two, a := mustOpen(t, f.Remote, "file", flagsWrite|pool.FlagTruncate)
+	two, a := mustOpen(t, f.Remote, "file", flagsWrite|remote.FlagTruncate)
 	if a.Size != 0 {
 		t.Errorf("Open: size %d, want 0", a.Size)
 	}
@@ -118,7 +118,7 @@ func aliveRenamed(t *testing.T, f Fixture) {
 	if a := f.mustAttr(t, "new"); a.Size != 12 {
 		t.Errorf("Lstat: size %d, want 12", a.Size)
 	}
-	if a, err := file.SetAttr(t.Context(), pool.Change{Fields: pool.SetMode, Mode: 0o640}); err != nil || a.Perm() != 0o640 {
+	if a, err := file.SetAttr(t.Context(), remote.Change{Fields: remote.SetMode, Mode: 0o640}); err != nil || a.Perm() != 0o640 {
 		t.Errorf("File.SetAttr: mode %o, %v; want 640", a.Mode, err)
 	}
 	if a := mustFlush(t, file); a.Size != 12 {

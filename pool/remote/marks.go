@@ -1,0 +1,54 @@
+package remote
+
+import "context"
+
+type refusedKey struct{}
+
+// WithRefused gives a context whose listings tell f the names that they leave out
+// because no file can have them. f is called as emit is.
+func WithRefused(ctx context.Context, f func(name string)) context.Context {
+	return context.WithValue(ctx, refusedKey{}, f)
+}
+
+// RefusedBy is what WithRefused gave a context, nil where nothing did.
+func RefusedBy(ctx context.Context) func(name string) {
+	f, _ := ctx.Value(refusedKey{}).(func(name string))
+	return f
+}
+
+type staleKey struct{}
+
+// Stale marks a look of somebody who would rather have what was last known than
+// nothing while the remote is away: the kernel's looks, and no decision of ours.
+func Stale(ctx context.Context) context.Context {
+	return context.WithValue(ctx, staleKey{}, true)
+}
+
+// StaleValue is what the Value of a context of one's own gives for key so that it is
+// marked by Stale.
+func StaleValue(key any) any {
+	if key == (staleKey{}) {
+		return true
+	}
+	return nil
+}
+
+// MayBeStale reports whether ctx was marked by Stale.
+func MayBeStale(ctx context.Context) bool {
+	marked, _ := ctx.Value(staleKey{}).(bool)
+	return marked
+}
+
+type backgroundKey struct{}
+
+// Background marks work that nobody waits for, such as reading ahead or a sync
+// beside a mount. It stays behind other requests.
+func Background(ctx context.Context) context.Context {
+	return context.WithValue(ctx, backgroundKey{}, true)
+}
+
+// IsBackground reports whether ctx was marked by Background.
+func IsBackground(ctx context.Context) bool {
+	marked, _ := ctx.Value(backgroundKey{}).(bool)
+	return marked
+}
