@@ -37,6 +37,11 @@ func (z *zeroFile) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+func (z *zeroFile) StartReadAt(ctx context.Context, p []byte, off int64, _ bool, told func(n int, err error)) bool {
+	told(z.ReadAt(ctx, p, off))
+	return true
+}
+
 func (z *zeroFile) Close(context.Context) error { return nil }
 
 func openZeroes(b *testing.B, size int64) (*Cache, *File) {
