@@ -59,6 +59,7 @@ func Mount(ctx context.Context, mountpoint string, c Config) (*FS, error) {
 	if os.Geteuid() == 0 {
 		m.readAhead()
 	}
+	m.fs.work.Go(m.watch)
 	go m.serve(server)
 	return m, nil
 }

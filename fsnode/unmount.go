@@ -111,38 +111,9 @@ func (m *FS) endCopies(ctx context.Context) (inUse int, err error) {
 		time.Sleep(wait)
 	}
 	m.lingering.Do(func() {
-		m.fs.work.Add(1)
-		go func() {
-			defer m.fs.work.Done()
-			m.linger()
-		}()
+		m.fs.work.Go(func() { m.linger(func() bool { return m.fs.inUse() == 0 }) })
 	})
 	return inUse, nil
-}
-
-// lingerPoll is how often a mount that is kept by a copy looks whether files are
-// open.
-const lingerPoll = 200 * time.Millisecond
-
-// linger ends the mount when no file is open any more.
-func (m *FS) linger() {
-	tick := time.NewTicker(lingerPoll)
-	defer tick.Stop()
-	for !m.gone() {
-		select {
-		case <-m.fs.base.Done():
-			return
-		case <-tick.C:
-		}
-		if m.fs.inUse() == 0 {
-			ctx, cancel := context.WithTimeout(m.fs.base, forceTimeout)
-			if err := m.abort(ctx); err != nil {
-				m.fs.cfg.Log.Warn("ending what is left of the mount", "mountpoint", m.point, "error", err)
-			}
-			cancel()
-			return
-		}
-	}
 }
 
 // inUse is how many files and folders programs have open.
@@ -196,6 +167,9 @@ func (m *FS) ForceUnmount() error {
 func (m *FS) abort(ctx context.Context) error {
 	err := m.device.abort()
 	m.fs.letGo()
+	if err != nil && m.gone() {
+		return nil // it was cut meanwhile, and its descriptor may be another's by now
+	}
 	if err != nil {
 		m.fs.cfg.Log.Debug("cutting the connection to the kernel", "because", err)
 		err = m.cut(ctx)

@@ -124,6 +124,61 @@ func TestUnmountUsedElsewhere(t *testing.T) {
 	})
 }
 
+// TestUnmountByOthers pins that a copy of the mount in another mount namespace does
+// not keep its process, and with it its connections, when umount or fusermount3 takes
+// the mount away: sandboxes and tests copy whatever is mounted when they begin.
+func TestUnmountByOthers(t *testing.T) {
+	eachUser(t, func(t *testing.T, u lab.User) {
+		s := newSite(t, u)
+		for _, script := range []string{`test -d "$M"`, `exec 3>"$M/file"`, `cd "$M"`} {
+			pid := s.inBackground(t)
+			other := s.copied(t, script)
+			s.sh(t, s.Dir, `fusermount3 -u "$M"`)
+			if script != `test -d "$M"` {
+				time.Sleep(time.Second) // far more than it takes to end
+				if !runs(pid) {
+					t.Errorf("%s: the mount's process has ended under its user", script)
+				}
+				other.signal(t, syscall.SIGTERM)
+			}
+			eventually(t, unmountLimit, script+": the mount's process ends", func() bool { return !runs(pid) })
+		}
+	})
+}
+
+// TestUnmountLazily pins that a mount which was detached while in use serves those
+// who are in it for as long as they are, also when no file is open.
+func TestUnmountLazily(t *testing.T) {
+	eachUser(t, func(t *testing.T, u lab.User) {
+		s := newSite(t, u)
+		pid := s.inBackground(t)
+		inside := s.start(t, `cd "$M"; touch "$L/ready"; until test -e "$L/go"; do sleep 0.1; done; cp "$L/go" there`)
+		eventually(t, 30*time.Second, "somebody in it", func() bool {
+			_, err := os.Stat(s.Path("ready"))
+			return err == nil
+		})
+		s.sh(t, s.Dir, `fusermount3 -uz "$M"`)
+		time.Sleep(time.Second)
+		s.sh(t, s.Dir, `echo text >new; mv new go`)
+		inside.succeeds(t)
+		eventually(t, unmountLimit, "the mount's process ends", func() bool { return !runs(pid) })
+		s.sh(t, s.Dir, `test "$(cat "$R/there")" = text`)
+	})
+}
+
+// TestUnmountMoved pins that a mount lives on at another place that it was given.
+func TestUnmountMoved(t *testing.T) {
+	if os.Getuid() != 0 {
+		return // it binds
+	}
+	s := newSite(t, currentUser(t))
+	pid := s.inBackground(t)
+	must(t, s.Mkdir("elsewhere", 0o755))
+	s.sh(t, s.Dir, `mount --bind "$M" elsewhere; umount "$M"; sleep 1; echo text >elsewhere/file; umount elsewhere
+		test "$(cat "$R/file")" = text`)
+	eventually(t, unmountLimit, "the mount's process ends", func() bool { return !runs(pid) })
+}
+
 // TestUnmountBelowAnother pins that what somebody mounted in our place is not
 // taken away instead of us.
 func TestUnmountBelowAnother(t *testing.T) {
