@@ -53,6 +53,11 @@ need_programs() {
 		programs="$programs signal.h"
 		packages="$packages libc6-dev"
 	fi
+	# Without it ssh knows no port by its name.
+	if [ ! -e /etc/services ]; then
+		programs="$programs /etc/services"
+		packages="$packages netbase"
+	fi
 	if is_root; then need automount autofs; fi
 	if [ "$what" = bench ]; then
 		need sshfs sshfs
