@@ -45,7 +45,7 @@ need_programs() {
 	runs_tests || return 0
 	for p in sshd:openssh-server ssh:openssh-client \
 		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim gcc:gcc \
-		puttygen:putty-tools openssl:openssl groff:groff-base ps:procps; do
+		puttygen:putty-tools openssl:openssl groff:groff-base ps:procps gpg:gpg gpg-agent:gpg-agent gpgconf:gpgconf; do
 		need "${p%:*}" "${p#*:}"
 	done
 	# The compiler may come without the C library's headers.
