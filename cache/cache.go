@@ -184,6 +184,6 @@ func (c *Cache) cut(path string) {
 	}
 	o.each(obj, nil, func(f *File) {
 		f.until = 0
-		f.discardAll()
+		f.shelf.discardAll()
 	})
 }

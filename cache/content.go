@@ -218,12 +218,16 @@ func (c *Cache) claim(t *content) *File {
 	}
 	t.release()
 	f := &File{c: c, named: t.named, single: t.single}
+	c.attach(f, nil, t.path, t.attr, false)
 	if e := t.data; e != nil {
 		t.data = nil
-		e.owner, e.used = f, true
-		f.data = extents{e}
+		e.owner, e.used = f.shelf, true
+		if len(f.shelf.data) == 0 {
+			f.shelf.data = extents{e}
+		} else {
+			e.letGo()
+		}
 	}
-	c.attach(f, nil, t.path, t.attr)
 	f.until = t.since + instant(c.cfg.AttrTimeout)
 	return f
 }
@@ -301,7 +305,7 @@ func (f *File) opened(late *lateOpen, below remote.File, attr remote.Attr, err e
 	if attr.Size == f.attr.Size && attr.Mtime == f.attr.Mtime {
 		return
 	}
-	f.discardAll()
+	f.shelf.told(attr, f.obj.writes)
 	f.until = 0
 	if attr.Size < f.attr.Size {
 		late.err = remote.PathError("open", f.obj.path, syscall.ESTALE)

@@ -35,9 +35,11 @@
 //   - Opening a file asks the server (close-to-open consistency). The one exception
 //     is a small file that was read ahead as a whole in the last two seconds: it
 //     serves one open, with the attributes of that reading.
-//   - Data read ahead belongs to an open file; a local write drops what it covers
-//     for every File on that path, a truncation drops all of it, and so does the
-//     sight of another size or mtime.
+//   - Data belongs to all who were told the same size and mtime when they opened the
+//     file; who opens it later does not get what was read within two seconds of the
+//     first sight of that time. A local write drops what it covers for every File on
+//     that path, a truncation drops all of it, and so does the sight of another size
+//     or mtime.
 //
 // With AttrTimeout 0 nothing is remembered. Only the window of a sequential reader
 // is left, which close-to-open consistency covers.
@@ -47,8 +49,9 @@
 // A sequential reader has a window in front of it: twice what is under way at the rate
 // at which it consumes, so that a window that is too small grows and one for a slow
 // reader stays small. A random reader gets blocks as large as a round trip is worth,
-// while they are of use. Both are extents of a File, which live in one budget, the
-// least recently used going first; what a sequential reader has passed goes at once.
+// while they are of use. Both are extents, which live in one budget, the least recently
+// used going first; what a sequential reader has passed goes at once, if nobody else
+// reads the file.
 //
 // A program that goes through a tree is recognised by the order in which it does: that
 // of the listing, of the names, or of the inode numbers. Folders and small files that

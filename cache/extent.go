@@ -1,13 +1,12 @@
 package cache
 
 import (
-	"slices"
 	"sort"
 	"sync"
 )
 
 // An extent is a stretch of a file that is held, or is being fetched. The extents
-// of a File do not overlap.
+// of a shelf do not overlap.
 type extent struct {
 	off  int64
 	done chan struct{} // closed when buf[:n] and err are there, which then stay
@@ -19,6 +18,7 @@ type extent struct {
 
 	// Guarded by opened.mu.
 	owner  keeper
+	asked  instant
 	size   int  // what is asked for, and later what there is
 	refs   int  // the owner, the fetch under way, and every loan
 	ready  bool // done is closed
@@ -75,7 +75,7 @@ func (e *extent) letGo() {
 	e.drop()
 }
 
-// extents are those of a File, by offset. Guarded by opened.mu.
+// extents are those of a shelf, by offset. Guarded by opened.mu.
 type extents []*extent
 
 // find gives the first extent that ends behind off, and whether off is in it.
@@ -94,53 +94,6 @@ func (x extents) around(i int) (from, to int64) {
 		to = x[i].off
 	}
 	return from, to
-}
-
-// newExtent puts an extent that is to be fetched into the i-th gap.
-func (f *File) newExtent(i int, from, to int64, by *loan) *extent {
-	e := &extent{off: from, size: int(to - from), by: by, owner: f, refs: 2, kept: true, done: make(chan struct{})}
-	e.buf = f.c.mem.take(e.size)
-	f.data = slices.Insert(f.data, i, e)
-	f.fetches.Add(1)
-	return e
-}
-
-func (f *File) cache() *Cache { return f.c }
-
-// discard implements keeper.
-func (f *File) discard(e *extent) {
-	if i, ok := f.data.find(e.off); ok && f.data[i] == e {
-		f.data = slices.Delete(f.data, i, i+1)
-		e.letGo()
-	}
-}
-
-// discardRange drops what is held of n bytes at off. Reads that wait for it already
-// are answered by it; later ones ask again.
-func (f *File) discardRange(off, n int64) {
-	if len(f.data) == 0 {
-		return
-	}
-	i, _ := f.data.find(off)
-	j := i
-	for j < len(f.data) && f.data[j].off < off+n {
-		j++
-	}
-	f.discardSpan(i, j)
-}
-
-func (f *File) discardAll() { f.discardSpan(0, len(f.data)) }
-
-func (f *File) discardSpan(i, j int) {
-	if i >= j {
-		return
-	}
-	gone := slices.Clone(f.data[i:j])
-	f.data = slices.Delete(f.data, i, j)
-	for _, e := range gone {
-		e.letGo()
-	}
-	f.restart()
 }
 
 // A loan is what a read holds while it looks at the data.

@@ -27,9 +27,8 @@ type File struct {
 	toldAt  uint64      // if there was no change of rights since (opened.rights)
 	attr    remote.Attr // as of this file's last answer
 	until   instant     // when attr is over
-	data    extents
+	shelf   *shelf
 	streams []stream
-	luck    luck
 	closed  bool
 }
 
@@ -59,10 +58,10 @@ func (f *File) writing(off, n int64) {
 	o.each(f.obj, f, func(g *File) {
 		if from := min(off, g.attr.Size); off+n > g.attr.Size {
 			// It grows: what is being fetched from its end on may be told short.
-			g.discardRange(from, off+n-from)
+			g.shelf.discardRange(from, off+n-from)
 			return
 		}
-		g.discardRange(off, n)
+		g.shelf.discardRange(off, n)
 	})
 }
 
@@ -237,6 +236,7 @@ func (f *File) keep(attr remote.Attr, err error, writes uint64) {
 		attr.Nlink = f.attr.Nlink
 	}
 	f.attr, f.until = attr, f.c.tree.clock()+instant(f.c.cfg.AttrTimeout)
+	f.shelf.told(attr, writes)
 }
 
 // settled ends the watch of a question that an open file was asked. An error tells
@@ -335,7 +335,7 @@ func (f *File) changed(ch remote.Change) (writes, rights uint64) {
 	o.each(f.obj, f, func(g *File) {
 		g.until = 0
 		if ch.Fields&remote.SetSize != 0 {
-			g.discardAll()
+			g.shelf.discardAll()
 		}
 	})
 	return f.obj.writes, o.rights
@@ -349,7 +349,9 @@ func (f *File) Close(ctx context.Context) error {
 	_, dirty := o.dirty[f.obj]
 	again := f.closed
 	f.closed = true
-	f.discardAll()
+	if !again {
+		f.shelf.leave(f)
+	}
 	o.mu.Unlock()
 	if again {
 		return remote.PathError("close", path, syscall.EBADF)

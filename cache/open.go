@@ -12,7 +12,8 @@ func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, per
 	if err := ended(ctx, "open", path); err != nil {
 		return nil, remote.Attr{}, err
 	}
-	ahead := flag == remote.FlagRead && !c.off() && !remote.IsBackground(ctx)
+	alone := flag&remote.FlagSteady != 0 || remote.IsBackground(ctx)
+	ahead := flag == remote.FlagRead && !c.off() && !alone
 	if ahead {
 		if f := c.openContent(ctx, path); f != nil {
 			c.opens(path, true)
@@ -30,7 +31,7 @@ func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, per
 	remote, attr, err := c.remote.Open(ctx, path, flag, perm)
 	c.answeredIn(begun, err)
 	if err == nil {
-		c.attachSince(before, f, remote, path, attr)
+		c.attachSince(before, f, remote, path, attr, alone)
 	}
 	sure := c.tree.opened(w, f.named, attr, err)
 	c.sweepLater()
@@ -65,7 +66,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag rem
 			a.Nlink = 1
 		}
 		attr = a
-		c.attachSince(before, f, below, path, attr)
+		c.attachSince(before, f, below, path, attr, false)
 		if flag&remote.FlagTruncate != 0 {
 			c.cut(path)
 		}
@@ -112,11 +113,11 @@ func (o *opened) markLocked(path string) mark {
 // attachSince makes f the open file that the remote gave to a question asked at
 // that mark. Its attributes do not count what was written through another File
 // meanwhile: a reader that believed them would see the file end too early.
-func (c *Cache) attachSince(before mark, f *File, remote remote.File, path string, attr remote.Attr) {
+func (c *Cache) attachSince(before mark, f *File, remote remote.File, path string, attr remote.Attr, alone bool) {
 	c.files.mu.Lock()
 	defer c.files.mu.Unlock()
 	now := c.files.markLocked(path)
-	c.attach(f, remote, path, attr)
+	c.attach(f, remote, path, attr, alone)
 	if now.writes != before.writes || before.obj != nil && now.obj != before.obj {
 		f.until = 0
 	}
@@ -130,13 +131,13 @@ func (f *File) doubt() {
 }
 
 // attach makes f the open file that the remote gave. Under opened.mu.
-func (c *Cache) attach(f *File, remote remote.File, path string, attr remote.Attr) {
+func (c *Cache) attach(f *File, remote remote.File, path string, attr remote.Attr, alone bool) {
 	f.remote = remote
 	f.life, f.stop = context.WithCancel(c.life)
 	f.attr, f.until = attr, c.tree.clock()+instant(c.cfg.AttrTimeout)
 	f.alias = f.alias || !f.named || attr.Nlink > 1
 	f.single = f.single || attr.Nlink == 1
-	c.files.add(f, path)
+	c.files.add(f, path, alone)
 }
 
 // opened ends the watch of an Open, which tells of the file that path leads to:

@@ -43,14 +43,15 @@ func newOpened() *opened {
 	}
 }
 
-// add registers a File under path. Under mu.
-func (o *opened) add(f *File, path string) {
+// add registers a File under path; one that is alone shares no data. Under mu.
+func (o *opened) add(f *File, path string, alone bool) {
 	obj := o.paths[path]
 	if obj == nil {
 		obj = &object{path: path, files: make(map[*File]struct{})}
 		o.paths[path] = obj
 	}
 	f.obj = obj
+	f.shelve(alone || f.c.off())
 	obj.files[f] = struct{}{}
 	if f.alias {
 		o.aliases[f] = struct{}{}
@@ -199,7 +200,7 @@ func (o *opened) forget(path string) {
 		}
 		for f := range obj.files {
 			f.until = 0
-			f.discardAll()
+			f.shelf.discardAll()
 		}
 	}
 }
@@ -275,7 +276,9 @@ func (o *opened) compare(obj *object, a remote.Attr) {
 	for f := range obj.files {
 		if f.named && (f.attr.Size != a.Size || f.attr.Mtime != a.Mtime) {
 			f.attr.Size, f.attr.Mtime, f.until = a.Size, a.Mtime, 0
-			f.discardAll()
+			if f.shelf.stamp != stampOf(a) {
+				f.shelf.doubt()
+			}
 		}
 	}
 }

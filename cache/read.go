@@ -58,8 +58,8 @@ func (f *File) lend(ctx context.Context, off int64, n int) (*loan, error) {
 		if err != nil {
 			return l, remote.PathError("read", f.c.files.place(f), err)
 		}
-		if failed != nil && failed.by != l && !again {
-			l.back() // what was read ahead failed; this read may not
+		if failed != nil && failed.by != l && (!again || failed.spoilt) {
+			l.back() // what another read began failed, perhaps as its File was closed
 			continue
 		}
 		l.cut(off, n)
@@ -92,7 +92,7 @@ func (f *File) plan(l *loan, off int64, n int) bool {
 	if s.run > 0 {
 		f.measure(s, now)
 		f.ahead(s, l, now)
-		f.leave(s)
+		f.leave(s, now)
 	}
 	return true
 }
@@ -100,13 +100,13 @@ func (f *File) plan(l *loan, off int64, n int) bool {
 // demand fills the loan, and reports whether something has to be fetched for it.
 func (f *File) demand(l *loan, s *stream, off, end int64) (missed bool) {
 	for off < end {
-		i, held := f.data.find(off)
+		i, held := f.shelf.data.find(off)
 		if held {
-			e := f.data[i]
+			e := f.shelf.data[i]
 			if e.by == nil && !e.used {
 				f.c.stats.used.Add(1)
 			}
-			f.luck.hit(e)
+			f.shelf.luck.hit(e)
 			e.used = true
 			l.add(e)
 			off = e.end()
@@ -114,8 +114,8 @@ func (f *File) demand(l *loan, s *stream, off, end int64) (missed bool) {
 		}
 		from, to, once := f.stretch(i, s, off, end)
 		f.c.mem.room(int(to - from)) // whoever waits is served also beyond the limit
-		i, _ = f.data.find(off)
-		e := f.newExtent(i, from, to, l)
+		i, _ = f.shelf.data.find(off)
+		e := f.shelf.newExtent(f, i, from, to, l)
 		e.used, e.once = true, once
 		l.add(e)
 		l.start = append(l.start, e)
@@ -130,14 +130,14 @@ func (f *File) demand(l *loan, s *stream, off, end int64) (missed bool) {
 // block. If such blocks are not worth it, neither is keeping what is fetched: what a
 // program reads again, the kernel has.
 func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once bool) {
-	gapFrom, gapTo := f.data.around(i)
+	gapFrom, gapTo := f.shelf.data.around(i)
 	if s.run > 0 {
 		return off, min(end, gapTo, off+pieceSize), false
 	}
 	block := int64(4 << 10)
-	once = f.c.off() || !f.luck.blocks(f.attr.Size, f.c.mem.limit)
+	once = f.c.off() || !f.shelf.luck.blocks(f.attr.Size, f.c.mem.limit)
 	if !once {
-		whole := f.luck.whole(f.attr.Size, f.c.mem.limit)
+		whole := f.shelf.luck.whole(f.attr.Size, f.c.mem.limit)
 		if !f.c.mem.fits(pieceSize) {
 			whole = 0 // something else would have to go
 		}
@@ -149,7 +149,7 @@ func (f *File) stretch(i int, s *stream, off, end int64) (from, to int64, once b
 		to = min(to, max(end, f.attr.Size))
 	}
 	to = min(to, gapTo, from+pieceSize)
-	f.luck.bytes += to - from
+	f.shelf.luck.bytes += to - from
 	return from, to, once
 }
 
@@ -221,8 +221,8 @@ func (f *File) fetched(e *extent, n int, err error, took instant) {
 		f.c.link.fetched(n, took, f.c.tree.clock())
 	}
 	if (err != nil || n == 0) && e.kept {
-		f.discard(e)
-		f.restart()
+		e.discard()
+		f.shelf.restart()
 	} else if short {
 		e.size = n
 	}

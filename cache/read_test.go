@@ -186,7 +186,7 @@ func TestUselessBlocksStop(t *testing.T) {
 		check(t, err)
 	}
 	b.files.mu.Lock()
-	f.discardAll()
+	f.shelf.discardAll()
 	b.files.mu.Unlock()
 	for range trial {
 		_, err := f.ReadAt(t.Context(), make([]byte, 4096), rnd.Int64N(1<<20)*4096)
@@ -346,7 +346,7 @@ func TestBorrow(t *testing.T) {
 		check(t, err)
 		if rnd.IntN(10) == 0 { // dropped while it is lent
 			b.files.mu.Lock()
-			f.discardAll()
+			f.shelf.discardAll()
 			b.files.mu.Unlock()
 		}
 		if got := bytes.Join(slices, nil); !bytes.Equal(got, want) {

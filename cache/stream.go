@@ -113,15 +113,21 @@ func (c *Cache) share(now instant) int64 {
 		c.counted, c.readers = now, 0
 		for _, obj := range c.files.paths {
 			for f := range obj.files {
-				for i := range f.streams {
-					if s := &f.streams[i]; s.run > 0 && now-s.used < instant(2*time.Second) {
-						c.readers++
-					}
-				}
+				c.readers += f.reads(now)
 			}
 		}
 	}
 	return min(mostAhead, c.mem.limit/4/int64(max(c.readers, 1)))
+}
+
+// reads is how many streams read in order, of late.
+func (f *File) reads(now instant) (n int) {
+	for i := range f.streams {
+		if s := &f.streams[i]; s.run > 0 && now-s.used < instant(2*time.Second) {
+			n++
+		}
+	}
+	return n
 }
 
 // ahead asks for what the stream will read next. Only whole pieces are asked for,
@@ -131,44 +137,39 @@ func (f *File) ahead(s *stream, l *loan, now instant) {
 	window := min(max(s.window, leastAhead), f.c.share(now))
 	limit := min(s.next+window, f.attr.Size)
 	for s.head < limit {
-		i, held := f.data.find(s.head)
+		i, held := f.shelf.data.find(s.head)
 		if held {
-			s.head = f.data[i].end()
+			s.head = f.shelf.data[i].end()
 			continue
 		}
 		piece := s.piece()
-		_, to := f.data.around(i)
+		_, to := f.shelf.data.around(i)
 		to = min(to, s.head-s.head%piece+piece, f.attr.Size)
 		if !f.c.mem.room(int(to - s.head)) {
 			return
 		}
-		i, _ = f.data.find(s.head) // making room may have moved it
-		l.start = append(l.start, f.newExtent(i, s.head, to, nil))
+		i, _ = f.shelf.data.find(s.head) // making room may have moved it
+		l.start = append(l.start, f.shelf.newExtent(f, i, s.head, to, nil))
 		s.head = to
 	}
 }
 
 // leave drops what the stream has read, but for a little: the kernel has several
-// reads under way, and they come out of order.
-func (f *File) leave(s *stream) {
+// reads under way, and they come out of order. Where others read too, they may come
+// by, and what was not used for longest goes when room is needed.
+func (f *File) leave(s *stream, now instant) {
 	if s.next-s.tail < s.reach+pieceSize {
 		return
 	}
-	i, _ := f.data.find(s.tail)
-	j := i
-	for j < len(f.data) && f.data[j].end() <= s.next-s.reach {
-		j++
+	if f.shelf.isReadBy(f, now) {
+		x := f.shelf.data
+		i, _ := x.find(s.tail)
+		j := i
+		for j < len(x) && x[j].end() <= s.next-s.reach {
+			x[j].letGo()
+			j++
+		}
+		f.shelf.data = slices.Delete(x, i, j)
 	}
-	for _, e := range f.data[i:j] {
-		e.letGo()
-	}
-	f.data = slices.Delete(f.data, i, j)
 	s.tail = s.next - s.reach
-}
-
-// restart makes the streams ask anew for what was dropped.
-func (f *File) restart() {
-	for i := range f.streams {
-		f.streams[i].head = f.streams[i].next
-	}
 }
