@@ -38,21 +38,22 @@ new_root() {
 # network prints what the environment says of it, for env.
 network() { env | grep -E '^(https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY|GOPROXY|GOSUMDB)=' || true; }
 
-# as USER COMMAND...: in the root, with the environment of a login.
+# as USER COMMAND...: with the environment of a login.
 as() {
 	who=$1
 	shift
-	home=$(chroot "$root" sh -c "echo ~$who")
+	home=$(sh -c "echo ~$who")
 	# shellcheck disable=SC2046
-	chroot "$root" runuser -u "$who" -- env -i $(network) HOME="$home" USER="$who" LOGNAME="$who" \
+	runuser -u "$who" -- env -i $(network) HOME="$home" USER="$who" LOGNAME="$who" \
 		TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		sh -c "cd ~/remotemount && $*"
 }
 
-# mount_all gives the root what a machine has, and of its devices few.
-mount_all() {
+# move_in gives the root what a machine has, of its devices few, and makes it this
+# shell's. A chroot would not do: the kernel lets nobody in one have a user namespace.
+move_in() {
 	mount --make-rprivate /
-	mount --bind "$root" "$root" # tests change mounts in namespaces, and need / to be one
+	mount --bind "$root" "$root"
 	mount -t proc proc "$root/proc"
 	mount --rbind /sys "$root/sys"
 	mount -t tmpfs -o mode=755 tmpfs "$root/dev"
@@ -65,6 +66,16 @@ mount_all() {
 	mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts "$root/dev/pts"
 	ln -s pts/ptmx "$root/dev/ptmx"
 	ln -s /proc/self/fd "$root/dev/fd"
+	mkdir "$root/logs" "$root/machine"
+	mount --bind "$logs" "$root/logs"
+	git clone -q --no-hardlinks "$top" "$root/remotemount"
+	cd "$root"
+	pivot_root . machine
+	cd /
+	PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	umount -l /machine
+	rmdir /machine
+	logs=/logs
 }
 
 # row WHAT RESULT SECONDS: of the table.
@@ -86,23 +97,23 @@ try() {
 # administrator does as root what the last log asks for, word for word.
 administrator() {
 	asked=$(sed -n '/An administrator runs:$/,/^setup: hint/s/^    //p' "$log")
-	chroot "$root" sh -c "$asked" >"${log%.log}-administrator.log" 2>&1 </dev/null
+	sh -c "$asked" >"${log%.log}-administrator.log" 2>&1 </dev/null
 }
 
 # run_case runs in the namespaces. It ends with 1 when something was not as it must be.
 run_case() {
-	mount_all
+	move_in
 	failed=0 user=person tests="make test TESTFLAGS=\"-run='$SOME'\"" name='make test, some'
 	case " $WHOLE " in *" $suite/$who_types "*) tests='make test' name='make test, all' ;; esac
 	[ "$who_types" != root ] || user=root
-	if [ "$user" = person ]; then chroot "$root" useradd --create-home --shell /bin/bash person; fi
+	if [ "$user" = person ]; then useradd --create-home --shell /bin/bash person; fi
 	if [ "$who_types" = sudo ]; then
-		chroot "$root" sh -c 'apt-get update -q; apt-get install -y -q --no-install-recommends sudo' >"$logs/$suite-sudo-sudo.log" 2>&1
-		echo 'person ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/person"
+		(apt-get update -q && apt-get install -y -q --no-install-recommends sudo) >"$logs/$suite-sudo-sudo.log" 2>&1
+		echo 'person ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/person
 	fi
-	home=$(chroot "$root" sh -c "echo ~$user")
-	git clone -q --no-hardlinks "$top" "$root$home/remotemount"
-	chroot "$root" chown -R "$user": "$home/remotemount"
+	home=$(sh -c "echo ~$user")
+	mv /remotemount "$home/remotemount"
+	chown -R "$user": "$home/remotemount"
 	if [ "$who_types" = plain ]; then
 		try 'make demo, nothing there' stops make demo
 		administrator

@@ -204,15 +204,18 @@ func TestUnmountBelowAnother(t *testing.T) {
 }
 
 // copied runs a script in a mount namespace of its own, which has a copy of the
-// mount, and then holds that until it is ended.
+// mount, and then holds that until it is ended. Who is not root needs a user namespace
+// for that, which containers often forbid; root makes one without for anybody.
 func (s *site) copied(t testing.TB, script string) *job {
 	t.Helper()
-	flag := "-m"
-	if s.User.UID != 0 {
-		flag = "-rm"
+	who, unshare := s.User, "unshare -rm"
+	if os.Getuid() == 0 {
+		unshare = fmt.Sprintf("unshare -m setpriv --reuid=%d --regid=%d --clear-groups", who.UID, who.GID)
+		s.User = currentUser(t)
+		defer func() { s.User = who }()
 	}
-	j := s.start(t, fmt.Sprintf(`export M L; exec unshare %s sh -eu -c '%s
-		touch "$L/ready-$$"; exec sleep 60'`, flag, script))
+	j := s.start(t, fmt.Sprintf(`export M L; exec %s sh -eu -c '%s
+		touch "$L/ready-$$"; exec sleep 60'`, unshare, script))
 	ready := fmt.Sprintf("ready-%d", j.cmd.Process.Pid)
 	eventually(t, 30*time.Second, "the copy", func() bool {
 		_, err := os.Stat(s.Path(ready))

@@ -115,15 +115,20 @@ func (l *Link) Cut() {
 	}
 }
 
-// CutEvery cuts now and then until stop is called, which waits for the last cut.
-func (l *Link) CutEvery(d time.Duration) (stop func()) {
+// CutEvery cuts now and then until stop is called, which waits for the last cut. What
+// was carried since the one before is at least so many bytes: on a busy machine a
+// connection could otherwise be cut before it is any use, each time.
+func (l *Link) CutEvery(d time.Duration, bytes int64) (stop func()) {
 	ticker, quit, ended := time.NewTicker(d), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for {
+		for before := l.carried(); ; {
 			select {
 			case <-ticker.C:
-				l.Cut()
+				if now := l.carried(); now >= before+bytes {
+					before = now
+					l.Cut()
+				}
 			case <-quit:
 				return
 			}
@@ -135,6 +140,8 @@ func (l *Link) CutEvery(d time.Duration) (stop func()) {
 		<-ended
 	})
 }
+
+func (l *Link) carried() int64 { return l.up.total() + l.down.total() }
 
 // HalfOpen takes the server away from every connection while its client hears
 // nothing, as when a NAT forgets or a machine dies. New ones are whole.

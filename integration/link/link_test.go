@@ -172,11 +172,25 @@ func TestCut(t *testing.T) {
 	}
 	mustPing(t, dial(t, l))
 
-	stop := l.CutEvery(20 * time.Millisecond)
+	stop := l.CutEvery(20*time.Millisecond, 0)
 	if _, err := dial(t, l).Read(make([]byte, 1)); err == nil {
 		t.Error("not cut again")
 	}
 	stop()
+	stop()
+	stop = l.CutEvery(time.Millisecond, 3)
+	defer stop()
+	c = dial(t, l)
+	time.Sleep(20 * time.Millisecond)
+	mustPing(t, c) // one byte each way, so it is there still; the next is too many
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	var err error
+	for err == nil {
+		_, err = ping(c)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("not cut after what was asked for")
+	}
 	stop()
 	mustPing(t, dial(t, l))
 }
