@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,12 +35,27 @@ func (w *oracleWorld) look() content {
 			}
 			rel := strings.TrimPrefix(p, root+"/")
 			if c.at[side][rel] = id; id < 0 {
-				c.torn = append(c.torn, p)
+				c.torn = append(c.torn, p+" "+w.describe(text))
 			}
 			return nil
 		}))
 	}
 	return c
+}
+
+// describe tells of what editions a torn content is made.
+func (w *oracleWorld) describe(content []byte) string {
+	var id int
+	if _, err := fmt.Sscanf(string(content[:min(len(content), 17)]), "edition %d ", &id); err != nil || id >= len(w.all) {
+		return fmt.Sprintf("(%d bytes that begin with %.20q)", len(content), content)
+	}
+	e := w.all[id]
+	whole := text(id, e.size)
+	n := 0
+	for n < len(content) && n < len(whole) && content[n] == whole[n] {
+		n++
+	}
+	return fmt.Sprintf("(%d bytes, of edition %d of %d at %d the first %d, then %.20q)", len(content), id, e.size, e.mtime, n, content[n:])
 }
 
 // check holds what lies there against the ledger.

@@ -29,6 +29,7 @@ type edition struct {
 	id        int
 	side      Side
 	path      string
+	size      int
 	sum       [32]byte
 	mtime     int64
 	afterPlan bool // the run had planned with what was there before
@@ -124,13 +125,13 @@ func (u *user) act() {
 func (u *user) next(at string) (*edition, []byte) {
 	size := []int{64, 64, 64, 100, 400}[u.rnd.IntN(5)]
 	if u.running && u.side == Remote {
-		size = 70 + len(u.all)%900 // of one size and second nobody could tell them apart
+		size = 401 + len(u.all)%600 // of one size and second nobody could tell them apart
 	}
 	if u.rnd.IntN(60) == 0 {
 		size = 5<<20 + u.rnd.IntN(1<<20)
 	}
 	content := text(len(u.all), size)
-	e := &edition{id: len(u.all), side: u.side, path: at, sum: sha256.Sum256(content)}
+	e := &edition{id: len(u.all), side: u.side, path: at, size: size, sum: sha256.Sum256(content)}
 	e.afterPlan = u.running && (u.touched[at] || u.side == Remote && u.listed[path.Dir(at)])
 	u.all = append(u.all, e)
 	return e, content

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,9 +25,9 @@ type sample struct {
 	RTT              time.Duration
 	Seconds          float64
 	Amount           float64 // in the work's unit
-	ClientCPU        float64 // seconds, of the mount's processes; of the command's where there is no mount
+	ClientCPU        float64 // seconds, of the mount's processes; of the script's where there is no mount
 	ServerCPU        float64 // seconds, of sshd's processes
-	PeakMB           float64 // resident memory of the mount's processes, added up
+	PeakMB           float64 // resident memory of the same processes, added up
 	Turns            int64   // of the link's direction; 0 without a link
 	Connections      int
 	Error            string // why there is no result
@@ -142,12 +143,7 @@ func (s *site) measure(t *tool, w *work, z sizes, result *sample) error {
 		}
 	}
 	if t.mount == nil {
-		if w.again {
-			if err := s.sh(t.plain[w.name](s)); err != nil {
-				return fmt.Errorf("the first time: %w", err)
-			}
-		}
-		return s.timed(w, z, t.plain[w.name](s), os.Getpid(), result)
+		return s.timed(w, z, t.plain[w.name](s), 0, result)
 	}
 	m, err := s.StartMount(t.mount(s), s.point)
 	if err != nil {
@@ -167,17 +163,24 @@ func (s *site) measure(t *tool, w *work, z sizes, result *sample) error {
 }
 
 // timed runs a script until it is done on the server's side, and notes what it
-// took. pid is the mount's.
+// took. pid is the mount's; 0 where the script's own processes are what is measured.
 func (s *site) timed(w *work, z sizes, script string, pid int, result *sample) error {
-	client, server, turns := cpu(pid), cpu(s.sshd.PID()), s.turns()
+	server, turns := cpu(s.sshd.PID()), s.turns()
+	client := 0.0
+	if pid != 0 {
+		client = cpu(pid)
+	}
 	begin := time.Now()
-	err := s.sh(script)
+	used, err := s.run(script)
 	if err == nil && w.done != nil {
 		err = s.waitUntil(w.done(z), &begin)
 	}
 	result.Seconds = time.Since(begin).Seconds()
-	result.ClientCPU, result.ServerCPU = cpu(pid)-client, cpu(s.sshd.PID())-server
-	result.PeakMB, result.Turns = peak(pid), s.turns()-turns
+	if pid != 0 {
+		used = usage{cpu(pid) - client, peak(pid)}
+	}
+	result.ClientCPU, result.PeakMB = used.cpu, used.peakMB
+	result.ServerCPU, result.Turns = cpu(s.sshd.PID())-server, s.turns()-turns
 	if s.link != nil {
 		result.Connections = s.link.Stats().MaxOpen
 	}
@@ -209,8 +212,20 @@ func (s *site) command(name string, args ...string) *exec.Cmd {
 	return s.Command(context.Background(), name, args...)
 }
 
-// sh runs a script, which dies with all its children at the limit.
+// sh is run for what is not measured.
 func (s *site) sh(script string) error {
+	_, err := s.run(script)
+	return err
+}
+
+// A usage is what the processes of a script took.
+type usage struct {
+	cpu    float64 // seconds
+	peakMB float64 // resident memory, of all added up
+}
+
+// run runs a script, which dies with all its children at the limit.
+func (s *site) run(script string) (usage, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opt.limit)
 	defer cancel()
 	head := fmt.Sprintf("M='%s' R='%s' L='%s' B='%s'\n", s.point, s.remote, s.Dir, s.script)
@@ -221,14 +236,21 @@ func (s *site) sh(script string) error {
 	cmd.SysProcAttr.Setpgid = true
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	out, err := cmd.CombinedOutput()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return usage{}, err
+	}
+	highest := watchPeak(cmd.Process.Pid)
+	err := cmd.Wait()
+	used := usage{cmd.ProcessState.UserTime().Seconds() + cmd.ProcessState.SystemTime().Seconds(), highest()}
 	if ctx.Err() != nil {
-		return fmt.Errorf("took longer than %v", s.opt.limit)
+		return used, fmt.Errorf("took longer than %v", s.opt.limit)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %.300s", err, out)
+		return used, fmt.Errorf("%w: %.300s", err, out.Bytes())
 	}
-	return nil
+	return used, nil
 }
 
 func copySelf(to string) error {

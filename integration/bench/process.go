@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/remotemount/remotemount/integration/lab"
 )
@@ -58,4 +59,28 @@ func peak(pid int) float64 {
 		}
 	}
 	return float64(kb) / 1000 * 1.024
+}
+
+// watchPeak looks from time to time how much memory a tree has had, as long as it
+// lives; what it gives ends that and tells.
+func watchPeak(pid int) (highest func() float64) {
+	stop, most := make(chan struct{}), make(chan float64)
+	go func() {
+		again := time.NewTicker(50 * time.Millisecond)
+		defer again.Stop()
+		found := peak(pid)
+		for {
+			select {
+			case <-again.C:
+				found = max(found, peak(pid))
+			case <-stop:
+				most <- found
+				return
+			}
+		}
+	}()
+	return func() float64 {
+		close(stop)
+		return <-most
+	}
 }

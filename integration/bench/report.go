@@ -136,7 +136,7 @@ func machine() string {
 func writeSeries(b *bytes.Buffer, cells map[key]cell, s series) {
 	fmt.Fprintf(b, "\n## %s, %s\n", latency(s.rtt), map[string]string{"root": "as root", "ordinary": "as an ordinary user"}[s.user])
 	costs := writeTable(b, cells, s, mountWorks, mountTools)
-	writeTable(b, cells, s, syncWorks, syncTools)
+	costs = append(costs, writeTable(b, cells, s, syncWorks, syncTools)...)
 	if len(costs) > 0 {
 		fmt.Fprintf(b, "\n<details><summary>What it cost</summary>\n\n| work | tool | client's CPU | server's CPU | peak memory | turns of the link |\n|---|---|---:|---:|---:|---:|\n%s\n\n</details>\n",
 			strings.Join(costs, "\n"))
@@ -166,7 +166,7 @@ func writeTable(b *bytes.Buffer, cells map[key]cell, s series, works []*work, to
 			c, ok := cells[key{s.user, s.rtt, w.name, t.name}]
 			any = any || ok
 			line += " " + show(w, c, ok) + " |"
-			if ok && c.Error == "" && t.mount != nil {
+			if ok && c.Error == "" && t.name != "plain" {
 				costs = append(costs, cost(w, t, c))
 			}
 		}

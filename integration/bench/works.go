@@ -22,8 +22,6 @@ type work struct {
 	script func(z sizes) string
 	// done is a shell condition on the server's side that ends the work.
 	done func(z sizes) string
-	// again has a tool that mounts nothing do the work once before, not measured.
-	again bool
 	// amount is how much was done, in the unit.
 	amount func(z sizes) float64
 }
