@@ -106,7 +106,7 @@ func TestRequestsOnlyRise(t *testing.T) {
 // detector of Go 1.26.
 func TestLossesAreCountedBeyondThoseListed(t *testing.T) {
 	s := remotetest.NewServer(t, t.TempDir())
-	p := connected(t, s, pool.Config{Timeout: time.Second, Retry: 2 * time.Second})
+	p := connected(t, s, pool.Config{Retry: 2 * time.Second})
 	const files = 130
 	var open [files]remote.File
 	for i := range open {
