@@ -1,6 +1,7 @@
 module github.com/remotemount/remotemount
 
-go 1.26.0
+// Before 1.26.5 a path could lead out of an os.Root, which serve and sync rest on.
+go 1.26.5
 
 require (
 	github.com/bmatcuk/doublestar/v4 v4.10.4
