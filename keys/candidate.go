@@ -46,7 +46,10 @@ func (c *Client) candidates(ctx context.Context) ([]candidate, error) {
 		k := id.candidate(agentKeys)
 		if k == nil {
 			if id.byFlag {
-				alone = fmt.Errorf("%s is a public key, and no agent has its private half", id.source)
+				alone = &PublicKeyError{id.source}
+				id.told.Do(func() {
+					c.cfg.Log.Warn("an identity is a public key, and no agent has its private half", "file", id.source)
+				})
 			}
 			continue
 		}

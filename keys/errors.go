@@ -117,6 +117,14 @@ func (e *AuthError) Error() string {
 
 func (e *AuthError) Unwrap() error { return e.Err }
 
+// A PublicKeyError is an identity that the user named, and that is the public half
+// of a key whose private half no agent has.
+type PublicKeyError struct{ File string }
+
+func (e *PublicKeyError) Error() string {
+	return fmt.Sprintf("%s is a public key, and no agent has its private half", e.File)
+}
+
 // IsAuthFailure reports whether a failed connection was a refused
 // authentication, which must not be repeated: servers count and then ban.
 func IsAuthFailure(err error) bool {

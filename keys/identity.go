@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -25,6 +26,7 @@ type identity struct {
 	byUser bool // named, not a default
 	byFlag bool // named in this call, and not by ssh_config
 	client *Client
+	told   sync.Once // that it is a public key of no use
 }
 
 // sha1Also: the key may sign with SHA-1 too.

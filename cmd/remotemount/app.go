@@ -39,7 +39,7 @@ func newApp() *cli.App {
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true, // a file name may have a comma in it
 		ExitErrHandler:            func(*cli.Context, error) {},
-		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usageError(err) },
+		OnUsageError:              func(c *cli.Context, err error, _ bool) error { return usageError(usageName(c), err) },
 		Action:                    func(c *cli.Context) error { return cli.ShowAppHelp(c) },
 	}
 	cli.FlagStringer = flagLine // the library has no other place for it
@@ -47,6 +47,14 @@ func newApp() *cli.App {
 		prepare(cmd, app.OnUsageError)
 	}
 	return app
+}
+
+// usageName is the verb that help is asked of.
+func usageName(c *cli.Context) string {
+	if c.Command == nil || c.Command.HelpName == "" {
+		return c.App.Name
+	}
+	return c.Command.HelpName
 }
 
 func prepare(cmd *cli.Command, onUsage cli.OnUsageErrorFunc) {

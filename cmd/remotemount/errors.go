@@ -95,13 +95,16 @@ func usageHint(text, hint string) error {
 	return &failure{exitUsage, errors.New(text), hint}
 }
 
-func usageError(err error) error {
+func usageError(verb string, err error) error {
 	// The library's own: invalid value "abc" for flag -port: parse error
-	if m := regexp.MustCompile(`^invalid value "(.*)" for flag -([a-z-]+): (.*)$`).FindStringSubmatch(err.Error()); m != nil {
-		why := strings.NewReplacer("parse error", "this is no number", "value out of range", "this number is too large").Replace(m[3])
-		err = fmt.Errorf("--%s %q: %s", m[2], m[1], why)
+	if m := regexp.MustCompile(`^invalid (boolean )?value "(.*)" for (?:flag )?-([a-z-]+): (.*)$`).FindStringSubmatch(err.Error()); m != nil {
+		why := strings.NewReplacer("parse error", "this is no number", "value out of range", "this number is too large").Replace(m[4])
+		if m[1] != "" {
+			why = "true or false, or no value at all"
+		}
+		err = fmt.Errorf("--%s %q: %s", m[3], m[2], why)
 	}
-	return &failure{exitUsage, err, "remotemount --help"}
+	return &failure{exitUsage, err, verb + " --help"}
 }
 
 // explain finds the exit code and a next step for an error from below.
@@ -143,24 +146,36 @@ func explainHostKey(err error) (int, string, bool) {
 	if !errors.As(err, &h) {
 		return 0, "", false
 	}
-	hint := map[keys.HostKeyKind]string{
-		keys.HostKeyUnknown:  fmt.Sprintf("compare the fingerprint with the administrator's, then: remotemount hostkey accept %s --fingerprint %s", shellQuote(h.Host), h.New),
-		keys.HostKeyChanged:  fmt.Sprintf("ask the administrator whether the key was changed; only then: remotemount hostkey accept %s --fingerprint %s", shellQuote(h.Host), h.New),
-		keys.HostKeyRevoked:  "do not connect; the administrator has withdrawn this key",
-		keys.HostKeyWeak:     "the server needs a longer key, or one of another kind; until then -o RequiredRSASize=1024 takes it",
-		keys.HostKeyMismatch: fmt.Sprintf("compare with the administrator's fingerprint; if the server is right, give --host-key %s", h.New),
-	}[h.Kind]
-	if hint == "" {
-		hint = "remotemount hostkey show " + shellQuote(h.Host)
+	return exitHostKey, hostKeyHint(h, shellQuote(h.Host)), true
+}
+
+// hostKeyHint is what to do about a refused host key; host is how the verb hostkey
+// finds it.
+func hostKeyHint(h *keys.HostKeyError, host string) string {
+	accept := fmt.Sprintf("remotemount hostkey accept %s --fingerprint %s", host, h.New)
+	switch h.Kind {
+	case keys.HostKeyUnknown:
+		return "compare the fingerprint with the administrator's, then: " + accept
+	case keys.HostKeyChanged:
+		return "ask the administrator whether the key was changed; only then: " + accept
+	case keys.HostKeyRevoked:
+		return "do not connect; the administrator has withdrawn this key"
+	case keys.HostKeyWeak:
+		return "the server needs a longer key, or one of another kind; until then -o RequiredRSASize=1024 takes it"
+	case keys.HostKeyMismatch:
+		return fmt.Sprintf("compare with the administrator's fingerprint; if the server is right, give --host-key %s", h.New)
 	}
-	return exitHostKey, hint, true
+	return "remotemount hostkey show " + host
 }
 
 func explainAuth(err error) (int, string, bool) {
 	var perm *keys.PermissionError
+	var public *keys.PublicKeyError
 	switch {
 	case errors.As(err, &perm):
 		return exitAuth, "chmod 600 " + shellQuote(perm.File), true
+	case errors.As(err, &public):
+		return exitAuth, publicKeyHint(public), true
 	case errors.Is(err, keys.ErrWrongPassphrase), errors.Is(err, keys.ErrPassphraseNeeded):
 		return exitAuth, "ssh-add puts the key into the agent, which asks for the passphrase once", true
 	case errors.Is(err, keys.ErrNotAKey), errors.Is(err, keys.ErrDamaged), errors.Is(err, keys.ErrUnsupported):
@@ -169,28 +184,27 @@ func explainAuth(err error) (int, string, bool) {
 		return exitAuth, "give --identity FILE, --password-file FILE or --password-command COMMAND", true
 	case onlyGSSAPI(err):
 		return exitAuth, "--ssh-command ssh logs in by the system's ssh, which knows GSSAPI (Kerberos)", true
-	case onlyPassword(err):
-		return exitAuth, "the password was refused: check it, and the name of the user; without a key the server takes nothing else", true
+	case passwordRefused(err):
+		return exitAuth, "the password was refused: check it, and the name of the user; or give a key, with --identity FILE", true
 	case keys.IsAuthFailure(err):
 		return exitAuth, "give a key with --identity FILE; remotemount key public FILE prints the line for the server's authorized_keys", true
 	}
 	return 0, "", false
 }
 
-// onlyPassword: passwords were tried, and no key.
-func onlyPassword(err error) bool {
+// passwordRefused: passwords were tried, the last of what there was.
+func passwordRefused(err error) bool {
 	var login *keys.AuthError
-	if !errors.As(err, &login) {
-		return false
+	return errors.As(err, &login) && login.Err == nil && len(login.Offered) > 0 &&
+		!strings.HasPrefix(login.Offered[len(login.Offered)-1], "publickey")
+}
+
+// publicKeyHint: the private half mostly lies beside the public one.
+func publicKeyHint(e *keys.PublicKeyError) string {
+	if private, ok := strings.CutSuffix(e.File, ".pub"); ok {
+		return "the private key is the file without .pub: --identity " + shellQuote(private)
 	}
-	tried := false
-	for _, offer := range login.Offered {
-		if strings.HasPrefix(offer, "publickey") {
-			return false
-		}
-		tried = true
-	}
-	return tried
+	return "--identity takes the file of the private key, or ssh-add puts it into the agent"
 }
 
 // onlyGSSAPI: the server takes nothing that is built in.

@@ -14,6 +14,8 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/keys"
 )
 
@@ -56,7 +58,7 @@ func hostTarget(c *cli.Context, host string) (target, error) {
 		name, port, found := strings.Cut(rest, "]:")
 		var n int
 		if _, err := fmt.Sscanf(port, "%d", &n); found && err == nil && fmt.Sprint(n) == port {
-			return target{given: host, host: name, port: first(said.Port, n), conn: said}, nil
+			return bareTarget(host, address.Address{Host: name, Port: n}, said), nil
 		}
 	}
 	if isNamed(host) || strings.Contains(host, ":") {
@@ -66,11 +68,20 @@ func hostTarget(c *cli.Context, host string) (target, error) {
 	if !found {
 		user, name = "", host
 	}
-	return target{given: host, user: user, host: name, port: said.Port, conn: said}, nil
+	return bareTarget(host, address.Address{User: user, Host: name}, said), nil
 }
 
-// hostClient is the client for the host a verb names.
-func hostClient(c *cli.Context) (*keys.Client, error) {
+func bareTarget(given string, at address.Address, said config.Connection) target {
+	return target{given: given, at: at, said: said, user: at.User, host: at.Host, port: first(said.Port, at.Port), conn: said}
+}
+
+// A hostClient is the client for the host a verb names.
+type hostClient struct {
+	*keys.Client
+	target target
+}
+
+func newHostClient(c *cli.Context) (*hostClient, error) {
 	args, err := arguments(c, "HOST")
 	if err != nil {
 		return nil, err
@@ -83,7 +94,21 @@ func hostClient(c *cli.Context) (*keys.Client, error) {
 	if err != nil {
 		return nil, t.explainSettings(err)
 	}
-	return client, nil
+	return &hostClient{client, t}, nil
+}
+
+// scan asks the server.
+func (h *hostClient) scan(ctx context.Context) ([]ssh.PublicKey, error) {
+	shown, err := h.ScanHostKeys(ctx)
+	if err != nil {
+		return nil, h.target.explain(err, h.Settings().HostKeyName)
+	}
+	return shown, nil
+}
+
+// unknown is for a host of which nothing is on file.
+func (h *hostClient) unknown(name, otherwise string) error {
+	return fail(exitFailed, fmt.Errorf("nothing is on file for %s", name), first(h.target.portHint(), otherwise))
 }
 
 // scanTime bounds a scan, which makes three connections.
@@ -94,13 +119,13 @@ func scanTime(c *cli.Context) (context.Context, func()) {
 }
 
 func hostkeyScan(c *cli.Context) error {
-	client, err := hostClient(c)
+	client, err := newHostClient(c)
 	if err != nil {
 		return err
 	}
 	ctx, stop := scanTime(c)
 	defer stop()
-	shown, err := client.ScanHostKeys(ctx)
+	shown, err := client.scan(ctx)
 	if err != nil {
 		return err
 	}
@@ -200,7 +225,7 @@ func (p *printer) disabled(d *keys.DisabledHost) {
 }
 
 func hostkeyShow(c *cli.Context) error {
-	client, err := hostClient(c)
+	client, err := newHostClient(c)
 	if err != nil {
 		return err
 	}
@@ -214,7 +239,7 @@ func hostkeyShow(c *cli.Context) error {
 		return err
 	}
 	if d == nil && len(known) == 0 {
-		return fail(exitFailed, fmt.Errorf("nothing is on file for %s", name), "remotemount hostkey scan "+shellQuote(name))
+		return client.unknown(name, "remotemount hostkey scan "+client.target.hostWords(name, name, true))
 	}
 	out := &printer{c.App.Writer, nil}
 	if d != nil {
@@ -227,7 +252,7 @@ func hostkeyShow(c *cli.Context) error {
 }
 
 func hostkeyForget(c *cli.Context) error {
-	client, err := hostClient(c)
+	client, err := newHostClient(c)
 	if err != nil {
 		return err
 	}
@@ -241,7 +266,7 @@ func hostkeyForget(c *cli.Context) error {
 		return err
 	}
 	if n == 0 && d == nil {
-		return fail(exitFailed, fmt.Errorf("nothing is on file for %s", name), "remotemount hostkey list")
+		return client.unknown(name, "remotemount hostkey list")
 	}
 	_, err = fmt.Fprintf(c.App.ErrWriter, "remotemount: %s is forgotten (%d on file); the next contact is a first one\n", name, n)
 	return err

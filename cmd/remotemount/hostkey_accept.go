@@ -16,7 +16,7 @@ import (
 // made by the person who gives it, and the server is asked only when we do not
 // hold the key already; without, the person is asked.
 func hostkeyAccept(c *cli.Context) error {
-	client, err := hostClient(c)
+	client, err := newHostClient(c)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func normalFingerprint(s string) (string, error) {
 
 // findFingerprint looks for the key among what the host was disabled for, what
 // is on file (the old key came back), and what the server shows.
-func findFingerprint(ctx context.Context, client *keys.Client, wanted string) (ssh.PublicKey, error) {
+func findFingerprint(ctx context.Context, client *hostClient, wanted string) (ssh.PublicKey, error) {
 	name := client.Settings().HostKeyName
 	d, err := client.Hosts().DisabledHost(name)
 	if err != nil {
@@ -69,7 +69,7 @@ func findFingerprint(ctx context.Context, client *keys.Client, wanted string) (s
 			return k.Key, nil
 		}
 	}
-	shown, err := client.ScanHostKeys(ctx)
+	shown, err := client.scan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -84,18 +84,18 @@ func findFingerprint(ctx context.Context, client *keys.Client, wanted string) (s
 		"compare again with the administrator of the server")
 }
 
-func askToAccept(ctx context.Context, c *cli.Context, client *keys.Client) (ssh.PublicKey, error) {
+func askToAccept(ctx context.Context, c *cli.Context, client *hostClient) (ssh.PublicKey, error) {
 	name := client.Settings().HostKeyName
 	p := newPrompter()
 	if p == nil {
 		return nil, fail(exitHostKey, fmt.Errorf("accept %s: there is nobody to compare the fingerprint", name),
-			"remotemount hostkey accept "+shellQuote(name)+" --fingerprint SHA256:...")
+			"remotemount hostkey accept "+client.target.hostWords(name, name, true)+" --fingerprint SHA256:...")
 	}
 	d, err := client.Hosts().DisabledHost(name)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := client.ScanHostKeys(ctx)
+	shown, err := client.scan(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -47,12 +47,12 @@ func mountFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "follow-symlinks", Usage: "show what symbolic links lead to"},
 		&cli.BoolFlag{Name: "multiuser", Usage: "give new files to who makes them; for a privileged user on the server"},
 		&cli.BoolFlag{Name: "wait", Usage: "mount also while the server cannot be reached, and connect when it can"},
-		&cli.StringFlag{Name: "subtype", Usage: "filesystem `TYPE` shown after fuse. (sshfs)"},
-		&cli.StringFlag{Name: "sync", Usage: "keep --sync-dir in step with the mount: `MODE` is push, pull or two-way"},
+		&cli.StringFlag{Name: "subtype", DefaultText: "sshfs", Usage: "filesystem `TYPE` shown after fuse."},
+		&cli.StringFlag{Name: "sync", Usage: "keep --sync-dir in step with the mount: `push|pull|two-way`"},
 		&cli.StringFlag{Name: "sync-dir", Usage: "local `FOLDER` for --sync"},
-		&cli.StringFlag{Name: "sync-every", Usage: "look for changes every `TIME` (5m)"},
+		&cli.StringFlag{Name: "sync-every", DefaultText: "5m", Usage: "look for changes on the server every `TIME`"},
 		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus figures at `ADDRESS`, as localhost:9100"},
-		&cli.StringFlag{Name: "log-level", Usage: "`LEVEL` from which on messages are written: debug, info, warn or error"},
+		&cli.StringFlag{Name: "log-level", DefaultText: "warn", Usage: "write messages from this level on: `debug|info|warn|error`"},
 		&cli.StringFlag{Name: "log-file", Usage: "write messages to `FILE` in place of standard error or syslog"},
 	}
 }
@@ -78,9 +78,8 @@ func mountAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(args[0], ":") && strings.Contains(args[1], ":") && !isNamed(args[0]) {
-		return usageHint(fmt.Sprintf("mount: %s is the remote, and stands second", args[1]),
-			"remotemount mount "+shellQuote(args[1])+" "+shellQuote(args[0]))
+	if looksRemote(args[1]) && !looksRemote(args[0]) {
+		return turnedRound(args[1], args[0])
 	}
 	if fd := c.Int(backgroundFlag); fd > 0 {
 		return inBackground(c, fd, args[0], args[1])
@@ -99,6 +98,11 @@ func mountAction(c *cli.Context) error {
 		return m.foreground(c.App.ErrWriter)
 	}
 	return m.background(c)
+}
+
+func turnedRound(remote, mountpoint string) error {
+	return usageHint(fmt.Sprintf("mount: %s is the remote, and stands second", remote),
+		"remotemount mount "+shellQuote(remote)+" "+shellQuote(mountpoint))
 }
 
 // newMounting reads options and flags; flags go before options.

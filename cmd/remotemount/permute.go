@@ -99,7 +99,7 @@ func (w *words) positional(word string) error {
 	case len(w.command.Subcommands) > 0:
 		sub := find(w.command.Subcommands, word)
 		if sub == nil {
-			return unknownVerb(w.command.Name+" ", w.command.Subcommands, word)
+			return unknownSubverb(w.command, word)
 		}
 		w.enter(sub)
 	default:
@@ -122,7 +122,7 @@ func (w *words) verb(word string) error {
 		w.enter(find(w.app.Commands, "mount"))
 		w.args = append(w.args, word)
 	default:
-		return unknownVerb("", w.app.Commands, word)
+		return w.unknownVerb(word)
 	}
 	early := w.early
 	w.early = nil
@@ -143,24 +143,6 @@ func (w *words) help() error {
 func (w *words) enter(cmd *cli.Command) {
 	w.command = cmd
 	w.verbs = append(w.verbs, cmd.Name)
-}
-
-func unknownVerb(before string, commands []*cli.Command, word string) error {
-	var names []string
-	for _, c := range commands {
-		if !c.Hidden {
-			names = append(names, c.Names()...)
-		}
-	}
-	hint := fmt.Sprintf("remotemount %s--help", before)
-	if word == "ls" && before == "" {
-		hint = "remotemount browse lists a folder"
-	} else if n := nearest.Find(word, names); n != "" {
-		hint = fmt.Sprintf("did you mean remotemount %s%s?", before, n)
-	} else if before == "" {
-		hint = "to mount, a host is written with a colon: remotemount mount " + shellQuote(word) + ": MOUNTPOINT"
-	}
-	return usageHint(fmt.Sprintf("%q is no verb", before+word), hint)
 }
 
 func find(commands []*cli.Command, name string) *cli.Command {

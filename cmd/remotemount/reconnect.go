@@ -35,7 +35,7 @@ func reconnect(ctx context.Context, out io.Writer, path string) error {
 	r, err := control.NewClient(getenv).Reconnect(ctx, at)
 	switch {
 	case errors.Is(err, control.ErrNone):
-		return fail(exitMountpoint, fmt.Errorf("reconnect %s: no mount of remotemount is there", at), "remotemount status lists the mounts")
+		return notMounted(ctx, "reconnect", path)
 	case err != nil:
 		return err
 	case r.Error != "":

@@ -66,7 +66,7 @@ func (r *running) status() control.Status {
 	}
 	if p.LastError != nil && p.State != pool.StateConnected {
 		s.LastError = oneLine(withoutPreface(p.LastError).Error())
-		s.Hint = stateHint(p.State, p.LastError, r.m.mountpoint)
+		s.Hint = r.stateHint(p.State, p.LastError)
 	}
 	for _, l := range p.Lost {
 		s.Lost = append(s.Lost, control.Lost{Path: l.Path, Bytes: l.Bytes, Time: l.Time, Error: l.Err.Error()})
@@ -83,9 +83,9 @@ func (r *running) status() control.Status {
 }
 
 // stateHint is what to do about a mount that does not work.
-func stateHint(state pool.State, err error, mountpoint string) string {
+func (r *running) stateHint(state pool.State, err error) string {
 	if state == pool.StateDisabled && !keys.IsHostKeyFailure(err) {
-		return "mend the login, then: remotemount reconnect " + shellQuote(mountpoint) + "; written data waits meanwhile"
+		return "mend the login, then: remotemount reconnect " + shellQuote(r.m.mountpoint) + "; written data waits meanwhile"
 	}
-	return explain(err).hint
+	return r.link.explain(err).hint
 }

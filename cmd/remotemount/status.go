@@ -59,7 +59,7 @@ func statusAt(ctx context.Context, client *control.Client, path string) (control
 		if mountpoint.Dead(at) {
 			return s, fail(exitMountpoint, fmt.Errorf("status %s: the process of this mount is dead", at), "remotemount unmount "+shellQuote(at))
 		}
-		return s, fail(exitMountpoint, fmt.Errorf("status %s: no mount of remotemount is there", at), "remotemount status lists the mounts")
+		return s, notMounted(ctx, "status", path)
 	}
 	return s, err
 }

@@ -76,6 +76,9 @@ func newSyncing(c *cli.Context, mode remotesync.Mode) (*syncing, error) {
 	if mode == remotesync.Pull {
 		local, given = given, local
 	}
+	if looksRemote(local) && !looksRemote(given) {
+		return nil, syncTurned(c.Command.HelpName, local, given)
+	}
 	s := &syncing{c: c, every: time.Duration(duration(c, "every")), watch: c.Bool("watch")}
 	if s.options, err = syncOptions(c, mode); err != nil {
 		return nil, err
@@ -89,6 +92,13 @@ func newSyncing(c *cli.Context, mode remotesync.Mode) (*syncing, error) {
 	}
 	s.target, err = newTarget(given, said)
 	return s, err
+}
+
+// syncTurned: which way was meant cannot be known.
+func syncTurned(verb, remote, local string) error {
+	remote, local = shellQuote(remote), shellQuote(local)
+	return usageHint(fmt.Sprintf("%s: %s is the remote, and stands where LOCAL belongs", verb, remote),
+		fmt.Sprintf("to copy to the server: remotemount sync push %s %s; from it: remotemount sync pull %[2]s %[1]s", local, remote))
 }
 
 func (s *syncing) run(ctx context.Context, out *syncOutput) error {
@@ -139,7 +149,7 @@ func (s *syncing) runner(l *link, out *syncOutput) (*remotesync.Runner, error) {
 		StateDir:      dir, Events: out.event, Log: warnings(s.c),
 	})
 	if errors.Is(err, remotesync.ErrUsage) {
-		return nil, usageError(err)
+		return nil, usageError(s.c.Command.HelpName, err)
 	}
 	return r, err
 }

@@ -23,7 +23,7 @@ func syncFlags() []cli.Flag {
 	}
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be done, and change nothing"},
-		&cli.StringFlag{Name: "compare", Usage: "files are the same by `size|mtime|hash` (push and pull mtime, two-way size)"},
+		&cli.StringFlag{Name: "compare", DefaultText: "mtime, two-way size", Usage: "files are the same by `size|mtime|hash`"},
 		&cli.StringFlag{Name: "links", Value: "safe", Usage: "symbolic links: `safe|copy|skip|follow`; safe makes none here that lead out of LOCAL"},
 		&cli.BoolFlag{Name: "owner", Usage: "owner, group and set-id bits too"},
 		&cli.StringFlag{Name: "fsync", Value: "auto", Usage: "force copies to the disk: `auto|always|never`"},
@@ -39,7 +39,7 @@ func syncFlags() []cli.Flag {
 		span("older", "only files that did not change within the last `TIME`"),
 		size("bwlimit", "move at most `SIZE` a second"),
 		span("every", "run again `TIME` after the end of each run"),
-		&cli.BoolFlag{Name: "watch", Usage: "run again when something changes locally; --every (5m) is for the remote"},
+		&cli.BoolFlag{Name: "watch", Usage: "run again when something changes locally; the remote is looked at each --every (5m)"},
 		&cli.BoolFlag{Name: "one-file-system", Usage: "leave alone what lies on another filesystem than the folder itself"},
 		&cli.Int64Flag{Name: "max-errors", DefaultText: "none", Usage: "end the run after `N` errors"},
 		&cli.StringFlag{Name: "temp-suffix", DefaultText: ".part", Usage: "names of files being written end in `SUFFIX`"},
@@ -69,13 +69,13 @@ func syncOptions(c *cli.Context, mode remotesync.Mode) (o remotesync.Options, er
 		MinSize: sizeOf(c, "min-size"), MaxSize: sizeOf(c, "max-size"), BandwidthLimit: sizeOf(c, "bwlimit"),
 	}
 	if o.Compare, err = remotesync.ParseCompare(c.String("compare")); err != nil {
-		return o, usageError(err)
+		return o, usageError(c.Command.HelpName, err)
 	}
 	if o.Links, err = remotesync.ParseLinks(c.String("links")); err != nil {
-		return o, usageError(err)
+		return o, usageError(c.Command.HelpName, err)
 	}
 	if o.Fsync, err = remotesync.ParseFsync(c.String("fsync")); err != nil {
-		return o, usageError(err)
+		return o, usageError(c.Command.HelpName, err)
 	}
 	switch verify := c.String("verify"); verify {
 	case "read":
@@ -95,7 +95,7 @@ func syncOptions(c *cli.Context, mode remotesync.Mode) (o remotesync.Options, er
 		o.Names = p.rules.filter
 	}
 	if err := o.Validate(); err != nil {
-		return o, usageError(err)
+		return o, usageError(c.Command.HelpName, err)
 	}
 	return o, nil
 }

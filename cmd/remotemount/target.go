@@ -17,8 +17,10 @@ import (
 // A target is a REMOTE with everything that was said about how to reach it:
 // flags before what stands in REMOTE itself, that before the named remote.
 type target struct {
-	given  string // REMOTE as it was given
-	user   string // "" for ssh_config and the local name to decide
+	given  string            // REMOTE as it was given
+	at     address.Address   // the same, taken apart
+	said   config.Connection // what was said besides, without what a named remote knows
+	user   string            // "" for ssh_config and the local name to decide
 	host   string
 	port   int // 0 for ssh_config to decide
 	dir    string
@@ -39,7 +41,7 @@ func newTarget(given string, said config.Connection) (target, error) {
 	if err != nil {
 		return target{}, nearName(err, store)
 	}
-	t := target{given: given, conn: said}
+	t := target{given: given, at: a, said: said, conn: said}
 	t.here, _ = os.Getwd() // removed: then commands run where we are
 	if a.Name != "" {
 		named, err := readRemote(store, a.Name)
@@ -108,17 +110,4 @@ func (t target) keyringName() string {
 		name = t.user + "@" + name
 	}
 	return name
-}
-
-// folderHint is a next step when the remote folder is not there.
-func (t target) folderHint() string {
-	head, _, _ := strings.Cut(strings.ReplaceAll(t.dir, ":", "/"), "/")
-	if _, err := strconv.Atoi(head); err == nil && t.port == 0 {
-		return "a port is given by --port " + head + ", not after the colon"
-	}
-	up := address.Address{User: t.user, Host: t.host}.String()
-	if strings.HasPrefix(t.dir, "/") {
-		up += "/"
-	}
-	return "remotemount browse " + shellQuote(up) + " lists what is there"
 }

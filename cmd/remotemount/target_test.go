@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,10 +59,70 @@ func TestTarget(t *testing.T) {
 	}
 }
 
+// A hint reaches the same remote: it says again what was said, and what a named remote
+// knows only where its own folder would be in the way.
 func TestFolderHint(t *testing.T) {
-	for dir, want := range map[string]string{"2222": "--port 2222", "2222/x": "--port 2222", "docs": "browse u@h: lists", "/srv": "browse u@h:/ lists"} {
-		if got := (target{user: "u", host: "h", dir: dir}).folderHint(); !strings.Contains(got, want) {
-			t.Errorf("%q: %q, want %q", dir, got, want)
+	store := configHome(t)
+	named := config.Remote{Address: "u@files:in", Connection: config.Connection{Port: 2222, Identities: []string{"/k 1", "/k2"}, Keyring: true}}
+	if err := store.Add("work", named); err != nil {
+		t.Fatal(err)
+	}
+	said := config.Connection{Jump: "gate", Timeout: config.Duration(time.Minute), Retry: config.Duration(time.Hour)}
+	for _, c := range []struct {
+		given string
+		said  config.Connection
+		want  string
+	}{
+		{"u@h:2222", config.Connection{}, "a port is given by --port, not after the colon: u@h: --port 2222"},
+		{"u@h:2222:x", said, "a port is given by --port, not after the colon: u@h:x --port 2222 --jump gate --timeout 1m0s"},
+		{"u@h:2222/x", config.Connection{}, "a port is given by --port, not after the colon: u@h:/x --port 2222"},
+		{"u@h:2222", config.Connection{Port: 7}, "remotemount browse u@h: --port 7 lists what is there"},
+		{"u@h:99999/x", config.Connection{}, "remotemount browse u@h: lists what is there"},
+		{"sftp://u@h:9/2222", config.Connection{}, "remotemount browse sftp://u@h:9/ lists what is there"},
+		{"u@h:docs", said, "remotemount browse u@h: --jump gate --timeout 1m0s lists what is there"},
+		{"u@h:/srv", config.Connection{User: "x"}, "remotemount browse u@h:/ --user x lists what is there"},
+		{"work:/srv", said, "remotemount browse work:/ --jump gate --timeout 1m0s lists what is there"},
+		{"work:2222", config.Connection{}, "remotemount browse u@files: --port 2222 --identity '/k 1' --identity /k2 --keyring lists what is there"},
+	} {
+		target, err := newTarget(c.given, c.said)
+		if got := target.folderHint(); err != nil || got != c.want {
+			t.Errorf("%s: %q, want %q; %v", c.given, got, c.want, err)
+		}
+	}
+}
+
+// What a remote makes of errors from below: commands that can be pasted.
+func TestTargetExplains(t *testing.T) {
+	store := configHome(t)
+	if err := store.Add("work", config.Remote{Address: "u@files:in"}); err != nil {
+		t.Fatal(err)
+	}
+	alias := config.Connection{Port: 7, Jump: "gate", KnownHosts: []string{"/kh"}, SSH: map[string]string{"HostKeyAlias": "name"}}
+	unknown := func(host string) error {
+		return &keys.HostKeyError{Host: host, Kind: keys.HostKeyUnknown, New: "SHA256:n"}
+	}
+	changed := func(host string) error {
+		return &keys.HostKeyError{Host: host, Kind: keys.HostKeyChanged, New: "SHA256:n"}
+	}
+	for _, c := range []struct {
+		given string
+		said  config.Connection
+		err   error
+		key   string
+		want  string
+	}{
+		{"wrok:x", config.Connection{}, &net.DNSError{Err: "no such host", IsNotFound: true}, "wrok", "did you mean work:x?"},
+		{"zzz:x", config.Connection{}, &net.DNSError{Err: "no such host", IsNotFound: true}, "zzz", "check the name of the host, and the network"},
+		{"u@h:x", config.Connection{Port: 7}, io.EOF, "[h]:7", "remotemount doctor u@h:x --port 7 looks step by step"},
+		{"h:", alias, unknown("name"), "name", "compare the fingerprint with the administrator's, then give --host-key SHA256:n"},
+		{"h:", alias, changed("name"), "name", "ask the administrator whether the key was changed; only then: remotemount hostkey accept name --known-hosts /kh --fingerprint SHA256:n"},
+		{"h:", config.Connection{Port: 7, Jump: "gate"}, unknown("[h]:7"), "[h]:7", "compare the fingerprint with the administrator's, then: remotemount hostkey accept '[h]:7' --jump gate --fingerprint SHA256:n"},
+		{"h:", config.Connection{Jump: "gate", SSHConfig: "/c"}, unknown("gate"), "h", "compare the fingerprint with the administrator's, then: remotemount hostkey accept gate --ssh-config /c --fingerprint SHA256:n"},
+		{"work", config.Connection{Port: 7}, unknown("files"), "files", "compare the fingerprint with the administrator's, then: remotemount hostkey accept work --port 7 --fingerprint SHA256:n"},
+	} {
+		target, err := newTarget(c.given, c.said)
+		if f := target.explain(c.err, c.key); err != nil || f.hint != c.want || !strings.HasPrefix(f.Error(), c.given+": ") {
+			t.Errorf("%s: %v: %q, want %q; %v", c.given, f, f.hint, c.want, err)
 		}
 	}
 }

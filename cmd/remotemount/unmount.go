@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -49,7 +50,7 @@ func unmount(ctx context.Context, errOut io.Writer, path string, force bool) err
 		at, err = path, nil
 	}
 	if err != nil {
-		return notMounted(path)
+		return notMounted(ctx, "unmount", path)
 	}
 	client := control.NewClient(getenv)
 	asked, cancel := ctx, func() {}
@@ -73,11 +74,20 @@ func unmount(ctx context.Context, errOut io.Writer, path string, force bool) err
 	case !errors.Is(statusErr, control.ErrNone):
 		return fail(exitFailed, fmt.Errorf("unmount %s: it does not answer: %w", at, statusErr), "remotemount unmount --force "+shellQuote(at))
 	}
-	return notMounted(at)
+	return notMounted(ctx, "unmount", at)
 }
 
-func notMounted(path string) error {
-	return fail(exitMountpoint, fmt.Errorf("unmount %s: no mount of remotemount is there", path), "remotemount status lists the mounts")
+// notMounted is for a verb that was given what is no mountpoint of ours. Somebody may
+// have given the remote that is mounted.
+func notMounted(ctx context.Context, verb, path string) error {
+	hint := "remotemount status lists the mounts"
+	all, _ := control.NewClient(getenv).All(ctx) // none is an answer
+	for _, s := range all {
+		if given := filepath.Base(path); s.Remote == path || s.Remote == given || strings.HasPrefix(s.Remote, given+":") {
+			hint = s.Remote + " is mounted at " + shellQuote(s.Mountpoint) + ": remotemount " + verb + " " + shellQuote(s.Mountpoint)
+		}
+	}
+	return fail(exitMountpoint, fmt.Errorf("%s %s: no mount of remotemount is there", verb, path), hint)
 }
 
 // An unmounting is about one live mount.

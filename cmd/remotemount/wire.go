@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
@@ -138,23 +137,6 @@ func (t target) explainSettings(err error) error {
 		return fail(exitAuth, err, "remotemount key generate makes a new key")
 	}
 	return fail(exitUsage, err, "")
-}
-
-func (l *link) explainConnect(err error) error {
-	err = withoutPreface(err)
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		where := first(l.target.dir, ".")
-		switch {
-		case errors.Is(err, syscall.ENOENT):
-			return fail(exitFailed, fmt.Errorf("%s: the folder %s is not there on the server", l.target.given, where), l.target.folderHint())
-		case errors.Is(err, syscall.ENOTDIR):
-			return fail(exitFailed, fmt.Errorf("%s: %s is not a folder on the server", l.target.given, where), l.target.folderHint())
-		case errors.Is(err, syscall.EACCES):
-			return fail(exitFailed, fmt.Errorf("%s: the server does not let this user into %s", l.target.given, where), "")
-		}
-	}
-	return fmt.Errorf("%s: %w", l.target.given, err)
 }
 
 // close brings out what was written, for a verb that is done.

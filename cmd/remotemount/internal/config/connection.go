@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/keys"
@@ -70,6 +71,33 @@ func (c Connection) Over(base Connection) Connection {
 		}
 	}
 	return base
+}
+
+// Flags writes the settings as flags, as far as there are any: all that are set, or
+// those of these names.
+func (c Connection) Flags(names ...string) []string {
+	var out []string
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("toml"), ",")
+		name = strings.ReplaceAll(name, "_", "-")
+		if v.Field(i).IsZero() || len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
+		switch value := v.Field(i).Interface().(type) {
+		case bool:
+			out = append(out, "--"+name)
+		case []string:
+			for _, one := range value {
+				out = append(out, "--"+name, one)
+			}
+		case Duration:
+			out = append(out, "--"+name, value.String())
+		case string, int:
+			out = append(out, "--"+name, fmt.Sprint(value))
+		}
+	}
+	return out
 }
 
 // A Remote is one named remote.

@@ -22,9 +22,15 @@ import (
 // An Error says why nothing can be mounted there, and what to do.
 type Error struct {
 	Path, Why, Hint string
+	System          bool // it is not about the folder; Path says what it is about
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("mountpoint %s: %s", e.Path, e.Why) }
+func (e *Error) Error() string {
+	if e.System {
+		return e.Path + ": " + e.Why
+	}
+	return fmt.Sprintf("mountpoint %s: %s", e.Path, e.Why)
+}
 
 // A Check looks at a mountpoint.
 type Check struct {
@@ -49,20 +55,20 @@ func (c Check) Run(path string) (string, error) {
 		}
 	}
 	if e, below := above(entries, resolved); below && c.Ours != nil && c.Ours(e.Mountpoint) {
-		return "", &Error{resolved, fmt.Sprintf("it lies inside the mount of %s at %s", e.Source, e.Mountpoint), "choose a folder outside of it"}
+		return "", wrong(resolved, fmt.Sprintf("it lies inside the mount of %s at %s", e.Source, e.Mountpoint), "choose a folder outside of it")
 	}
 	return resolved, c.folder(resolved)
 }
 
 func missing(path string, err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return &Error{path, "no such folder", "mkdir -p " + quote(path)}
+		return wrong(path, "no such folder", "mkdir -p "+quote(path))
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return &Error{path, errno.Error(), ""}
+		return wrong(path, errno.Error(), "")
 	}
-	return &Error{path, err.Error(), ""}
+	return wrong(path, err.Error(), "")
 }
 
 // mounted decides about a mount that is already there: a dead one of FUSE is
@@ -73,13 +79,13 @@ func (c Check) mounted(e Entry) error {
 		return nil
 	}
 	if c.Ours != nil && c.Ours(e.Mountpoint) {
-		return &Error{e.Mountpoint, fmt.Sprintf("%s is mounted there already", e.Source), "remotemount unmount " + quote(e.Mountpoint)}
+		return wrong(e.Mountpoint, fmt.Sprintf("%s is mounted there already", e.Source), "remotemount unmount "+quote(e.Mountpoint))
 	}
 	if !dead(e.Mountpoint) {
-		return &Error{e.Mountpoint, fmt.Sprintf("%s is mounted there already", e.Source), "fusermount3 -u " + quote(e.Mountpoint)}
+		return wrong(e.Mountpoint, fmt.Sprintf("%s is mounted there already", e.Source), "fusermount3 -u "+quote(e.Mountpoint))
 	}
 	if err := Detach(e.Mountpoint); err != nil {
-		return &Error{e.Mountpoint, fmt.Sprintf("the dead mount of %s cannot be cleared: %v", e.Source, err), "fusermount3 -uz " + quote(e.Mountpoint)}
+		return wrong(e.Mountpoint, fmt.Sprintf("the dead mount of %s cannot be cleared: %v", e.Source, err), "fusermount3 -uz "+quote(e.Mountpoint))
 	}
 	return nil
 }
@@ -94,8 +100,9 @@ func Dead(path string) bool {
 	return ok && e.FUSE() && dead(path)
 }
 
-// dead: for a mount without a process the kernel answers ENOTCONN itself, at
-// once. A live one may be stalled, and is then not waited for.
+// dead: for a mount without a process the kernel answers ENOTCONN itself, at once, and
+// ECONNABORTED to whoever asks in the moment in which the process ends. A live one may
+// be stalled, and is then not waited for.
 func dead(path string) bool {
 	answer := make(chan error, 1)
 	go func() {
@@ -104,7 +111,7 @@ func dead(path string) bool {
 	}()
 	select {
 	case err := <-answer:
-		return errors.Is(err, unix.ENOTCONN)
+		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
 	case <-time.After(2 * time.Second):
 		return false
 	}
@@ -116,10 +123,10 @@ func (c Check) folder(path string) error {
 		return missing(path, err)
 	}
 	if !info.IsDir() {
-		return &Error{path, "it is not a folder", "mkdir another one"}
+		return wrong(path, "it is not a folder", "give a folder, as mkdir makes one")
 	}
 	if os.Getuid() != 0 && unix.Access(path, unix.W_OK) != nil {
-		return &Error{path, "you may not write to it, and fusermount3 mounts only where you may", "choose a folder of your own"}
+		return wrong(path, "you may not write to it, and fusermount3 mounts only where you may", "choose a folder of your own")
 	}
 	if c.NonEmpty {
 		return nil
@@ -133,7 +140,7 @@ func (c Check) folder(path string) error {
 		return closeErr
 	}
 	if len(names) > 0 {
-		return &Error{path, "it is not empty, and mounting would hide what is in it", "choose an empty folder, or add -o nonempty"}
+		return wrong(path, "it is not empty, and mounting would hide what is in it", "choose an empty folder, or add -o nonempty")
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return missing(path, err)
@@ -147,9 +154,9 @@ func System(allowOther bool) error {
 	f, err := os.OpenFile(dev, os.O_RDWR|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
-		return &Error{dev, "FUSE is not available in this kernel or container", "modprobe fuse; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN"}
+		return system(dev, "FUSE is not available in this kernel or container", "modprobe fuse; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN")
 	case err != nil:
-		return &Error{dev, "it cannot be opened: " + errnoText(err), "ls -l /dev/fuse"}
+		return system(dev, "it cannot be opened: "+errnoText(err), "ls -l /dev/fuse")
 	}
 	if err := f.Close(); err != nil {
 		return err
@@ -164,12 +171,19 @@ func System(allowOther bool) error {
 // in PATH and in /bin.
 func helper(allowOther bool) error {
 	if fusermount() == "" {
-		return &Error{"fusermount3", "it is not installed, and only root can mount without it", "apt install fuse3 (or dnf install fuse3)"}
+		return system("fusermount3", "it is not installed, and only root can mount without it", "apt install fuse3 (or dnf install fuse3)")
 	}
 	if !allowOther || userAllowOther("/etc/fuse.conf") {
 		return nil
 	}
-	return &Error{"allow_other", "only root may allow others in", "root can put user_allow_other into /etc/fuse.conf"}
+	return system("allow_other", "this machine lets only root allow others into a mount",
+		"leave it out, or have root put the line user_allow_other into /etc/fuse.conf")
+}
+
+func wrong(path, why, hint string) error { return &Error{Path: path, Why: why, Hint: hint} }
+
+func system(what, why, hint string) error {
+	return &Error{Path: what, Why: why, Hint: hint, System: true}
 }
 
 func fusermount() string {
