@@ -3,6 +3,7 @@ package main
 import (
 	"embed"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,12 +15,11 @@ import (
 )
 
 // The shells' scripts are a few lines each: what can stand at a place is asked
-// of the program itself, so that it is never out of date.
+// of the program itself, so that it is never out of date. The program knows it from
+// its own help: a flag's value, and a verb's arguments, are named there.
 
 //go:embed completions
 var completions embed.FS
-
-var shells = []string{"bash", "zsh", "fish"}
 
 func completionCommand() *cli.Command {
 	return &cli.Command{
@@ -32,12 +32,9 @@ func completionCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if !slices.Contains(shells, args[0]) {
-				return usage("completion %s: bash, zsh or fish", args[0])
-			}
 			text, err := completions.ReadFile("completions/remotemount." + args[0])
 			if err != nil {
-				return err
+				return usage("completion %s: bash, zsh or fish", args[0])
 			}
 			_, err = c.App.Writer.Write(text)
 			return err
@@ -46,17 +43,20 @@ func completionCommand() *cli.Command {
 }
 
 // completeCommand is what the scripts call: the words so far, the last of them
-// unfinished. It prints what can stand there, one a line.
+// unfinished. It prints what can stand there: on the first line "files" or "folders" of
+// this machine, or "words", and then those, one a line.
 func completeCommand() *cli.Command {
 	return &cli.Command{
 		Name: "__complete", Hidden: true, SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
-			for _, word := range complete(c.App, c.Args().Slice(), namedRemotes, func() []string { return mountpoints(c) }) {
-				if _, err := fmt.Fprintln(c.App.Writer, word); err != nil {
-					return err
-				}
+			known := knowledge{remotes: namedRemotes, mounts: func() []string { return mountpoints(c) }}
+			words := c.Args().Slice()
+			if len(words) > 0 && words[0] == "--" {
+				words = words[1:] // ours, so that flags are words
 			}
-			return nil
+			o := known.complete(c.App, words)
+			_, err := fmt.Fprintln(c.App.Writer, strings.Join(append([]string{o.kind}, o.words...), "\n"))
+			return err
 		},
 	}
 }
@@ -79,65 +79,149 @@ func mountpoints(c *cli.Context) []string {
 	return points
 }
 
-// complete gives what begins like the last word. Where files are meant it gives
-// nothing, and the scripts fall back to files.
-func complete(app *cli.App, words []string, remotes, mounts func() []string) []string {
-	last := ""
-	if len(words) > 0 {
-		last = words[len(words)-1]
-		words = words[:len(words)-1]
-	}
-	cmd, value := place(app, words)
-	var offer []string
-	switch {
-	case value == "option":
-		offer = optionWords(last)
-	case value == "host-key-policy":
-		offer = config.Policies[:]
-	case value == "sync":
-		offer = []string{"push", "pull", "two-way"}
-	case value != "":
-	case cmd == nil:
-		offer = append(verbNames(app.Commands), remotes()...)
-	case strings.HasPrefix(last, "-"):
-		offer = flagWords(cmd)
-	case len(cmd.Subcommands) > 0:
-		offer = verbNames(cmd.Subcommands)
-	case cmd.Name == "completion":
-		offer = shells
-	case slices.Contains([]string{"unmount", "reconnect", "status", "top"}, cmd.Name):
-		offer = mounts()
-	case strings.Contains(cmd.UsageText, "REMOTE") || strings.Contains(cmd.UsageText, "NAME"):
-		offer = remotes()
-	}
-	return slices.DeleteFunc(slices.Clone(offer), func(w string) bool { return !strings.HasPrefix(w, last) })
+// An offer is what can stand at a place.
+type offer struct {
+	kind  string // files, folders or words
+	words []string
 }
 
-// place finds the verb, and the flag whose value comes next.
-func place(app *cli.App, words []string) (cmd *cli.Command, value string) {
+// knowledge is what completion has to look up.
+type knowledge struct {
+	remotes, mounts func() []string
+}
+
+func (k knowledge) complete(app *cli.App, words []string) offer {
+	last := ""
+	if len(words) > 0 {
+		last, words = words[len(words)-1], words[:len(words)-1]
+	}
+	at := findPlace(app, words)
+	before := ""
+	if flag, value, ok := strings.Cut(last, "="); ok && strings.HasPrefix(flag, "--") && at.flag == nil && at.command != nil {
+		at.flag = findFlag(at.command.Flags, strings.TrimLeft(flag, "-"))
+		before, last = flag+"=", value
+	}
+	o := k.at(app, at, last)
+	o.words = slices.DeleteFunc(slices.Clone(o.words), func(w string) bool { return !strings.HasPrefix(w, last) })
+	for i, w := range o.words {
+		o.words[i] = before + w
+	}
+	return o
+}
+
+func (k knowledge) at(app *cli.App, at place, last string) offer {
+	switch {
+	case at.flag != nil && at.flag.Names()[0] == "option":
+		return offer{"words", optionWords(last)}
+	case at.flag != nil:
+		value, _ := unquoteUsage(at.flag.(cli.DocGenerationFlag).GetUsage())
+		return k.named(value, at.command)
+	case strings.HasPrefix(last, "-") && at.command != nil && !at.only:
+		return offer{"words", flagWords(at.command)}
+	case at.command == nil:
+		return offer{"words", append(verbNames(app.Commands), k.remotes()...)}
+	case len(at.command.Subcommands) > 0:
+		return offer{"words", verbNames(at.command.Subcommands)}
+	}
+	if names := argumentNames(at.command); at.arguments < len(names) {
+		return k.named(names[at.arguments], at.command)
+	}
+	return offer{kind: "words"}
+}
+
+// named gives what help's name of a value or an argument stands for. One in small
+// letters is what is to be written.
+func (k knowledge) named(name string, command *cli.Command) offer {
+	switch {
+	case name == "FILE" || name == "COMMAND":
+		return offer{kind: "files"}
+	case name == "FOLDER" || name == "DIR" || name == "LOCAL":
+		return offer{kind: "folders"}
+	case name == "MOUNTPOINT" && (command.Name == "mount" || command.Name == "demo"):
+		return offer{kind: "folders"}
+	case name == "MOUNTPOINT":
+		return offer{"words", k.mounts()}
+	case name == "REMOTE" && command.Name == "add":
+		return offer{kind: "words"} // what is to be named
+	case name == "REMOTE" || name == "HOST" || name == "NAME" && command.Name != "add":
+		return offer{"words", k.remotes()}
+	case name != "" && name == strings.ToLower(name):
+		return offer{"words", strings.Split(name, "|")}
+	}
+	return offer{kind: "words"}
+}
+
+// argumentNames reads a verb's arguments from its usage.
+func argumentNames(cmd *cli.Command) []string {
+	text := regexp.MustCompile(`\[?--?[a-z-]+ [A-Z0-9:.]+\]?|\[[^A-Z]*\]`).ReplaceAllString(cmd.UsageText, "")
+	words := strings.Fields(strings.TrimPrefix(text, "remotemount "))
+	var names []string
+	for _, word := range words {
+		word = strings.Trim(word, "[]")
+		if word == strings.ToUpper(word) || strings.Contains(word, "|") {
+			names = append(names, word)
+		}
+	}
+	return names
+}
+
+// A place is where the next word stands.
+type place struct {
+	command   *cli.Command
+	flag      cli.Flag // whose value comes next
+	arguments int      // so many came before
+	only      bool     // behind --, where flags are none
+}
+
+// findPlace reads the words before.
+func findPlace(app *cli.App, words []string) (at place) {
 	commands := app.Commands
 	for _, word := range words {
 		switch {
-		case value != "":
-			value = ""
-		case strings.HasPrefix(word, "-") && cmd != nil:
-			if f := findFlag(cmd.Flags, strings.TrimLeft(word, "-")); f != nil && takesValue(f) {
-				value = f.Names()[0]
+		case at.flag != nil:
+			at.flag = nil
+		case word == "--" && !at.only:
+			at.only = true
+		case strings.HasPrefix(word, "-") && !at.only:
+			if f := flagOf(app, at.command, word); f != nil && takesValue(f) {
+				at.flag = f
 			}
-		default:
-			if next := find(commands, word); next != nil {
-				cmd, commands = next, next.Subcommands
-			}
+		case at.command != nil && len(at.command.Subcommands) == 0:
+			at.arguments++
+		case find(commands, word) != nil:
+			at.command = find(commands, word)
+			commands = at.command.Subcommands
+		case at.command == nil && looksRemote(word):
+			at.command, at.arguments = find(app.Commands, "mount"), 1
 		}
 	}
-	return cmd, value
+	return at
 }
 
-// optionWords completes the last of several options between commas.
+// flagOf finds the flag that a word is, with its value still to come. Before the verb
+// it may be any verb's.
+func flagOf(app *cli.App, cmd *cli.Command, word string) cli.Flag {
+	name := strings.TrimLeft(word, "-")
+	if !strings.HasPrefix(word, "--") && len(name) > 1 {
+		name = name[len(name)-1:] // letters that stand together
+	}
+	if cmd != nil {
+		return findFlag(cmd.Flags, name)
+	}
+	for _, c := range everyCommand(app.Commands) {
+		if f := findFlag(c.Flags, name); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// optionWords completes the last of several options between commas: those that are
+// not refused.
 func optionWords(last string) []string {
 	before := last[:strings.LastIndexByte(last, ',')+1]
 	var out []string
-	for _, name := range options.Names() {
+	for _, name := range options.Offered() {
 		out = append(out, before+name)
 	}
 	return out

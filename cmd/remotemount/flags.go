@@ -15,22 +15,22 @@ func getenv(name string) string { return os.Getenv(name) }
 // connectionFlags are the same wherever a REMOTE is given.
 func connectionFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.IntFlag{Name: "port", Aliases: []string{"p"}, Usage: "`PORT` of the SSH server (22)"},
-		&cli.StringFlag{Name: "user", Usage: "`USER` on the server"},
-		&cli.StringSliceFlag{Name: "identity", Aliases: []string{"i"}, Usage: "private key `FILE`, or - for standard input; may be repeated"},
+		&cli.IntFlag{Name: "port", Aliases: []string{"p"}, DefaultText: "22", Usage: "`PORT` of the SSH server"},
+		&cli.StringFlag{Name: "user", DefaultText: "by ssh_config, else your own name", Usage: "`USER` on the server"},
+		&cli.StringSliceFlag{Name: "identity", Aliases: []string{"i"}, DefaultText: "the agent's, ~/.ssh/id_*", Usage: "private key `FILE`, or - for standard input; may be repeated"},
 		&cli.StringFlag{Name: "password-file", Usage: "read the password from the first line of `FILE`"},
 		&cli.StringFlag{Name: "password-command", Usage: "run `COMMAND` and take the password from its first line"},
 		&cli.BoolFlag{Name: "ask-password", Usage: "ask for the password, also where the server does not"},
 		&cli.BoolFlag{Name: "keyring", Usage: "take the password from the desktop's keyring"},
-		&cli.StringFlag{Name: "ssh-config", Aliases: []string{"F"}, Usage: "read `FILE` in place of ~/.ssh/config; none for no file"},
+		&cli.StringFlag{Name: "ssh-config", Aliases: []string{"F"}, DefaultText: "~/.ssh/config", Usage: "read `FILE` as ssh_config; none for no file"},
 		&cli.StringFlag{Name: "jump", Aliases: []string{"J"}, Usage: "connect through `HOST`[,HOST...]"},
 		&cli.StringFlag{Name: "bind-address", Usage: "connect from this local `ADDRESS`"},
-		&cli.StringSliceFlag{Name: "known-hosts", Usage: "known_hosts `FILE`; the first is written to"},
+		&cli.StringSliceFlag{Name: "known-hosts", DefaultText: "~/.ssh/known_hosts", Usage: "known_hosts `FILE`; the first is written to"},
 		&cli.StringSliceFlag{Name: "host-key", Usage: "the server's key: `KEY` is SHA256:... or the public key"},
-		&cli.StringFlag{Name: "host-key-policy", Usage: "`POLICY` for an unknown host: auto, ask, strict or insecure"},
-		&cli.StringFlag{Name: "sftp-command", Usage: "start `COMMAND` on the server in place of its sftp subsystem, as \"sudo /usr/lib/openssh/sftp-server\""},
-		&cli.StringFlag{Name: "ssh-command", Usage: "connect by the program `COMMAND`, as \"ssh -v\", in place of the built-in SSH"},
-		&cli.IntFlag{Name: "max-connections", Usage: "`N` connections to the remote at most (25)"},
+		&cli.StringFlag{Name: "host-key-policy", DefaultText: "auto", Usage: "what to do about an unknown host: `auto|ask|strict|insecure`"},
+		&cli.StringFlag{Name: "sftp-command", DefaultText: "the subsystem sftp", Usage: "start `COMMAND` on the server, as \"sudo /usr/lib/openssh/sftp-server\""},
+		&cli.StringFlag{Name: "ssh-command", DefaultText: "the built-in SSH", Usage: "connect by the program `COMMAND`, as \"ssh -v\""},
+		&cli.IntFlag{Name: "max-connections", DefaultText: "25; 4 with --ssh-command", Usage: "`N` connections to the remote at most"},
 		&cli.GenericFlag{Name: "timeout", Value: new(config.Duration), DefaultText: "30s", Usage: "`TIME` without a byte after which a connection is dead"},
 	}
 }

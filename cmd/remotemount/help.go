@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -25,19 +24,22 @@ remotemount VERB --help tells more, man remotemount everything.
 const commandHelp = `{{.HelpName}}: {{.Usage}}
 
 Usage:
-  {{if .UsageText}}{{.UsageText}}{{else}}{{.HelpName}} [flags] {{.ArgsUsage}}{{end}}
+  {{if .UsageText}}{{.UsageText}}{{else}}{{.HelpName}} VERB ...{{end}}
 {{if .Description}}
 {{.Description}}
 {{end}}{{if .VisibleCommands}}
 Verbs:{{range .VisibleCommands}}
   {{printf "%-9s" .Name}} {{.Usage}}{{end}}
+
+{{.HelpName}} VERB --help tells the flags.
 {{end}}{{if .VisibleFlags}}
 Flags:{{range .VisibleFlags}}
 {{.}}{{end}}
 {{end}}`
 
 // flagLine is how help shows a flag: short name, long name with what it takes,
-// and the sentence. The library's own way repeats the value at each name.
+// the sentence, and what holds without it. The library's own way repeats the value at
+// each name.
 func flagLine(f cli.Flag) string {
 	d, ok := f.(cli.DocGenerationFlag)
 	if !ok {
@@ -54,8 +56,46 @@ func flagLine(f cli.Flag) string {
 	}
 	if d.TakesValue() {
 		long += " " + first(value, "VALUE")
+		if without := defaultText(d); without != "" {
+			text += " (" + without + ")"
+		}
 	}
-	return fmt.Sprintf("  %s%-26s %s", short, long, text)
+	return helpLine("  "+short+long, text)
+}
+
+// defaultText is what a flag is when it is not given; "" where that is nothing.
+func defaultText(f cli.DocGenerationFlag) string {
+	text := strings.Trim(f.GetDefaultText(), `"`)
+	if text == "0" {
+		return ""
+	}
+	return text
+}
+
+// Where the sentences begin, and where lines end, in columns.
+const helpIndent, helpWidth = 33, 90
+
+// helpLine puts a sentence beside a flag, or below it where that is too long.
+func helpLine(flag, text string) string {
+	var b strings.Builder
+	b.WriteString(flag)
+	column := len(flag)
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0 && column < helpIndent:
+			b.WriteString(strings.Repeat(" ", helpIndent-column))
+			column = helpIndent
+		case i == 0 || column+1+len(word) > helpWidth:
+			b.WriteString("\n" + strings.Repeat(" ", helpIndent))
+			column = helpIndent
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
 }
 
 // unquoteUsage finds what stands between backquotes in a usage, as the library

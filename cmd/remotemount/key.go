@@ -21,13 +21,15 @@ func keyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "key",
 		Usage: "make, look at and convert private keys",
+		Description: "A new key is RSA of 4096 bits, which every server takes; ed25519 is shorter, and known to\n" +
+			"servers since 2014.",
 		Subcommands: []*cli.Command{
 			{Name: "generate", Usage: "make a key; the line for the server's authorized_keys goes to standard output", UsageText: "remotemount key generate [flags]",
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "type", Value: "rsa", Usage: "`TYPE` of the key: rsa or ed25519"},
-					&cli.IntFlag{Name: "bits", Usage: "size of an RSA key in `BITS` (4096)"},
-					&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write to `FILE` and FILE.pub (~/.ssh/id_TYPE)"},
-					&cli.StringFlag{Name: "comment", Aliases: []string{"C"}, Usage: "`TEXT` at the end of the public line (user@host)"},
+					&cli.StringFlag{Name: "type", Value: "rsa", Usage: "kind of key: `rsa|ed25519`"},
+					&cli.IntFlag{Name: "bits", DefaultText: "4096", Usage: "size of an RSA key in `BITS`"},
+					&cli.StringFlag{Name: "out", Aliases: []string{"o"}, DefaultText: "~/.ssh/id_TYPE", Usage: "write to `FILE` and FILE.pub"},
+					&cli.StringFlag{Name: "comment", Aliases: []string{"C"}, DefaultText: "user@host", Usage: "`TEXT` at the end of the public line"},
 					passphrase, copyFlag,
 					&cli.BoolFlag{Name: "force", Usage: "replace a key that is there; what it opened stays closed then"},
 				}, Action: keyGenerate},
@@ -39,9 +41,9 @@ func keyCommand() *cli.Command {
 			{Name: "convert", Usage: "write a private key in another form", UsageText: "remotemount key convert FILE --out FILE",
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write to `FILE`, or - for standard output"},
-					&cli.StringFlag{Name: "to", Usage: "`FORM`: openssh, pem, pkcs8 or ppk (by the name of --out, else openssh)"},
+					&cli.StringFlag{Name: "to", DefaultText: "by the name of --out, else openssh", Usage: "form of the new file: `openssh|pem|pkcs8|ppk`"},
 					passphrase,
-					&cli.StringFlag{Name: "new-passphrase-file", Usage: "protect the new file by the first line of `FILE` (the passphrase stays)"},
+					&cli.StringFlag{Name: "new-passphrase-file", DefaultText: "the passphrase stays", Usage: "protect the new file by the first line of `FILE`"},
 					&cli.BoolFlag{Name: "no-passphrase", Usage: "write the new file without protection"},
 					&cli.BoolFlag{Name: "force", Usage: "replace a file that is there"},
 				}, Action: keyConvert},
@@ -93,13 +95,17 @@ func generated(c *cli.Context, file, line string, key *keys.Key, protected bool)
 		notes.say("remotemount: the key has no passphrase: whoever reads the file can use it\n")
 	}
 	if c.Bool("copy") {
+		// The key is made: what is wrong with the clipboard is no failure of that.
 		if err := copyToClipboard(c.Context, line); err != nil {
-			return err
+			notes.say("remotemount: warning: %v; %s\n", err, hintOf(err))
+		} else {
+			notes.say("remotemount: the public line is on the clipboard\n")
 		}
-		notes.say("remotemount: the public line is on the clipboard\n")
 	}
-	notes.say("remotemount: next: add that line to ~/.ssh/authorized_keys on the server, or give it to its administrator; then\n"+
-		"remotemount:   remotemount mount --identity %s user@host: MOUNTPOINT\n", shellQuote(file))
+	notes.say("remotemount: next: add that line to ~/.ssh/authorized_keys on the server, or give it to its administrator, or\n"+
+		"remotemount:   ssh-copy-id -f -i %s.pub user@host\n"+
+		"remotemount: then\n"+
+		"remotemount:   remotemount mount --identity %[1]s user@host: MOUNTPOINT\n", shellQuote(file))
 	return notes.err
 }
 

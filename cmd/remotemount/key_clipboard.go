@@ -45,5 +45,5 @@ func copyToClipboard(ctx context.Context, text string) error {
 		}
 		return nil
 	}
-	return fail(exitFailed, fmt.Errorf("the clipboard cannot be reached: %w", failed), "install wl-clipboard or xclip, or copy the line that was printed")
+	return fail(exitFailed, fmt.Errorf("the clipboard cannot be reached: %w", failed), "copy the line that was printed; on a desktop wl-clipboard or xclip is needed")
 }

@@ -192,6 +192,22 @@ func TestKeyConvertAndInspect(t *testing.T) {
 	}
 }
 
+// A key that was made is no failure because there is no clipboard, and what comes next
+// is told.
+func TestKeyGenerateCopyWithoutDesktop(t *testing.T) {
+	home := ownHome(t)
+	file := filepath.Join(home, "a key")
+	code, out, errOut := verb(t, "key", "generate", "--type", "ed25519", "--out", file, "--copy", "--passphrase-file", secretFile(t, "secret"))
+	if code != 0 || !strings.HasPrefix(out, "ssh-ed25519 ") {
+		t.Fatalf("%d %q %q", code, out, errOut)
+	}
+	for _, want := range []string{"warning: the clipboard cannot be reached", "ssh-copy-id -f -i '" + file + "'.pub user@host", "mount --identity '" + file + "' user@host:"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("no %q in %q", want, errOut)
+		}
+	}
+}
+
 func TestKeyCopy(t *testing.T) {
 	home := ownHome(t)
 	file := filepath.Join(home, "key")

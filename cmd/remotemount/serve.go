@@ -31,10 +31,10 @@ func serveCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "localhost:2022", Usage: "`ADDRESS` to listen at; :2022 is every network"},
 			&cli.StringFlag{Name: "authorized-keys", Usage: "`FILE` of the public keys that may log in"},
-			&cli.StringFlag{Name: "host-key-file", Usage: "`FILE` of the server's own key; made on first use"},
+			&cli.StringFlag{Name: "host-key-file", DefaultText: "~/.local/state/remotemount/serve_host_key", Usage: "`FILE` of the server's own key; made on first use"},
 			&cli.BoolFlag{Name: "read-only", Usage: "refuse every change"},
 			&cli.BoolFlag{Name: "allow-sha1", Usage: "let in old clients that know only algorithms with SHA-1"},
-			&cli.StringFlag{Name: "log-level", Usage: "`LEVEL` from which on messages are written: debug, info, warn or error"},
+			&cli.StringFlag{Name: "log-level", DefaultText: "warn", Usage: "write messages from this level on: `debug|info|warn|error`"},
 		},
 		Action: serveAction,
 	}

@@ -27,7 +27,7 @@ func topCommand() *cli.Command {
 		UsageText: "remotemount top [--every TIME] [--count N] [MOUNTPOINT]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "every", Value: new(config.Duration), DefaultText: "1s", Usage: "look every `TIME`"},
-			&cli.IntFlag{Name: "count", Usage: "end after `N` looks"},
+			&cli.IntFlag{Name: "count", DefaultText: "none", Usage: "end after `N` looks"},
 		},
 		Action: topAction,
 	}

@@ -2,12 +2,19 @@
 # zsh completion for remotemount
 _remotemount() {
 	local -a offers
+	local kind
 	offers=("${(@f)$(remotemount __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-	if [[ -n "$offers" ]]; then
-		compadd -Q -- "${offers[@]}"
-	else
-		_files
-	fi
+	kind=$offers[1]
+	offers=("${(@)offers[2,-1]}")
+	case $kind in
+	files|folders)
+		compset -P '--*='
+		if [[ $kind == files ]]; then _files; else _files -/; fi
+		;;
+	*)
+		(( $#offers )) && compadd -Q -- "${(@q)offers}"
+		;;
+	esac
 }
 if [[ "$funcstack[1]" = "_remotemount" ]]; then
 	_remotemount "$@"

@@ -168,6 +168,23 @@ func Names() []string {
 	return names
 }
 
+// Offered are the names that are not refused, for completion: with a = where they
+// need a value.
+func Offered() []string {
+	var names []string
+	for name, o := range table() {
+		switch {
+		case o.cannot != "":
+		case o.value == needed:
+			names = append(names, name+"=")
+		default:
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
 // Finish settles what several options say together.
 func (s *Settings) Finish() {
 	if s.AllowOther && s.DefaultPermissions == nil {

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+)
+
+// What can stand at a place: values of flags, remotes, mountpoints, local folders.
+func TestComplete(t *testing.T) {
+	if err := configHome(t).Add("work", config.Remote{Address: "h:"}); err != nil {
+		t.Fatal(err)
+	}
+	known := knowledge{remotes: namedRemotes, mounts: func() []string { return []string{"/mnt/a b", "/srv"} }}
+	for line, want := range map[string]string{
+		"mo":                                   "words mount",
+		"w":                                    "words work",
+		"mount w":                              "words work",
+		"mount work ":                          "folders",
+		"mount --read-only work -p 22 ":        "folders",
+		"mount work /mnt ":                     "words",
+		"work ":                                "folders",
+		"u@h:x ":                               "folders",
+		"-p 22 w":                              "words work",
+		"mount --host-key-policy s":            "words strict",
+		"mount --host-key-policy=s":            "words --host-key-policy=strict",
+		"mount --log-level ":                   "words debug info warn error",
+		"mount --sync ":                        "words push pull two-way",
+		"mount --sync-dir ":                    "folders",
+		"mount -i ":                            "files",
+		"mount --identity=":                    "files",
+		"mount -fi ":                           "files",
+		"mount -p ":                            "words",
+		"mount --timeout ":                     "words",
+		"mount -- -":                           "words",
+		"mount --wa":                           "words --wait",
+		"mount -o ro,allow_o":                  "words ro,allow_other",
+		"mount -o direct":                      "words",
+		"mount -o slav":                        "words",
+		"mount -o IdentityF":                   "words IdentityFile=",
+		"unmount ":                             "words /mnt/a b /srv",
+		"status /s":                            "words /srv",
+		"demo ":                                "folders",
+		"sync p":                               "words push pull",
+		"sync push ":                           "folders",
+		"sync push . ":                         "words work",
+		"sync pull ":                           "words work",
+		"sync pull work ":                      "folders",
+		"sync two-way --compare ":              "words size mtime hash",
+		"sync push --links ":                   "words safe copy skip follow",
+		"sync push --links=f":                  "words --links=follow",
+		"sync push --after ":                   "words keep delete",
+		"sync push --fsync a":                  "words auto always",
+		"sync push --verify ":                  "words read",
+		"sync push --exclude-from ":            "files",
+		"remote show ":                         "words work",
+		"remote add ":                          "words",
+		"remote add x ":                        "words",
+		"remote edit work --address ":          "words work",
+		"key generate --type ":                 "words rsa ed25519",
+		"key convert --to p":                   "words pem pkcs8 ppk",
+		"key public ":                          "files",
+		"key convert ":                         "files",
+		"key generate ":                        "words",
+		"hostkey show ":                        "words work",
+		"serve ":                               "folders",
+		"serve --authorized-keys ":             "files",
+		"serve --log-level w":                  "words warn",
+		"completion ":                          "words bash zsh fish",
+		"browse ":                              "words work",
+		"doctor --ssh-config ":                 "files",
+		"top --every ":                         "words",
+		"top --every 1s --count 3 ":            "words /mnt/a b /srv",
+		"browse --json --max-connections 3 wo": "words work",
+	} {
+		o := known.complete(newApp(), strings.Split(line, " "))
+		if got := strings.Join(append([]string{o.kind}, o.words...), " "); got != want {
+			t.Errorf("%q: %s, want %s", line, got, want)
+		}
+	}
+}
+
+// The script of bash, as readline calls it: COMP_WORDBREAKS has : and =, and what stands
+// before the last of them is not to be given back.
+func TestCompletionOfBash(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		if os.Getenv("REMOTEMOUNT_REQUIRE_ALL") == "1" {
+			t.Fatal("bash is not installed")
+		}
+		t.Skip("bash is not installed")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"folder", "other"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(bin, "remotemount")); err != nil {
+		t.Fatal(err)
+	}
+	if err := configHome(t).Add("work", config.Remote{Address: "h:"}); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("completions/remotemount.bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"remotemount mount wo":                    "work",
+		"remotemount mount work f":                "folder",
+		"remotemount mount -i f":                  "file folder",
+		"remotemount mount --identity=fi":         "file",
+		"remotemount mount --host-key-policy=st":  "strict",
+		"remotemount mount --host-key-policy st":  "strict",
+		"remotemount mount -o allow_other,rea":    "allow_other,read_only allow_other,readdir_ino",
+		"remotemount sync push ":                  "folder other",
+		"remotemount sync push --exclude-from f":  "file folder",
+		"remotemount sync push --compare ":        "size mtime hash",
+		"remotemount key generate --type ed":      "ed25519",
+		"remotemount mount --no-such-flag-at-all": "",
+	} {
+		cmd := exec.Command(bash, "-c", `. "$1"; COMP_LINE=$2 COMP_POINT=${#2} COMP_WORDBREAKS=$' \t\n"'"'"'><=;|&(:'; _remotemount; printf '%s\n' "${COMPREPLY[@]}"`, "bash", script, line)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		got := strings.Fields(string(out))
+		slices.Sort(got)
+		wanted := strings.Fields(want)
+		slices.Sort(wanted)
+		if err != nil || !slices.Equal(got, wanted) {
+			t.Errorf("%q: %q, want %q; %v", line, got, wanted, err)
+		}
+	}
+}
