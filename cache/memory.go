@@ -80,7 +80,7 @@ func (m *memory) take(n int) *buffer {
 // give takes a buffer back; reuse says that nobody writes to it any more.
 func (m *memory) give(b *buffer, reuse bool) {
 	m.used -= int64(len(b.b))
-	if !reuse || !m.fits(m.kept+int64(len(b.b))) {
+	if !reuse || !m.fits(int64(len(b.b))) {
 		return
 	}
 	s := &m.spare[b.class]
@@ -113,12 +113,21 @@ func (m *memory) trim() {
 }
 
 // fits reports whether n more bytes do.
-func (m *memory) fits(n int64) bool { return m.used+m.besides()+n <= m.limit }
+func (m *memory) fits(n int64) bool { return m.used+m.kept+m.besides()+n <= m.limit }
 
-// room drops what was not used for longest until n more bytes fit, and reports
-// whether they do.
+// shed lets the garbage collector have all buffers that nobody uses.
+func (m *memory) shed() {
+	m.spare, m.kept = [len(sizes)]spare{}, 0
+}
+
+// room drops what is of no use, or was not used for longest, until n more bytes fit,
+// and reports whether they do.
 func (m *memory) room(n int) bool {
 	for !m.fits(int64(n)) {
+		if m.kept > 0 {
+			m.shed()
+			continue
+		}
 		oldest := m.idle.next
 		if oldest == &m.idle {
 			return false

@@ -45,6 +45,10 @@ type Config struct {
 	UIDs     map[uint32]uint32 // with IDMapFile: the server's numbers of users, and ours for them
 	GIDs     map[uint32]uint32 // likewise of groups
 
+	// Background is how many requests that nobody waits for the kernel may have under
+	// way, such as those of its reading ahead; 64 when it is 0.
+	Background int
+
 	// Options are further options of mount(8), such as "noexec". A filesystem is
 	// mounted nosuid and nodev unless "suid" or "dev" stand here.
 	Options []string

@@ -1,6 +1,7 @@
 package fsnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func (c *Config) serverOptions() *fuse.MountOptions {
 		Name:          c.Subtype,
 		FsName:        c.Source,
 		MaxWrite:      maxIO,
-		MaxBackground: 64,
+		MaxBackground: cmp.Or(c.Background, 64),
 		// Through a pipe even data in memory costs a quarter more CPU.
 		DisableSplice: true,
 		// Else each write asks for security.capability first.

@@ -21,7 +21,7 @@ type reading struct {
 	f     *file
 	ctx   context.Context
 	w     *waiter
-	left  atomic.Int32 // partsOf waiting or under way
+	left  atomic.Int32 // parts waiting or under way
 	tries int          // how often parts were lost
 	kills kills        // of these, with their session alone
 	parts []*part
@@ -153,8 +153,7 @@ func (r *reading) leave() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if i := slices.Index(o.reading, r); i >= 0 {
-		o.reading[i] = o.reading[len(o.reading)-1]
-		o.reading = o.reading[:len(o.reading)-1]
+		o.reading = slices.Delete(o.reading, i, i+1)
 	}
 }
 
@@ -164,6 +163,9 @@ func (r *reading) end(n int, err error) {
 	if r.stop() {
 		r.tell(n, err)
 		clear(r.over)
+		for _, pt := range r.parts {
+			pt.p = nil // a spare reading keeps no data from being given back
+		}
 		r.f, r.ctx, r.w, r.told, r.stop, r.p = nil, nil, nil, nil, nil, nil
 		readings.Put(r)
 	}

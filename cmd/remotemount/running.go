@@ -9,9 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -155,6 +153,7 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	}
 	r.serveMetrics(metrics)
 	r.work.Go(r.enableWhenAccepted)
+	r.work.Go(r.keepMemory)
 	if m.Wait {
 		r.work.Go(func() { _, _ = r.link.pool.Stat(remote.Background(r.ctx), "") }) // whoever asks has the pool dial until it is there
 	}
@@ -381,16 +380,4 @@ func raiseProcs() {
 	if getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
 	}
-}
-
-// limitMemory bounds the heap, and lets it grow slowly: x/crypto/ssh copies each
-// packet into fresh memory. A read of 1 GiB costs the same 1.7 s of CPU with GOGC
-// at 25, 60 and 150, and takes 130, 170 and 250 MB at its peak.
-func limitMemory(cacheMemory int64) {
-	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(60)
-		debug.SetMemoryLimit(first(cacheMemory, defaultCacheMemory) + 256<<20)
-	}
-	// Secrets typed by the user are in memory: no core dump of them.
-	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) // lowering is always allowed
 }

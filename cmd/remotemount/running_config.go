@@ -33,6 +33,8 @@ func (m *mounting) fsConfig(remote remote.Remote, log *slog.Logger) fsnode.Confi
 		ReadOnly: m.ReadOnly, AllowOther: m.AllowOther, MultiUser: m.MultiUser, FollowSymlinks: m.FollowSymlinks,
 		DefaultPermissions: m.DefaultPermissions != nil && *m.DefaultPermissions,
 		UID:                m.UID, GID: m.GID, Umask: m.Umask, Options: m.Kernel, Log: log, Debug: m.Debug,
+		// Up to 1 MiB each: what the kernel asks for ahead is answered beyond the bound.
+		Background: int(min(max(m.cacheMemory()/(4<<20), 4), 64)),
 	}
 	switch m.Contain {
 	case "strict":
