@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -259,5 +260,73 @@ func TestOwners(t *testing.T) {
 	}
 	if res := p.run(); res.FailureCount != 1 || refused.Load() == 0 {
 		t.Errorf("%+v", res)
+	}
+}
+
+// unending is a Remote whose folders named as one of these have no end of names.
+type unending struct {
+	remote.Remote
+	refused, folders bool
+}
+
+func (u unending) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	if _, name := remote.Split(path); !strings.HasPrefix(name, "unending") {
+		return u.Remote.ReadDir(ctx, path, emit)
+	}
+	if u.folders && strings.Contains(path, "/") {
+		return nil
+	}
+	for i := 0; ctx.Err() == nil; i++ {
+		name := fmt.Sprintf("%s %d", path, i)
+		e := remote.Entry{Name: strings.ReplaceAll(name, "/", "+"), Attr: remote.Attr{Mode: syscall.S_IFREG | 0o644}}
+		switch {
+		case u.refused:
+			remote.RefusedBy(ctx)(name + "/..")
+			if err := emit(nil); err != nil {
+				return err
+			}
+			continue
+		case u.folders: // more than may wait, and not more than may be listed
+			e.Name, e.Attr.Mode = fmt.Sprintf("unending%d", i), syscall.S_IFDIR|0o755
+			if i == 400 {
+				return nil
+			}
+		}
+		if err := emit([]remote.Entry{e}); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (u unending) Lstat(ctx context.Context, path string) (remote.Attr, error) {
+	if strings.Contains(path, "unending") {
+		return remote.Attr{Mode: syscall.S_IFDIR | 0o755}, nil
+	}
+	return u.Remote.Lstat(ctx, path)
+}
+
+// What a server lists without an end is held up to a bound, and the rest is done.
+func TestListingsWithoutAnEnd(t *testing.T) {
+	for name, u := range map[string]unending{"names": {}, "refused names": {refused: true}, "folders": {folders: true}} {
+		p := newPairing(t, Options{Mode: Pull, DryRun: u.folders})
+		put(t, p.remote, "good/file", "good", old)
+		must(t, os.Mkdir(filepath.Join(p.remote, "unending"), 0o755))
+		u.Remote = p.dir
+		c := p.config()
+		c.Remote = u
+		r, err := New(c)
+		must(t, err)
+		r.mostHeld = 512 << 10
+		res, err := r.Run(t.Context())
+		must(t, err)
+		if res.FailureCount == 0 || !errors.Is(res.Failures[0].Err, errTooMuch) || res.ToLocal.Files != 1 {
+			t.Errorf("%s: %d failures: %.300v, %d files", name, res.FailureCount, res.Failures, res.ToLocal.Files)
+		}
+		for _, f := range res.Failures {
+			if f.Side != Remote || !errors.Is(f.Err, errTooMuch) {
+				t.Errorf("%s: %v: %v", name, f.Side, f.Err)
+			}
+		}
 	}
 }

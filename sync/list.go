@@ -18,6 +18,7 @@ type listing struct {
 	names []Named
 	temps []temp   // temporary files of this or another run
 	bad   []string // names that no file can have
+	cost  int64    // taken from the budget for names
 }
 
 // linkReads bounds the links of one folder that are read at once.
@@ -38,8 +39,8 @@ func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
 	err = p.listBoth(ctx, f, &l)
 	if p.Mode != TwoWay && sideOf(err, p.source()) == target && errors.Is(err, syscall.EACCES) {
 		// A drop box: it may be written, and its names looked at, but not listed.
-		l[target] = listing{}
-		if err = p.listOne(ctx, f, p.source(), &l[p.source()]); err == nil {
+		p.drop(&l)
+		if err = p.listSide(ctx, f, p.source(), &l[p.source()]); err == nil {
 			err = p.lookUp(ctx, f, target, &l)
 		}
 	}
@@ -49,9 +50,12 @@ func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
 	return l, p.readLinks(ctx, f, &l)
 }
 
-func (p *pass) listOne(ctx context.Context, f *folder, side Side, l *listing) error {
-	*l = listing{}
-	return p.listSide(ctx, f, side, l)
+// drop forgets a folder's listings.
+func (p *pass) drop(l *[2]listing) {
+	for side := range l {
+		p.names.giveBack(l[side].cost)
+		l[side] = listing{}
+	}
 }
 
 // lookUp finds what a side that cannot be listed has of the other side's names.
@@ -97,6 +101,11 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	}
 	err := p.tree[side].List(ctx, at, func(names []Named) error {
 		for _, n := range names {
+			cost := int64(nameCost + len(n.Name))
+			if err := p.names.take(cost); err != nil {
+				return err
+			}
+			l.cost += cost
 			n.Mtime = readTime(n.Mtime, p.planner.now(side))
 			l.add(n)
 		}

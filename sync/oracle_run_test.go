@@ -126,6 +126,7 @@ func (w *oracleWorld) seen(side Side, at string) {
 	if err != nil {
 		return
 	}
+	w.note(at, "the run sees %d on the %v side", w.idOf(text), side)
 	if id := w.idOf(text); id >= 0 && w.all[id].side != side && w.all[id].path == at {
 		w.all[id].copied = true
 	}
@@ -257,7 +258,7 @@ func (w *oracleWorld) round() {
 		}
 	}
 	w.disturb(cancel)
-	r, err := New(Config{Options: w.options, Local: w.roots[Local], Remote: w.remote, Pair: w.roots[Local]})
+	r, err := New(Config{Options: w.options, Local: w.roots[Local], Remote: w.remote, Pair: w.roots[Local], Events: w.told})
 	must(w.t, err)
 	_, err = r.Run(ctx)
 	stop()
@@ -270,6 +271,17 @@ func (w *oracleWorld) round() {
 	w.check()
 }
 
+// told notes what a run says of itself.
+func (w *oracleWorld) told(e Event) {
+	if e.Action.Path == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(e.Action.Path, "run: %s %v %s %s, %d bytes at %d over %v %d bytes at %d %v", e.Kind, e.Action.Op, e.Action.From, e.Action.Why,
+		e.Action.Source.Size, e.Action.Source.Mtime, e.Action.Target.Kind, e.Action.Target.Size, e.Action.Target.Mtime, e.Err)
+}
+
 // killedRound has another process make the run, and kills it. What that sees is not
 // known here, so that only the users of the source are at work.
 func (w *oracleWorld) killedRound() {
@@ -279,6 +291,11 @@ func (w *oracleWorld) killedRound() {
 	if w.options.Mode != TwoWay {
 		staying.Go(func() { w.users[w.options.source()].stay(users) })
 	}
+	w.mu.Lock()
+	for at := range w.history {
+		w.note(at, "a run that is killed")
+	}
+	w.mu.Unlock()
 	killRun(w.t, w.options, w.roots[Local], w.roots[Remote], time.Duration(20+w.rnd.IntN(2500))*time.Millisecond)
 	stop()
 	staying.Wait()

@@ -64,12 +64,23 @@ func (l *ledger) idOf(content []byte) int {
 // A ledger knows every edition there ever was.
 type ledger struct {
 	mu      sync.Mutex
-	all     []*edition      // guarded by mu
-	listed  map[string]bool // remote folders that this run has read; guarded by mu
-	touched map[string]bool // paths that this run has opened or looked at there; guarded by mu
-	ops     int             // what users did; guarded by mu
-	running bool            // guarded by mu
-	buried  [2][]int        // what users of a side have replaced; guarded by mu
+	all     []*edition          // guarded by mu
+	listed  map[string]bool     // remote folders that this run has read; guarded by mu
+	touched map[string]bool     // paths that this run has opened or looked at there; guarded by mu
+	ops     int                 // what users did; guarded by mu
+	running bool                // guarded by mu
+	buried  [2][]int            // what users of a side have replaced; guarded by mu
+	history map[string][]string // the last of what happened to a path; guarded by mu
+}
+
+// note keeps what happened to a path, to be told when something is wrong there. mu is
+// held.
+func (l *ledger) note(at, format string, args ...any) {
+	if l.history == nil {
+		l.history = map[string][]string{}
+	}
+	h := append(l.history[at], time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
+	l.history[at] = h[max(0, len(h)-30):]
 }
 
 // A user changes things on one side, each change in one step.
@@ -134,6 +145,7 @@ func (u *user) next(at string) (*edition, []byte) {
 	e := &edition{id: len(u.all), side: u.side, path: at, size: size, sum: sha256.Sum256(content)}
 	e.afterPlan = u.running && (u.touched[at] || u.side == Remote && u.listed[path.Dir(at)])
 	u.all = append(u.all, e)
+	u.note(at, "%v user writes %d", u.side, e.id)
 	return e, content
 }
 
@@ -225,6 +237,7 @@ func (u *user) die(content []byte) {
 	if id < 0 {
 		return
 	}
+	u.note(u.all[id].path, "%v user buries %d", u.side, id)
 	if e := u.all[id]; e.side == u.side {
 		e.dead = true
 	} else {

@@ -39,8 +39,9 @@ const (
 
 // A Runner syncs one pair of folders, as often as it is told to.
 type Runner struct {
-	config Config
-	watch  func() (*fsnotify.Watcher, error)
+	config   Config
+	watch    func() (*fsnotify.Watcher, error)
+	mostHeld int64 // memory for names, in bytes
 }
 
 // New checks the options; nothing is touched before Run.
@@ -54,7 +55,7 @@ func New(c Config) (*Runner, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Runner{config: c, watch: fsnotify.NewWatcher}, nil
+	return &Runner{config: c, watch: fsnotify.NewWatcher, mostHeld: mostHeld}, nil
 }
 
 // A pass is one run of a Runner.
@@ -74,6 +75,7 @@ type pass struct {
 	small   chan task
 	large   chan task
 	memory  *semaphore.Weighted
+	names   budget
 	stream  stream
 }
 
@@ -235,6 +237,7 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 		small:      make(chan task, waiting),
 		large:      make(chan task, waiting),
 		memory:     semaphore.NewWeighted(copyMemory),
+		names:      budget{most: r.mostHeld},
 		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}},
 	}
 }

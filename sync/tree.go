@@ -62,21 +62,23 @@ func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp,
 
 // List reads a remote folder.
 func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) error) error {
-	refused := map[string]bool{} // once each: after a cut they come again
-	ctx = remote.WithRefused(ctx, func(name string) { refused[name] = true })
+	refused, bad := map[string]bool{}, []Named(nil) // once each: after a cut they come again
+	ctx = remote.WithRefused(ctx, func(name string) {
+		if !refused[name] {
+			refused[name] = true
+			bad = append(bad, Named{Name: name})
+		}
+	})
 	err := r.ReadDir(ctx, path, func(entries []remote.Entry) error {
 		names := make([]Named, len(entries))
 		for i, e := range entries {
 			names[i] = Named{e.Name, itemOf(e.Attr)}
 		}
+		names, bad = append(names, bad...), nil
 		return emit(names)
 	})
 	if err != nil {
 		return err
-	}
-	var bad []Named
-	for name := range refused {
-		bad = append(bad, Named{Name: name})
 	}
 	return emit(bad)
 }

@@ -86,6 +86,7 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 		return
 	}
 	l, err := p.list(ctx, f)
+	defer p.drop(&l)
 	if err != nil {
 		p.failFolder(ctx, f, p.source(), err)
 		return
@@ -113,10 +114,10 @@ func (p *pass) dispatch(ctx context.Context, f *folder, a Action) {
 	case OpConflict:
 		p.journal.conflict(a)
 	case OpFolder:
-		p.descend(f, a)
+		p.descend(ctx, f, a)
 	case OpNone, OpAttr:
 		if a.Source.Kind == Folder && a.Target.Kind == Folder {
-			p.descend(f, a)
+			p.descend(ctx, f, a)
 			return
 		}
 		if a.Op == OpNone {
@@ -130,11 +131,17 @@ func (p *pass) dispatch(ctx context.Context, f *folder, a Action) {
 }
 
 // descend puts a folder on the stack. Its mode is set when all in it is done.
-func (p *pass) descend(f *folder, a Action) {
+func (p *pass) descend(ctx context.Context, f *folder, a Action) {
 	if a.Op == OpAttr && p.DryRun {
 		p.journal.done(a, 0)
 	}
+	cost := int64(folderCost + len(a.Path))
+	if err := p.names.take(cost); err != nil {
+		p.journal.fail(ctx, a, a.From, err)
+		return
+	}
 	child := newFolder(f, a.Path, a.Item(Local), a.Item(Remote))
+	child.cost = cost
 	_, name := remote.Split(a.Path)
 	child.inherit(name)
 	p.folders.push(child)
