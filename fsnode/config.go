@@ -49,6 +49,10 @@ type Config struct {
 	// way, such as those of its reading ahead; 64 when it is 0.
 	Background int
 
+	// MostNames is how many names the kernel may know before it is asked to let go of
+	// some; 200,000 when it is 0.
+	MostNames int
+
 	// Options are further options of mount(8), such as "noexec". A filesystem is
 	// mounted nosuid and nodev unless "suid" or "dev" stand here.
 	Options []string

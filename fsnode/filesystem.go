@@ -78,7 +78,7 @@ type notifier interface {
 func newFilesystem(cfg Config) *filesystem {
 	base, stop := context.WithCancel(context.Background())
 	gone := make(chan struct{})
-	return &filesystem{
+	f := &filesystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		cfg:           cfg,
 		remote:        cfg.Remote,
@@ -97,6 +97,8 @@ func newFilesystem(cfg Config) *filesystem {
 		ownUID:        uint32(os.Getuid()),
 		ownGID:        uint32(os.Getgid()),
 	}
+	f.bound()
+	return f
 }
 
 // String is part of go-fuse's interface.

@@ -60,6 +60,7 @@ type setup struct {
 
 	Contain   fsnode.Containment
 	Transform bool
+	MostNames int
 }
 
 // command is one request to the server, and its answer.
@@ -116,7 +117,7 @@ func serve(text string) error {
 		Remote: dir, Source: "test:" + s.Dir, AttrTimeout: s.AttrTimeout,
 		ReadOnly: s.ReadOnly, AllowOther: s.AllowOther, DefaultPermissions: s.DefaultPermissions,
 		MultiUser: s.MultiUser, FollowSymlinks: s.FollowSymlinks,
-		Contain: s.Contain, TransformSymlinks: s.Transform, Given: s.Point,
+		Contain: s.Contain, TransformSymlinks: s.Transform, Given: s.Point, MostNames: s.MostNames,
 		UID: s.UID, GID: s.GID, Umask: s.Umask, Options: s.Options, Log: log, Debug: debug,
 	})
 	if err != nil {

@@ -30,6 +30,11 @@ type tree struct {
 
 	kept list.List // guarded by mu: of *node, in the order of keepLinked
 
+	most     int      // of nodes, see arrive
+	crowded  func()   // called with mu held, when there are more
+	thinning bool     // guarded by mu: crowded was called, and oldest not yet
+	arrivals []uint64 // guarded by mu: nodes in the order in which they came; some are gone
+
 	// freed is closed when a pin or claim ends; nil while nobody waits.
 	freed chan struct{} // guarded by mu
 }
@@ -66,7 +71,7 @@ func stampOf(a remote.Attr) stamp { return stamp{a.Size, a.Mtime} }
 
 func newTree() *tree {
 	root := &node{id: rootID, typ: syscall.S_IFDIR, lookups: 1, told: unknown}
-	return &tree{root: root, nodes: map[uint64]*node{rootID: root}, peak: 1}
+	return &tree{root: root, nodes: map[uint64]*node{rootID: root}, peak: 1, most: mostNames, crowded: func() {}}
 }
 
 // get is the node with that id. The kernel asks only for nodes it knows; nil
@@ -149,6 +154,7 @@ func (t *tree) put(dir *node, dirPath, name string, a remote.Attr) *node {
 		n.id = t.freeID(remote.Join(dirPath, name))
 		t.nodes[n.id] = n
 		t.peak = max(t.peak, len(t.nodes))
+		t.arrive(n)
 		t.name(n, spot{dir, name})
 	}
 	n.lookups++
