@@ -27,13 +27,13 @@ var ErrOverlap = errors.New("the local and the remote folder are one, or lie in 
 // survey finds out about the sides that the run writes to, and whether they are
 // apart.
 func (p *pass) survey(ctx context.Context) error {
-	if p.DryRun {
-		return nil
-	}
 	if p.LocalOnRemote != "" && lieInOneAnother(p.LocalOnRemote, p.rootPath[Remote]) {
 		if err := p.overlap(); err != nil {
 			return err
 		}
+	}
+	if p.DryRun {
+		return nil
 	}
 	for _, side := range []Side{Local, Remote} {
 		if side == p.source() && p.Mode != TwoWay && !p.Delete {

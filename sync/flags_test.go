@@ -74,6 +74,22 @@ func TestTriggerFile(t *testing.T) {
 	}
 }
 
+// What has the trigger file's name and is none is copied, and not replaced.
+func TestATriggerFileReplacesNothing(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, TriggerFile: "f"})
+	put(t, p.local, "f", "text", old)
+	if _, err := p.try(t.Context()); !errors.Is(err, errNoTrigger) {
+		t.Error(err)
+	}
+	wantFile(t, p.remote, "f", "text")
+	must(t, os.Remove(filepath.Join(p.local, "f")))
+	if _, err := p.try(t.Context()); !errors.Is(err, errNoTrigger) {
+		t.Error(err)
+	}
+	wantFile(t, p.remote, "f", "text")
+	noTemps(t, p.remote)
+}
+
 // Names of parts end as they are told to, and those of an earlier run are found
 // whatever they end in.
 func TestTempSuffix(t *testing.T) {

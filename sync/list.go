@@ -120,7 +120,7 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	kept := l.names[:0]
 	for _, n := range l.names {
 		at := remote.Join(f.path, n.Name)
-		if at != p.within[side] && at != p.TriggerFile && p.Names.Keeps(at, n.Kind == Folder) {
+		if at != p.within[side] && !(at == p.TriggerFile && isTrigger(n.Item)) && p.Names.Keeps(at, n.Kind == Folder) {
 			kept = append(kept, n)
 		}
 	}

@@ -157,6 +157,19 @@ func TestSourceAndTargetAreOne(t *testing.T) {
 	}
 }
 
+// A dry run refuses what the run would, as far as that is known without making a name.
+func TestADryRunKnowsOurOwnMounts(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, Delete: true, DryRun: true})
+	put(t, p.local, "f", "text", old)
+	c := p.config()
+	c.LocalOnRemote = c.Remote.Info().Root + "/sub"
+	r, err := New(c)
+	must(t, err)
+	if _, err := r.Run(t.Context()); !errors.Is(err, ErrOverlap) || !errors.Is(err, ErrUsage) {
+		t.Error(err)
+	}
+}
+
 // Two folders that are apart have one within them in common, as a bind mount has.
 func TestAFolderInsideIsOneWithTheOther(t *testing.T) {
 	for _, mode := range []Mode{Push, Pull} {
