@@ -20,7 +20,7 @@ type folder struct {
 	item   [2]Item // as they were listed; Absent where there was none
 	side   [2]folderSide
 	links  followed
-	cost   int64 // taken from the budget for names
+	cost   int64 // taken from the budget for folders that wait
 
 	pending atomic.Int64 // what is at work in it, itself included until listed
 	deleted atomic.Int64 // sources removed from it
@@ -115,7 +115,7 @@ func (f *folder) unlock(ctx context.Context, p *pass, side Side, cause error) er
 func (f *folder) release(ctx context.Context, p *pass) {
 	for f != nil && f.pending.Add(-1) == 0 {
 		f.finish(ctx, p)
-		p.names.giveBack(f.cost)
+		p.waiting.giveBack(f.cost)
 		f = f.parent
 	}
 }

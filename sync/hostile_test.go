@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -274,6 +275,7 @@ func (u unending) ReadDir(ctx context.Context, path string, emit func([]remote.E
 		return u.Remote.ReadDir(ctx, path, emit)
 	}
 	if u.folders && strings.Contains(path, "/") {
+		time.Sleep(20 * time.Millisecond) // meanwhile the others wait
 		return nil
 	}
 	for i := 0; ctx.Err() == nil; i++ {
@@ -288,7 +290,7 @@ func (u unending) ReadDir(ctx context.Context, path string, emit func([]remote.E
 			continue
 		case u.folders: // more than may wait, and not more than may be listed
 			e.Name, e.Attr.Mode = fmt.Sprintf("unending%d", i), syscall.S_IFDIR|0o755
-			if i == 400 {
+			if i == 800 {
 				return nil
 			}
 		}

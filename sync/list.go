@@ -102,7 +102,7 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	err := p.tree[side].List(ctx, at, func(names []Named) error {
 		for _, n := range names {
 			cost := int64(nameCost + len(n.Name))
-			if err := p.names.take(cost); err != nil {
+			if err := p.names.take(cost, l.cost); err != nil {
 				return err
 			}
 			l.cost += cost

@@ -75,7 +75,8 @@ type pass struct {
 	small   chan task
 	large   chan task
 	memory  *semaphore.Weighted
-	names   budget
+	names   budget // of those being listed
+	waiting budget // of folders
 	stream  stream
 }
 
@@ -251,6 +252,7 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 		large:      make(chan task, waiting),
 		memory:     semaphore.NewWeighted(copyMemory),
 		names:      budget{most: r.mostHeld},
+		waiting:    budget{most: r.mostHeld},
 		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}},
 	}
 }

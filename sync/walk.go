@@ -136,7 +136,7 @@ func (p *pass) descend(ctx context.Context, f *folder, a Action) {
 		p.journal.done(a, 0)
 	}
 	cost := int64(folderCost + len(a.Path))
-	if err := p.names.take(cost); err != nil {
+	if err := p.waiting.take(cost, p.waiting.most); err != nil {
 		p.journal.fail(ctx, a, a.From, err)
 		return
 	}
