@@ -9,17 +9,40 @@ import (
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
-// fromWire is what a server told of a file. Servers need not send all of it: a
-// mode without a type is taken for a regular file's.
-func fromWire(w sftp3.Attrs) remote.Attr {
+// attr is what a server told of a file. Servers need not send all of it: a mode
+// without a type is taken for a regular file's.
+func (s *session) attr(w sftp3.Attrs) remote.Attr {
 	a := remote.Attr{
 		Mode: w.Permissions, UID: w.UID, GID: w.GID,
-		Size: int64(min(w.Size, 1<<63-1)), Atime: int64(w.Atime), Mtime: int64(w.Mtime),
+		Size: int64(min(w.Size, 1<<63-1)), Atime: s.time(w.Atime), Mtime: s.time(w.Mtime),
 	}
 	if a.Type() == 0 {
 		a.Mode |= syscall.S_IFREG
 	}
 	return a
+}
+
+// time reads a time. A server keeps 1969 as a number with a sign and tells it as one
+// without, which would be 2106: what lies beyond 2038, and more than a day ahead by
+// the server's clock, is taken to be 1970, the first that SFTP can tell.
+func (s *session) time(t uint32) int64 {
+	if t >= 1<<31 && int64(t) > s.conn.pool.clock.now()+24*60*60 {
+		return 0
+	}
+	return int64(t)
+}
+
+// typeLetter is the type of a file that the line of ls -l begins with, 0 when it is
+// none.
+func typeLetter(line string) uint32 {
+	mode, _, _ := strings.Cut(line, " ")
+	if len(mode) < 10 || strings.Trim(mode[1:10], "rwxsStT-") != "" {
+		return 0
+	}
+	return map[byte]uint32{
+		'-': syscall.S_IFREG, 'd': syscall.S_IFDIR, 'l': syscall.S_IFLNK, 'p': syscall.S_IFIFO,
+		's': syscall.S_IFSOCK, 'b': syscall.S_IFBLK, 'c': syscall.S_IFCHR,
+	}[mode[0]]
 }
 
 // linkCount reads the number of links from the long name of a listing, which

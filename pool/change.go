@@ -27,13 +27,13 @@ func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, pa
 		look = s.client.StartLstat(p.abs(path))
 	}
 	w, err := look.WaitAttrs(ctx)
-	return fromWire(w), err
+	return s.attr(w), err
 }
 
 // lstatOn is Lstat on a session that is to answer a doubt.
 func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (remote.Attr, error) {
 	w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
-	return fromWire(w), err
+	return s.attr(w), err
 }
 
 // maker is a request that makes a name.
@@ -94,23 +94,27 @@ func (p *Pool) exactMode(ctx context.Context, path string, a remote.Attr, perm u
 	if a.Perm() == want {
 		return a, nil
 	}
-	return p.SetAttr(ctx, path, remote.Change{Fields: remote.SetMode, Mode: want})
+	set, err := p.SetAttr(ctx, path, remote.Change{Fields: remote.SetMode, Mode: want})
+	return p.asMade(path, a, set, want, err, func() error { return p.Rmdir(ctx, path) })
 }
 
 // madeSince reports whether a file may have been made by a request that was
 // started then: it is ours and not older.
 func (p *Pool) madeSince(a remote.Attr, started time.Time) bool {
 	p.mu.Lock()
-	foreign := p.info.KnownOwner && a.UID != p.info.UID
+	foreign := p.owned && a.UID != p.info.UID
 	p.mu.Unlock()
 	return !foreign && !p.clock.before(a.Mtime, started)
 }
 
 // Symlink implements Remote.
 func (p *Pool) Symlink(ctx context.Context, target, path string) (remote.Attr, error) {
+	if err := p.learnSymlink(ctx, path); err != nil {
+		return remote.Attr{}, pathError("symlink", path, why{p, ctx}.make(err, path))
+	}
 	a, err := p.makeName(ctx, maker{
 		op: "symlink", path: path,
-		request: func(s *session) *sftp3.Call { return s.client.StartSymlink(target, p.abs(path)) },
+		request: func(s *session) *sftp3.Call { return p.symlink(s, target, path) },
 		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
 			names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
 			return a.IsSymlink() && err == nil && len(names) == 1 && names[0].Filename == target
@@ -202,12 +206,35 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {
 			return pathError("rename", oldPath, err)
 		}
+		if m.plain && errnoOf(err) == syscall.EEXIST {
+			err = &sftp3.StatusError{Code: sftp3.StatusFailure} // one that says why; a folder may have a better reason
+		}
 		if _, lerr := p.lstat(ctx, newPath); noReplace && lerr == nil && isFailure(err) {
 			return pathError("rename", oldPath, syscall.EEXIST)
 		}
-		return pathError("rename", oldPath, why{p, ctx}.move(err, oldPath, newPath))
+		err = why{p, ctx}.move(err, oldPath, newPath)
+		if m.plain && isErrno(err, syscall.EIO) {
+			return p.notReplaced(ctx, oldPath, newPath, err)
+		}
+		return pathError("rename", oldPath, err)
 	}
 	return nil
+}
+
+// notReplaced is what becomes of a RENAME that the server refused, with a target that
+// is there: that is why, unless something else was found.
+func (p *Pool) notReplaced(ctx context.Context, oldPath, newPath string, refused error) error {
+	a, err := p.lstat(ctx, newPath)
+	switch {
+	case err == nil && oldPath == newPath:
+		return nil // as rename(2) has it
+	case err != nil:
+		return pathError("rename", oldPath, refused)
+	case p.replacing.dir != "" && !a.IsDir():
+		return pathError("rename", oldPath, errnoIn(p.replaceByMoving(ctx, oldPath, newPath)))
+	}
+	p.learned(NoReplace)
+	return pathError("rename", oldPath, syscall.EOPNOTSUPP)
 }
 
 // settleForeign brings the data of files that are about to move to a server of
@@ -267,8 +294,9 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remot
 		if c.Fields&remote.SetSize != 0 {
 			size = c.Size
 		}
-		return remote.Attr{}, pathError("setattr", path, why{p, ctx}.change(err, path, size))
+		return remote.Attr{}, pathError("setattr", path, why{p, ctx}.attr(err, path, c, size))
 	}
+	p.sawTime(c, a)
 	if b != nil {
 		o.cut(c.Size)
 	}

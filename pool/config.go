@@ -31,6 +31,16 @@ type Config struct {
 	// Dir is the folder on the server: absolute, or from where the user lands.
 	Dir string
 
+	// Name is what this remote is known by on this machine: user, host and port.
+	Name string
+	// User is the remote user, where files of that user are to be told from others
+	// before anything was made; "" asks for none.
+	User string
+	// Replacing is the folder where stands which files are being replaced by moving
+	// the old one aside, on a server that cannot rename over a file; "" leaves that
+	// undone: EOPNOTSUPP.
+	Replacing string
+
 	// MaxConnections is the cap on SSH connections to this remote, 25 when 0.
 	MaxConnections int
 	// SlotDir holds the lock files that make the cap hold over all processes;

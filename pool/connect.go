@@ -62,6 +62,7 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 	if err := p.findRoot(ctx, s); err != nil {
 		return err
 	}
+	p.findOwner(ctx, s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.opening--
@@ -139,6 +140,7 @@ func (p *Pool) redialLoop() {
 		if err == nil {
 			p.count.reconnects.Add(1)
 			p.log.Info("connected", "remote", p.cfg.Addr)
+			p.settleLater()
 			return
 		}
 		if p.dialFailed(err, time.Since(start)) {

@@ -69,7 +69,7 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 		if err != nil {
 			return err
 		}
-		return to.s.client.StartCopyData(from.id, uint64(srcOff), uint64(n), to.id, uint64(dstOff)).WaitStatus(ctx)
+		return to.s.client.StartCopyData(from.reads, uint64(srcOff), uint64(n), to.id, uint64(dstOff)).WaitStatus(ctx)
 	})
 	if err != nil {
 		return why{p, ctx}.change(err, d.name(), n)

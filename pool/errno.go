@@ -53,6 +53,15 @@ func errnoOf(err error) error {
 	return syscall.EIO
 }
 
+// errnoIn is the errno of an error that has crossed the seam once already.
+func errnoIn(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
 // isFailure reports whether the server said only that it failed, in any of the
 // ways in which OpenSSH folds errnos into status codes: FAILURE for most,
 // NO_SUCH_FILE also for ENOTDIR, BAD_MESSAGE for EINVAL and ENAMETOOLONG.
@@ -130,8 +139,17 @@ func (y why) make(err error, path string) error {
 	return first(err,
 		func() error { return y.name(path) },
 		func() error {
+			if base != syscall.ENOENT && y.tooLong(path) {
+				return syscall.ENAMETOOLONG
+			}
+			return nil
+		},
+		func() error {
 			if base == syscall.ENOENT {
 				return y.parent(path)
+			}
+			if err := y.parent(path); err != nil && base == syscall.EIO {
+				return err
 			}
 			if _, err := y.lstat(path); err == nil {
 				return syscall.EEXIST
@@ -202,6 +220,9 @@ func (y why) move(err error, from, to string) error {
 	if serr != nil {
 		return first(err, func() error { return y.name(from, to) })
 	}
+	if y.tooLong(to) {
+		return syscall.ENAMETOOLONG
+	}
 	dst, derr := y.lstat(to)
 	switch {
 	case src.IsDir() && strings.HasPrefix(to, from+"/"):
@@ -252,11 +273,13 @@ func (y why) otherMount(from, to string) error {
 // denied reports whether the mode of a folder says that the remote user may not
 // change names in it. Which groups the user is in is not known.
 func (y why) denied(a remote.Attr) bool {
-	info := y.p.Info()
+	y.p.mu.Lock()
+	owned, uid := y.p.owned, y.p.info.UID
+	y.p.mu.Unlock()
 	switch {
-	case !info.KnownOwner || info.UID == 0:
+	case !owned || uid == 0:
 		return false
-	case info.UID == a.UID:
+	case uid == a.UID:
 		return a.Mode&0o200 == 0
 	}
 	return a.Mode&0o022 == 0
@@ -270,6 +293,34 @@ func (y why) otherFilesystem(from, to string) error {
 		return syscall.EXDEV
 	}
 	return nil
+}
+
+// attr explains why a change was refused. To be let look at a file and not change it
+// means not to own it: touch too has to own it, as SFTP has no "now" to set, and
+// writing bytes again for the sake of a time could lose some.
+func (y why) attr(err error, path string, c remote.Change, size int64) error {
+	err = y.change(err, path, size)
+	if !declines(err) || c.Fields&remote.SetSize != 0 {
+		return err
+	}
+	a, lerr := y.lstat(path)
+	if lerr != nil {
+		return err
+	}
+	y.p.mu.Lock()
+	ours := y.p.owned && a.UID == y.p.info.UID
+	y.p.mu.Unlock()
+	switch {
+	case a.IsSymlink(): // which says nothing of files
+	case ours && c.Fields&remote.SetMode != 0:
+		y.p.learned(NoModes)
+	case ours && c.Fields&(remote.SetUID|remote.SetGID) == 0:
+		y.p.learned(NoTimes)
+	}
+	if isErrno(err, syscall.EACCES) {
+		return syscall.EPERM
+	}
+	return err
 }
 
 // change explains why attributes could not be set, or a file not be written.

@@ -15,19 +15,28 @@ import (
 type handle struct {
 	s       *session
 	id      sftp3.Handle
-	reading int64 // guarded by object.mu; bytes of reads under way
-	writing int64 // guarded by object.mu; bytes of writes under way
+	reads   sftp3.Handle // the same, where the server lets one handle read and write
+	reading int64        // guarded by object.mu; bytes of reads under way
+	writing int64        // guarded by object.mu; bytes of writes under way
 }
 
 func newHandle(s *session, id sftp3.Handle) *handle {
 	s.handles.Add(1)
-	return &handle{s: s, id: id}
+	return &handle{s: s, id: id, reads: id}
 }
 
 // close gives the handle back; nobody waits for the answer.
 func (h *handle) close() {
 	h.s.handles.Add(-1)
+	h.closeReads()
 	h.s.client.StartClose(h.id).Forget()
+}
+
+// closeReads gives a handle back that only reads, beside one that writes.
+func (h *handle) closeReads() {
+	if h.reads != h.id {
+		h.s.client.StartClose(h.reads).Forget()
+	}
 }
 
 // A file is an open File on an object: one handle at first, several when much data
@@ -201,7 +210,7 @@ func (f *file) statByPath(ctx context.Context) (remote.Attr, error) {
 
 func (h *handle) fstat(ctx context.Context) (remote.Attr, error) {
 	w, err := h.s.client.StartFstat(h.id).WaitAttrs(ctx)
-	return fromWire(w), err
+	return h.s.attr(w), err
 }
 
 // End implements File.
@@ -235,7 +244,7 @@ func (f *file) End(ctx context.Context) (int64, error) {
 func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
-	if c.Fields&^(remote.SetAtime|remote.SetMtime) == 0 {
+	if c.Fields&^(remote.SetAtime|remote.SetMtime) == 0 && f.p.mayJoinFlush(f.object) {
 		if a, joins := f.joinFlush(c); joins {
 			return a, nil
 		}
@@ -255,7 +264,10 @@ func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err
 		if c.Fields&remote.SetSize != 0 {
 			size = c.Size
 		}
-		err = why{f.p, ctx}.change(err, f.name(), size)
+		err = why{f.p, ctx}.attr(err, f.name(), c, size)
+	}
+	if err == nil {
+		f.p.sawTime(c, a)
 	}
 	return a, pathError("setattr", f.name(), err)
 }
@@ -320,6 +332,7 @@ func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
 	defer cancel()
 	calls := make([]*sftp3.Call, len(handles))
 	for i, h := range handles {
+		h.closeReads()
 		calls[i] = h.s.client.StartClose(h.id)
 	}
 	var failed error

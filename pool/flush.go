@@ -37,6 +37,10 @@ type flight struct {
 	calls []*sftp3.Call
 	sync  *sftp3.Call
 	fstat *sftp3.Call
+
+	s       *session
+	lenient bool  // calls set only times that waited for a flush: that they are refused takes no data along
+	refused error // those were
 }
 
 // flush brings all data of the object to the server, whichever File wrote it, then
@@ -117,6 +121,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync b
 	if f.stale == nil && !look {
 		if h := f.inOrder(min(seq, upTo)); h != nil {
 			fl = f.startFlight(h, change, told, have, sync)
+			fl.lenient = c.Fields == 0
 		}
 	}
 	f.mu.Unlock()
@@ -126,15 +131,22 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync b
 		err = b.safe(ctx)
 	}
 	var a remote.Attr
+	var refused error // of times that waited
 	switch {
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
 		err = f.failed() // the data was given up: no more is waited for
 	case fl == nil && err == nil:
-		a, err = f.flushApart(ctx, w, change, told, have, look, sync)
+		a, refused, err = f.flushApart(ctx, w, change, told, have, look, sync, c.Fields == 0)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
+		refused = fl.refused
 	case fl != nil:
 		fl.forget()
+	}
+	if err == nil && refused != nil {
+		f.p.timesRefused(f.name(), refused)
+	} else if err == nil {
+		f.p.sawTime(times, a)
 	}
 	if err == nil {
 		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&remote.SetMtime == 0 && told == 0)
@@ -207,7 +219,7 @@ func (f *file) inOrder(seq uint64) *handle {
 // startFlight issues what follows the data, in the order in which it must be
 // executed.
 func (f *file) startFlight(h *handle, change remote.Change, told int64, have remote.Attr, sync bool) *flight {
-	fl := new(flight)
+	fl := &flight{s: h.s}
 	if told != 0 {
 		fl.told = h.s.client.StartFsetstat(h.id, toWire(toldTime(told), have))
 	}
@@ -236,14 +248,18 @@ func (fl *flight) wait(ctx context.Context) (remote.Attr, error) {
 		}
 	}
 	for _, call := range fl.calls {
-		keep(call.WaitStatus(ctx))
+		err := call.WaitStatus(ctx)
+		if err != nil && fl.lenient && declines(errnoOf(err)) {
+			fl.refused, err = err, nil
+		}
+		keep(err)
 	}
 	if fl.sync != nil {
 		keep(fl.sync.WaitStatus(ctx))
 	}
 	w, err := fl.fstat.WaitAttrs(ctx)
 	keep(err)
-	return fromWire(w), failed
+	return fl.s.attr(w), failed
 }
 
 func (fl *flight) forget() {
@@ -261,7 +277,7 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, told int64, have remote.Attr, look, sync bool) (a remote.Attr, err error) {
+func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, told int64, have remote.Attr, look, sync, lenient bool) (a remote.Attr, refused, err error) {
 	err = f.ask(ctx, w, func(h *handle) error {
 		have := have
 		if look {
@@ -270,7 +286,10 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, 
 			}
 		}
 		if h.s.ordered && !look {
-			a, err = f.startFlight(h, change, told, have, sync).wait(ctx)
+			fl := f.startFlight(h, change, told, have, sync)
+			fl.lenient = lenient
+			a, err = fl.wait(ctx)
+			refused = fl.refused
 			return err
 		}
 		if told != 0 {
@@ -280,7 +299,10 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, 
 		}
 		for _, part := range partsOf(change) {
 			if err := h.s.client.StartFsetstat(h.id, toWire(part, have)).WaitStatus(ctx); err != nil {
-				return err
+				if !lenient || !declines(errnoOf(err)) {
+					return err
+				}
+				refused = err
 			}
 		}
 		if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && sync {
@@ -291,7 +313,7 @@ func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, 
 		a, err = h.fstat(ctx)
 		return err
 	})
-	return a, err
+	return a, refused, err
 }
 
 // emptied waits until all chunks up to seq are acknowledged or given up.

@@ -16,13 +16,27 @@ func (p *Pool) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("lstat", path, err)
 	}
-	return p.lstat(ctx, path)
+	a, err := p.lstat(ctx, path)
+	return a, p.lookError(ctx, "lstat", path, err)
+}
+
+// lookError is what a look gives that the server says no more of than that it failed,
+// or that it is invalid, which no look is as such: then its name is.
+func (p *Pool) lookError(ctx context.Context, op, path string, err error) error {
+	y := why{p, ctx}
+	switch {
+	case isErrno(err, syscall.EINVAL) || isErrno(err, syscall.EIO) && y.tooLong(path):
+		return pathError(op, path, syscall.ENAMETOOLONG)
+	case isErrno(err, syscall.EIO) && y.parent(path) != nil:
+		return pathError(op, path, syscall.ENOTDIR)
+	}
+	return err
 }
 
 func (p *Pool) lstat(ctx context.Context, path string) (a remote.Attr, err error) {
 	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
-		a = fromWire(w)
+		a = s.attr(w)
 		return err
 	})
 	return a, err
@@ -33,13 +47,14 @@ func (p *Pool) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	if a, known, err := p.files.at(path).statDirty(ctx); known {
 		return a, pathError("stat", path, err)
 	}
-	return p.stat(ctx, path)
+	a, err := p.stat(ctx, path)
+	return a, p.lookError(ctx, "stat", path, err)
 }
 
 func (p *Pool) stat(ctx context.Context, path string) (a remote.Attr, err error) {
 	err = p.ask(ctx, "stat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
 		w, err := s.client.StartStat(p.abs(path)).WaitAttrs(ctx)
-		a = fromWire(w)
+		a = s.attr(w)
 		return err
 	})
 	return a, err
@@ -60,7 +75,11 @@ func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err er
 			err = syscall.EINVAL
 		}
 	}
-	return target, pathError("readlink", path, errnoOf(err))
+	err = pathError("readlink", path, errnoOf(err))
+	if isErrno(err, syscall.EIO) {
+		err = p.lookError(ctx, "readlink", path, err)
+	}
+	return target, err
 }
 
 // StatFS implements Remote.
@@ -129,7 +148,10 @@ func (l *listing) run(ctx context.Context, s *session) error {
 		s.client.StartClose(h).Forget()
 	}()
 	err = s.client.ReadDir(pc.ctx, h, func(names []sftp3.Name) error {
-		batch := l.entries(names)
+		if err := l.typed(pc.ctx, s, names); err != nil {
+			return err
+		}
+		batch := l.entries(s, names)
 		l.remember(batch)
 		pc.rest(func() { l.failed = l.emit(batch) })
 		if l.failed != nil {
@@ -168,7 +190,35 @@ func (l *listing) noteEmitted() {
 	l.last = nil
 }
 
-func (l *listing) entries(names []sftp3.Name) []remote.Entry {
+// typed finds out what the names are of which the listing does not tell: from the
+// first letter of what would be a line of ls -l, or by asking for each.
+func (l *listing) typed(ctx context.Context, s *session, names []sftp3.Name) error {
+	calls := make(map[int]*sftp3.Call)
+	for i := range names {
+		n := &names[i]
+		if n.Attrs.Permissions&syscall.S_IFMT != 0 {
+			continue
+		}
+		l.p.learned(NoTypes)
+		if t := typeLetter(n.Longname); t != 0 && n.Attrs.Flags&sftp3.AttrPermissions != 0 {
+			n.Attrs.Permissions |= t
+		} else if isName(n.Filename) {
+			calls[i] = s.client.StartLstat(l.p.abs(remote.Join(l.path, n.Filename)))
+		}
+	}
+	var lost error
+	for i, call := range calls {
+		w, err := call.WaitAttrs(ctx)
+		if err == nil {
+			names[i].Attrs = w
+		} else if lostRequest(err) || ctx.Err() != nil {
+			lost = err
+		}
+	}
+	return lost
+}
+
+func (l *listing) entries(s *session, names []sftp3.Name) []remote.Entry {
 	batch := make([]remote.Entry, 0, len(names))
 	for _, n := range names {
 		if !isName(n.Filename) {
@@ -180,7 +230,7 @@ func (l *listing) entries(names []sftp3.Name) []remote.Entry {
 		if _, again := l.emitted[maphash.String(l.seed, n.Filename)]; again {
 			continue
 		}
-		a := fromWire(n.Attrs)
+		a := s.attr(n.Attrs)
 		a.Nlink = linkCount(n.Longname)
 		batch = append(batch, remote.Entry{Name: n.Filename, Attr: a})
 	}

@@ -319,7 +319,7 @@ func differ(ctx context.Context, old, other *handle) bool {
 		before, err1 := x.WaitAttrs(ctx)
 		there, err2 := y.WaitAttrs(ctx)
 		after, err3 := z.WaitAttrs(ctx)
-		return errors.Join(err1, err2, err3) == nil && isOther(fromWire(before), fromWire(there), fromWire(after))
+		return errors.Join(err1, err2, err3) == nil && isOther(old.s.attr(before), old.s.attr(there), old.s.attr(after))
 	}
 	before, err := old.fstat(ctx)
 	if err != nil {
@@ -367,7 +367,7 @@ func (p *Pool) leadsElsewhere(ctx context.Context, h *handle, path string) (bool
 			return false, err
 		}
 		after, err := h.fstat(ctx)
-		return err == nil && isOther(before, fromWire(w), after), err
+		return err == nil && isOther(before, h.s.attr(w), after), err
 	}
 	x, y, z := c.StartFstat(h.id), c.StartStat(p.abs(path)), c.StartFstat(h.id)
 	before, err1 := x.WaitAttrs(ctx)
@@ -376,7 +376,7 @@ func (p *Pool) leadsElsewhere(ctx context.Context, h *handle, path string) (bool
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return false, err
 	}
-	return isOther(fromWire(before), fromWire(there), fromWire(after)), nil
+	return isOther(h.s.attr(before), h.s.attr(there), h.s.attr(after)), nil
 }
 
 // proven takes what a look said of whether the path leads to another file, and

@@ -112,36 +112,51 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag remote.OpenFl
 // server keeps order.
 func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, attrs sftp3.Attrs) (*handle, remote.Attr, error) {
 	sent := time.Now()
-	request := s.client.StartOpen(p.abs(path), pf, attrs)
-	var look *sftp3.Call
-	if s.ordered {
-		look = s.client.StartStat(p.abs(path))
+	if !s.ordered {
+		h, err := p.openHandle(ctx, s, path, pf, attrs)
+		if err != nil {
+			return nil, remote.Attr{}, err
+		}
+		s.conn.answered(time.Since(sent))
+		return p.described(ctx, h, path, pf)
 	}
+	request := s.client.StartOpen(p.abs(path), pf, attrs)
+	look := s.client.StartStat(p.abs(path))
 	id, err := request.WaitHandle(ctx)
 	if err != nil {
-		if look != nil {
-			look.Forget()
-		}
+		look.Forget()
 		return nil, remote.Attr{}, err
 	}
 	s.conn.answered(time.Since(sent))
 	h := newHandle(s, id)
-	if look != nil {
-		w, err := look.WaitAttrs(ctx)
-		if err == nil {
-			return h, fromWire(w), nil
-		}
-		if lostRequest(err) || ctx.Err() != nil {
-			h.close()
-			return nil, remote.Attr{}, err
-		}
+	w, err := look.WaitAttrs(ctx)
+	if err == nil {
+		return h, s.attr(w), nil
 	}
-	w, err := s.client.StartFstat(id).WaitAttrs(ctx)
-	if err != nil {
+	if lostRequest(err) || ctx.Err() != nil {
 		h.close()
 		return nil, remote.Attr{}, err
 	}
-	return h, fromWire(w), nil
+	return p.described(ctx, h, path, pf)
+}
+
+// described asks what a file just opened is. Where the server does not tell, it is
+// not open, and one that was made by it is taken away.
+func (p *Pool) described(ctx context.Context, h *handle, path string, pf uint32) (*handle, remote.Attr, error) {
+	a, err := h.fstat(ctx)
+	if err != nil && !lostRequest(err) && ctx.Err() == nil {
+		var w sftp3.Attrs
+		w, err = h.s.client.StartStat(p.abs(path)).WaitAttrs(ctx)
+		a = h.s.attr(w)
+	}
+	if err == nil {
+		return h, a, nil
+	}
+	h.close()
+	if pf&sftp3.OpenExclusive != 0 && !lostRequest(err) && ctx.Err() == nil {
+		_ = h.s.client.StartRemove(p.abs(path)).WaitStatus(ctx) // the error tells of it all
+	}
+	return nil, remote.Attr{}, err
 }
 
 // create makes a file that must not be there.
@@ -185,10 +200,13 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 	f.wrote, f.written = true, true
 	f.mu.Unlock()
 	if want := perm&0o7777 | a.Mode&syscall.S_ISGID; a.Perm() != want {
+		made := a
 		a, err = f.SetAttr(ctx, remote.Change{Fields: remote.SetMode, Mode: want})
+		a, err = p.asMade(path, made, a, want, err, func() error {
+			return errors.Join(f.Close(ctx), p.Remove(ctx, path))
+		})
 		if err != nil {
-			_ = f.Close(ctx)
-			return nil, remote.Attr{}, err
+			return nil, remote.Attr{}, errnoIn(err)
 		}
 	}
 	return f, a, nil
@@ -226,11 +244,10 @@ func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags u
 // openPlain is an OPEN and an FSTAT: after a cut the handle counts, not what is
 // at the path.
 func (p *Pool) openPlain(ctx context.Context, s *session, path string, flags uint32) (*handle, remote.Attr, error) {
-	id, err := s.client.StartOpen(p.abs(path), flags, sftp3.Attrs{}).WaitHandle(ctx)
+	h, err := p.openHandle(ctx, s, path, flags, sftp3.Attrs{})
 	if err != nil {
 		return nil, remote.Attr{}, err
 	}
-	h := newHandle(s, id)
 	a, err := h.fstat(ctx)
 	if err != nil {
 		h.close()
@@ -244,8 +261,8 @@ func (p *Pool) learn(a remote.Attr, sent time.Time) {
 	p.clock.learn(a.Mtime, sent, time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.info.KnownOwner {
-		p.info.UID, p.info.GID, p.info.KnownOwner = a.UID, a.GID, true
+	if !p.owned {
+		p.info.UID, p.info.GID, p.info.KnownOwner, p.owned = a.UID, a.GID, true, true
 	}
 }
 
@@ -260,6 +277,12 @@ func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag remo
 	case base == syscall.EIO || base == syscall.EINVAL:
 		return first(err,
 			func() error { return y.name(path) },
+			func() error {
+				if flag&remote.FlagCreate != 0 && y.tooLong(path) {
+					return syscall.ENAMETOOLONG
+				}
+				return nil
+			},
 			func() error {
 				if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
 					return syscall.EISDIR

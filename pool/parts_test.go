@@ -213,6 +213,7 @@ func TestOutgoingKeepsOrder(t *testing.T) {
 
 // A listing without an end must not be kept, and one that was cut not come twice.
 func TestListingRemembersNoMoreThanSoMuch(t *testing.T) {
+	s := &session{conn: &conn{pool: new(Pool)}}
 	names := func(from, n int) (batch []sftp3.Name) {
 		for i := range n {
 			batch = append(batch, sftp3.Name{Filename: fmt.Sprintf("name %d", from+i)})
@@ -220,18 +221,18 @@ func TestListingRemembersNoMoreThanSoMuch(t *testing.T) {
 		return batch
 	}
 	l := &listing{seed: maphash.MakeSeed()}
-	l.remember(l.entries(names(0, 1000)))
+	l.remember(l.entries(s, names(0, 1000)))
 	l.noteEmitted() // a cut
-	if again := l.entries(names(500, 1000)); len(again) != 500 || again[0].Name != "name 1000" {
+	if again := l.entries(s, names(500, 1000)); len(again) != 500 || again[0].Name != "name 1000" {
 		t.Errorf("%d names after a cut, want the 500 that are new", len(again))
 	}
 	for i := 0; i < 2*mostEmitted; i += 1000 {
-		l.remember(l.entries(names(1000+i, 1000)))
+		l.remember(l.entries(s, names(1000+i, 1000)))
 	}
 	if !l.beyond || len(l.last) > 0 || len(l.emitted) > mostEmitted {
 		t.Errorf("of %d names %d and %d are kept", 2*mostEmitted, len(l.last), len(l.emitted))
 	}
-	if again := l.entries(names(0, 1000)); len(again) != 0 {
+	if again := l.entries(s, names(0, 1000)); len(again) != 0 {
 		t.Errorf("%d names came twice on one connection", len(again))
 	}
 	if err := l.run(t.Context(), nil); !errors.Is(err, syscall.EIO) {

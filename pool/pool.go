@@ -19,12 +19,15 @@ import (
 //
 // Lock order: Pool.mu, registry.mu, object.mu. None is held during a network call.
 type Pool struct {
-	cfg   Config
-	log   *slog.Logger
-	slots slots
-	files registry
-	clock serverClock
-	count counters
+	cfg    Config
+	log    *slog.Logger
+	slots  slots
+	files  registry
+	clock  serverClock
+	count  counters
+	quirks quirks
+
+	replacing replacements
 
 	violations violations
 
@@ -53,6 +56,7 @@ type Pool struct {
 	refused bool          // guarded by mu; a dial has failed since
 	failed  uint64        // guarded by mu; counts dials that failed
 	rooted  bool          // guarded by mu; info.Root is known
+	owned   bool          // guarded by mu; the owner in info is that of a file that we made
 	lost    []LostData    // guarded by mu
 
 	disordered bool // guarded by mu; the server was seen not to keep order
@@ -77,6 +81,7 @@ func New(cfg Config) (*Pool, error) {
 		nudge:   make(chan struct{}, 1),
 		counted: make(map[*session]struct{}),
 	}
+	p.replacing = replacements{dir: cfg.Replacing, busy: make(map[string]bool), work: make(chan struct{}, 1)}
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.chunks.New = newChunk
 	p.files.open, p.files.all = make(map[string]*object), make(map[*object]struct{})
@@ -100,6 +105,9 @@ func (p *Pool) Connect(ctx context.Context) error {
 	a, err := p.Stat(ctx, ".")
 	if err == nil && !a.IsDir() {
 		err = remote.PathError("stat", p.cfg.Dir, syscall.ENOTDIR)
+	}
+	if err == nil {
+		p.settleReplacements(ctx)
 	}
 	return err
 }

@@ -291,7 +291,7 @@ func (pt *part) ask(h *handle) {
 	pt.h = h
 	h.reading += n
 	h.s.pending.Add(n)
-	h.s.client.StartRead(h.id, pt.p[pt.got:], pt.off+int64(pt.got), pt.done)
+	h.s.client.StartRead(h.reads, pt.p[pt.got:], pt.off+int64(pt.got), pt.done)
 }
 
 // completed takes the answer to a READ.

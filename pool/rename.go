@@ -15,6 +15,7 @@ type move struct {
 	noReplace bool
 
 	source *remote.Attr // what is to be moved, when an answer told it
+	plain  bool         // the last request was a RENAME that was to replace what is there
 }
 
 func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
@@ -72,7 +73,7 @@ func (m *move) isSource(a remote.Attr) bool {
 func (m *move) send(ctx context.Context, s *session) error {
 	look := s.client.StartLstat(m.p.abs(m.from))
 	if !s.ordered {
-		if err := m.learn(ctx, look); err != nil {
+		if err := m.learn(ctx, s, look); err != nil {
 			return err
 		}
 	}
@@ -82,7 +83,7 @@ func (m *move) send(ctx context.Context, s *session) error {
 		return err
 	}
 	if s.ordered {
-		if err := m.learn(ctx, look); err != nil {
+		if err := m.learn(ctx, s, look); err != nil {
 			request.Forget()
 			return err
 		}
@@ -90,7 +91,7 @@ func (m *move) send(ctx context.Context, s *session) error {
 	return request.WaitStatus(ctx)
 }
 
-func (m *move) learn(ctx context.Context, look *sftp3.Call) error {
+func (m *move) learn(ctx context.Context, s *session, look *sftp3.Call) error {
 	w, err := look.WaitAttrs(ctx)
 	if err != nil {
 		if lostRequest(err) || ctx.Err() != nil {
@@ -99,29 +100,29 @@ func (m *move) learn(ctx context.Context, look *sftp3.Call) error {
 		return nil // the rename will say what is wrong
 	}
 	if m.source == nil {
-		a := fromWire(w)
+		a := s.attr(w)
 		m.source = &a
 	}
 	return nil
 }
 
-// start chooses the request. OpenSSH's own RENAME refuses a target that is
-// there; other servers may replace it, so the target is looked for first.
+// start chooses the request. OpenSSH's own RENAME refuses a target that is there.
+// Other servers may replace it: where it must not be, it is looked for first, and where
+// it is to be and there is nothing better, RENAME is tried.
 func (m *move) start(ctx context.Context, s *session) (*sftp3.Call, error) {
 	from, to := m.p.abs(m.from), m.p.abs(m.to)
 	_, posix := s.client.Extension("posix-rename@openssh.com")
 	if posix && !m.noReplace {
 		return s.client.StartPosixRename(from, to), nil
 	}
-	if !s.ordered || !posix {
+	m.plain = !m.noReplace
+	if m.noReplace && (!s.ordered || !posix) {
 		_, err := m.p.lstatOn(ctx, s, m.to)
 		switch {
 		case lostRequest(err):
 			return nil, err
-		case err == nil && m.noReplace:
-			return nil, syscall.EEXIST
 		case err == nil:
-			return nil, syscall.EOPNOTSUPP
+			return nil, syscall.EEXIST
 		}
 	}
 	return s.client.StartRename(from, to), nil

@@ -54,6 +54,7 @@ type Status struct {
 	LostCount      uint64     // all of them, since the start
 	Violations     uint64     // sessions ended because the server broke the protocol
 	LastViolation  string
+	Quirks         []Quirk // in which the server was found to be different
 }
 
 type counters struct {
@@ -82,6 +83,7 @@ func (p *Pool) Status() Status {
 		Lost:           append([]LostData(nil), p.lost...),
 		LostCount:      p.count.lost,
 	}
+	st.Quirks = p.quirks.list()
 	st.Violations, st.LastViolation = p.violations.read()
 	for _, c := range p.conns {
 		st.Sessions += len(c.sessions)

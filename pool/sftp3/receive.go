@@ -90,13 +90,12 @@ func (c *Client) readVersion() error {
 	return nil
 }
 
-// shellOutput is what came instead of a packet when that is text: the usual sign
-// of a start file that prints, or of a login message instead of a server.
+// shellOutput is what came instead of a packet, or before one, when that begins as
+// text: the usual sign of a start file that prints, or of a login message instead of a
+// server.
 func (c *Client) shellOutput(head []byte) string {
-	for i, b := range head {
-		if i < lengthSize && (b < ' ' && (b < '\t' || b > '\r') || b > '~') {
-			return ""
-		}
+	if len(head) == 0 || head[0] < ' ' && (head[0] < '\t' || head[0] > '\r') || head[0] > '~' {
+		return "" // no packet is so long that its first byte is a letter
 	}
 	all, _ := c.in.Peek(min(c.in.Buffered(), 80)) // no more than is buffered: no error
 	return printable(all)

@@ -40,6 +40,12 @@ type Server struct {
 	// Clock is how far the server's clock is ahead of this machine's.
 	Clock time.Duration
 
+	// Users are the names that users-groups-by-id tells, by their numbers.
+	Users map[uint32]string
+
+	// Quirks are how it differs from OpenSSH's besides.
+	Quirks Quirks
+
 	// Latency is what a round trip takes: a dial takes six of them, a session
 	// three. Flight numbers need it.
 	Latency time.Duration

@@ -24,6 +24,9 @@ const (
 // statusOf is what sftp-server makes of an errno (errno_to_portable): most of
 // them become FAILURE.
 func statusOf(err error) uint32 {
+	if code, ok := err.(statusError); ok {
+		return uint32(code)
+	}
 	switch err {
 	case nil:
 		return statusOK
@@ -49,17 +52,25 @@ func (m message) status(err error) *reply {
 	r := m.answer(typeStatus)
 	code := statusOf(err)
 	r.uint32(code)
-	r.string([]string{
+	text := [...]string{
 		"Success", "End of file", "No such file", "Permission denied", "Failure",
 		"Bad message", "No connection", "Connection lost", "Operation unsupported",
-	}[code])
+	}
+	r.string(text[min(int(code), len(text)-1)])
 	r.string("")
 	return r
 }
 
 // do executes a request; ok is false when it failed.
-func (s *session) do(m message) (answer *reply, ok bool) {
-	var err error
+func (s *session) do(m message, r Request) (answer *reply, ok bool) {
+	err := s.conn.server.Quirks.refusal(r)
+	if err != nil {
+		return m.status(err), false
+	}
+	m.attrs = s.conn.server.Quirks.setting(m.attrs)
+	if q := s.conn.server.Quirks; q.Mode != 0 && (m.kind == typeOpen || m.kind == typeMkdir) {
+		m.attrs.flags, m.attrs.permissions = m.attrs.flags|attrPermissions, q.Mode
+	}
 	switch m.kind {
 	case typeOpen:
 		answer, err = s.open(m)
@@ -105,10 +116,16 @@ func (s *session) byPath(m message) (*reply, error) {
 	case typeRealPath:
 		return m.realPath(at)
 	case typeRename:
+		if s.conn.server.Quirks.Replaces {
+			return nil, unix.Rename(at, s.conn.server.absolute(m.target))
+		}
 		return nil, rename(at, s.conn.server.absolute(m.target))
 	case typeReadLink:
 		return m.readLink(at)
 	case typeSymlink:
+		if s.conn.server.Quirks.DraftSymlink {
+			return nil, unix.Symlink(m.path, s.conn.server.absolute(m.target))
+		}
 		return nil, unix.Symlink(m.target, at)
 	}
 	return nil, syscall.ENOSYS
@@ -255,18 +272,19 @@ func (s *session) extended(m message) (*reply, error) {
 	case "expand-path@openssh.com", "home-directory":
 		return m.realPath(server.absolute(strings.TrimPrefix(strings.TrimPrefix(m.path, "~"), "/")))
 	case "users-groups-by-id@openssh.com":
-		return m.usersGroups(), nil
+		return m.usersGroups(server.Users), nil
 	}
 	return s.extendedByHandle(m)
 }
 
-// usersGroups knows no names.
-func (m message) usersGroups() *reply {
+// usersGroups knows the names of users that it is given, and of no groups.
+func (m message) usersGroups(users map[uint32]string) *reply {
 	r := m.answer(typeExtendedReply)
-	for _, ids := range []string{m.path, m.target} {
+	for i, ids := range []string{m.path, m.target} {
 		var names reply
-		for range len(ids) / 4 {
-			names.string("")
+		for d := (decoder{b: []byte(ids)}); len(d.b) >= 4; {
+			id := d.uint32()
+			names.string(map[bool]string{true: users[id]}[i == 0])
 		}
 		r.string(string(names.b))
 	}

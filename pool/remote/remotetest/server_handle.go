@@ -161,8 +161,9 @@ func (s *session) readDir(m message) (*reply, error) {
 			continue // it has gone
 		}
 		count++
-		entries.string(name)
-		entries.string(longNameOf(name, &st))
+		told, long := s.conn.server.Quirks.listed(name, &st)
+		entries.string(told)
+		entries.string(long)
 		entries.attrs(&st, s.conn.server.Clock)
 	}
 	if count == 0 {

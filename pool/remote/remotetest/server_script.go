@@ -14,6 +14,7 @@ type Request struct {
 	Offset  int64
 	Length  int
 	Flags   uint32 // of OPEN
+	Sets    uint32 // the flags of attributes, section 5
 	Session int
 	Conn    int
 

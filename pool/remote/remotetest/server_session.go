@@ -136,6 +136,9 @@ func (s *session) greet() bool {
 	if err != nil || p.kind != typeInit {
 		return false
 	}
+	if text := s.conn.server.Quirks.Printed; text != "" {
+		_, _ = s.down.Write([]byte(text)) // fails when the connection is gone
+	}
 	b := newReply(typeVersion)
 	b.uint32(3)
 	for _, name := range sortedKeys(s.conn.server.Extensions) {
@@ -273,7 +276,7 @@ func (s *session) send(answer *reply) {
 
 // execute does what is asked for and notes that.
 func (s *session) execute(m message, kept *Request) *reply {
-	answer, ok := s.do(m)
+	answer, ok := s.do(m, *kept)
 	s.conn.server.mu.Lock()
 	defer s.conn.server.mu.Unlock()
 	kept.Executed, kept.OK = true, ok
@@ -300,7 +303,7 @@ func (s *session) request(m message) Request {
 	server := s.conn.server
 	r := Request{
 		Type: typeName(m), Path: m.path, Target: m.target, Offset: int64(m.off), Length: int(m.n),
-		Flags: m.flags, Session: s.id, Conn: s.conn.id,
+		Flags: m.flags, Sets: m.attrs.flags, Session: s.id, Conn: s.conn.id,
 	}
 	if m.handle != "" {
 		r.Path = s.path(m.handle)

