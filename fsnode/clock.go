@@ -9,10 +9,6 @@ import (
 // in it: SFTP's times are whole seconds.
 const racy = 2
 
-// unknownClock is how old an mtime must be, in seconds by our clock, while the
-// server's is not known.
-const unknownClock = 3600
-
 // A clock knows how late it is on the server at least. Files that we wrote tell
 // it: their mtime is a moment that has passed there.
 type clock struct {
@@ -42,15 +38,13 @@ func (c *clock) shown(now time.Time) int64 {
 }
 
 // settled reports whether a file of that mtime cannot change any more without
-// getting another one.
-func (c *clock) settled(mtime int64) bool {
+// getting another one. Our own clock says nothing of that: known is false as long as
+// the server's is not.
+func (c *clock) settled(mtime int64) (over, known bool) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.known {
-		return mtime <= now.Unix()-unknownClock
-	}
-	return mtime <= c.shown(now)-racy
+	return c.known && mtime <= c.shown(now)-racy, c.known
 }
 
 // stamp is the time for files touched now: the server's where the clocks differ

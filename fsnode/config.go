@@ -25,6 +25,10 @@ type Config struct {
 	// be one who may do that.
 	MultiUser bool
 
+	// DirectIO keeps the kernel from caching what is read and from believing sizes: for
+	// files of the server that have content and no size. They cannot be mapped shared.
+	DirectIO bool
+
 	// FollowSymlinks shows what a symbolic link leads to in its place, as the
 	// server sees it.
 	FollowSymlinks bool

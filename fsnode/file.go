@@ -88,7 +88,9 @@ func (f *filesystem) open(ctx context.Context, n *node, path string, flags uint3
 // fuseFlags is what OPEN's answer says of the handle.
 func (h *handle) fuseFlags(keep bool) uint32 {
 	var flags uint32
-	if keep {
+	if h.fs.cfg.DirectIO {
+		flags |= fuse.FOPEN_DIRECT_IO
+	} else if keep {
 		flags |= fuse.FOPEN_KEEP_CACHE
 	}
 	if !h.writes {

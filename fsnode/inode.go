@@ -26,7 +26,8 @@ type inode struct {
 // kept says of which content the kernel has pages.
 type kept struct {
 	stamp stamp
-	safe  bool // a later change shows in the stamp
+	safe  bool      // a later change shows in the stamp
+	seen  time.Time // since when it is known
 }
 
 // inUse: a node with this inode may not be dropped.

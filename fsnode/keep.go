@@ -12,14 +12,21 @@ func (f *filesystem) keepPages(n *node, a remote.Attr) bool {
 	if f.cfg.AttrTimeout == 0 {
 		return false
 	}
-	safe := f.clock.settled(a.Mtime)
+	over, known := f.clock.settled(a.Mtime)
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	pages := &n.inode().pages
 	if pages.safe && pages.stamp == stampOf(a) {
 		return true
 	}
-	*pages = kept{stamp: stampOf(a), safe: safe}
+	// While the server's clock is not known, an mtime is over that we have seen a while
+	// ago: these pages are dropped, and those read from now on can be kept.
+	now := f.clock.now()
+	seen := now
+	if pages.stamp == stampOf(a) && !pages.seen.IsZero() {
+		seen = pages.seen
+	}
+	*pages = kept{stamp: stampOf(a), safe: over || !known && now.Sub(seen) >= racy*time.Second, seen: seen}
 	return false
 }
 

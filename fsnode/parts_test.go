@@ -17,13 +17,13 @@ func TestClock(t *testing.T) {
 	c := &clock{now: func() time.Time { return now }}
 	settled := func(mtime int64, want bool) {
 		t.Helper()
-		if got := c.settled(mtime); got != want {
+		if got, _ := c.settled(mtime); got != want {
 			t.Errorf("settled(%d) is %v", mtime, got)
 		}
 	}
-	// Nothing known: only what is old by any clock.
+	// Nothing known: the server's clock may be hours off.
 	settled(1_000_000-10, false)
-	settled(1_000_000-2*unknownClock, true)
+	settled(1_000_000-2*3600, false)
 	if got := c.stamp(); got != 1_000_000 {
 		t.Errorf("stamp %d", got)
 	}
@@ -42,6 +42,30 @@ func TestClock(t *testing.T) {
 	settled(999_518, true)
 	c.learn(900_000) // set back
 	settled(900_001, false)
+}
+
+// The server's clock is two hours behind and not known, as nothing was written: a file
+// that was changed there a moment ago looks old by ours.
+func TestPagesAreNotKeptByOurClock(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	f := &filesystem{cfg: Config{AttrTimeout: time.Second}, clock: &clock{now: func() time.Time { return now }}, tree: &tree{}}
+	n := &node{file: &inode{}}
+	a := remote.Attr{Size: 4, Mtime: 1_000_000 - 7200}
+	for i, step := range []struct {
+		wait time.Duration
+		keep bool
+		why  string
+	}{
+		{0, false, "nothing is there"},
+		{time.Second, false, "a change in the same second would not show"},
+		{2 * time.Second, false, "what is there was read in the first second, perhaps"},
+		{time.Second, true, "what is there was read when the second was long over"},
+	} {
+		now = now.Add(step.wait)
+		if got := f.keepPages(n, a); got != step.keep {
+			t.Errorf("open %d: kept is %v; %s", i, got, step.why)
+		}
+	}
 }
 
 func TestKilled(t *testing.T) {

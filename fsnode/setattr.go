@@ -68,7 +68,13 @@ func (f *filesystem) setPath(ctx context.Context, n *node, ch remote.Change) (re
 			return remote.Attr{}, err
 		}
 	}
-	return f.remote.SetAttr(ctx, path, ch)
+	a, err := f.remote.SetAttr(ctx, path, ch)
+	if n.typ == syscall.S_IFLNK && errors.Is(err, syscall.EOPNOTSUPP) && ch.Fields&^(remote.SetAtime|remote.SetMtime) == 0 {
+		// rsync -a and cp -a go on without the times of links where the system has none,
+		// and fail at anything else. The kernel asks again for the next file.
+		err = refusal(syscall.ENOSYS)
+	}
+	return a, err
 }
 
 // change is a request in the terms of the Remote.

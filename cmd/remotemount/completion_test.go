@@ -40,7 +40,7 @@ func TestComplete(t *testing.T) {
 		"mount -- -":                           "words",
 		"mount --wa":                           "words --wait",
 		"mount -o ro,allow_o":                  "words ro,allow_other",
-		"mount -o direct":                      "words",
+		"mount -o passiv":                      "words",
 		"mount -o slav":                        "words",
 		"mount -o IdentityF":                   "words IdentityFile=",
 		"unmount ":                             "words /mnt/a b /srv",

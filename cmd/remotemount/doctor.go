@@ -25,10 +25,14 @@ func doctorCommand() *cli.Command {
 		Name:        "doctor",
 		Usage:       "look step by step why a remote cannot be mounted",
 		UsageText:   "remotemount doctor [flags] REMOTE",
-		Description: "Looks at FUSE here, the host's name, the way to it, its key, the login, the folder\nand what the server can do. Nothing is written, here or there.",
-		Flags:       connectionFlags(),
+		Description: "Looks at FUSE here, the host's name, the way to it, its key, the login, the folder\nand what the server can do. Nothing is written, here or there, without --write.",
+		Flags:       append(connectionFlags(), writeFlag()),
 		Action:      doctorAction,
 	}
+}
+
+func writeFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "write", Usage: "also try changes, in a folder on the server that is removed again"}
 }
 
 // A doctor goes from what is near to what is far; after the first thing that
@@ -58,7 +62,7 @@ func doctorAction(c *cli.Context) error {
 	defer stop()
 	d := &doctor{c: c, out: c.App.Writer, target: t}
 	local := d.localFUSE()
-	for _, step := range []func(context.Context){d.settings, d.name, d.reach, d.login, d.folder, d.extensions, d.roundTrip, d.space} {
+	for _, step := range []func(context.Context){d.settings, d.name, d.reach, d.login, d.folder, d.extensions, d.roundTrip, d.space, d.changes} {
 		if d.err == nil {
 			step(ctx)
 		}
@@ -173,7 +177,7 @@ func (d *doctor) folder(ctx context.Context) {
 
 // The extensions that matter, and what is missing without them.
 var extensions = [...]struct{ name, without string }{
-	{"posix-rename@openssh.com", "renaming over a file that is there fails"},
+	{"posix-rename@openssh.com", "renaming over a file that is there fails, unless its RENAME replaces; --write tries that, and mounts have --replace-by-moving"},
 	{"hardlink@openssh.com", "no hard links"},
 	{"statvfs@openssh.com", "df shows nothing true"},
 	{"fsync@openssh.com", "fsync ends when the server has the data, which may not be on its disk"},
@@ -195,6 +199,12 @@ func (d *doctor) extensions(context.Context) {
 		return
 	}
 	d.say("warn", "server", "it lacks %s", strings.Join(missing, "; "))
+}
+
+func (d *doctor) changes(ctx context.Context) {
+	if err := showChanges(ctx, d.link.pool, d.c.Bool("write"), d.say); err != nil {
+		d.fail("tried", err)
+	}
 }
 
 func (d *doctor) roundTrip(ctx context.Context) {

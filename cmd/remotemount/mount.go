@@ -45,6 +45,7 @@ func mountFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "cache-memory", Value: new(config.Size), DefaultText: "256M", Usage: "`SIZE` of memory for reading ahead, writing behind and caching"},
 		&cli.GenericFlag{Name: "retry", Value: new(config.Duration), DefaultText: "10m", Usage: "keep written data for `TIME` while the server cannot be reached"},
 		&cli.BoolFlag{Name: "follow-symlinks", Usage: "show what symbolic links lead to"},
+		&cli.BoolFlag{Name: "replace-by-moving", Usage: "where the server cannot rename over a file, move the old one aside first"},
 		&cli.BoolFlag{Name: "multiuser", Usage: "give new files to who makes them; for a privileged user on the server"},
 		&cli.BoolFlag{Name: "wait", Usage: "mount also while the server cannot be reached, and connect when it can"},
 		&cli.StringFlag{Name: "subtype", DefaultText: "sshfs", Usage: "filesystem `TYPE` shown after fuse."},
@@ -126,6 +127,7 @@ func newMounting(c *cli.Context, remote string) (*mounting, error) {
 	m.target, err = newTarget(remote, m.Connection)
 	m.target.dir = address.Join(m.target.dir, strings.Trim(m.Subdir, "/"))
 	m.target.batch, m.target.memory = m.Batch, m.cacheMemory()/4
+	m.target.replaces, m.target.whoami = m.ReplaceByMoving, m.IDMap == "user"
 	return m, err
 }
 
@@ -141,6 +143,7 @@ func (m *mounting) readFlags(c *cli.Context) {
 	m.AllowOther = m.AllowOther || c.Bool("allow-other")
 	m.MultiUser = m.MultiUser || c.Bool("multiuser")
 	m.FollowSymlinks = m.FollowSymlinks || c.Bool("follow-symlinks")
+	m.ReplaceByMoving = m.ReplaceByMoving || c.Bool("replace-by-moving")
 	m.Wait = m.Wait || c.Bool("wait")
 	if c.IsSet("default-permissions") {
 		on := c.Bool("default-permissions")

@@ -39,6 +39,10 @@ func (l *link) useProgram(asks bool, keyLog *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	replacing, err := t.replacingDir()
+	if err != nil {
+		return err
+	}
 	l.pool, err = pool.New(pool.Config{
 		Transport:      l.program.Dial,
 		Addr:           net.JoinHostPort(at.Host, strconv.Itoa(at.Port)),
@@ -50,6 +54,9 @@ func (l *link) useProgram(asks bool, keyLog *slog.Logger) error {
 		Timeout:        l.timeout(),
 		Retry:          time.Duration(t.conn.Retry),
 		WriteMemory:    t.memory,
+		Name:           remoteName(at),
+		User:           map[bool]string{true: at.User}[t.whoami],
+		Replacing:      replacing,
 		Log:            l.log,
 	})
 	if err != nil {

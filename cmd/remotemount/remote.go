@@ -34,7 +34,8 @@ func remoteCommand() *cli.Command {
 			{Name: "show", Usage: "show what is kept of a remote", UsageText: "remotemount remote show NAME", Action: remoteShow},
 			{Name: "edit", Usage: "change what is kept", UsageText: "remotemount remote edit NAME [flags]",
 				Flags: append(connectionFlags(), retry, address, unset), Action: remoteEdit},
-			{Name: "test", Usage: "connect, log in and look at the folder", UsageText: "remotemount remote test NAME", Action: remoteTest},
+			{Name: "test", Usage: "connect, log in and look at the folder", UsageText: "remotemount remote test [--write] NAME",
+				Flags: []cli.Flag{writeFlag()}, Action: remoteTest},
 			{Name: "remove", Usage: "forget a remote; nothing on the server changes", UsageText: "remotemount remote remove NAME", Action: remoteRemove},
 		},
 	}
@@ -207,7 +208,12 @@ func remoteTest(c *cli.Context) error {
 	took := time.Since(began)
 	info := l.pool.Info()
 	_, err = fmt.Fprintf(c.App.Writer, "%s works: logged in within %v; %s, folder %s\n", name, took.Round(time.Millisecond), oneLine(info.Server), oneLine(info.Root))
-	return errors.Join(err, l.close(ctx))
+	say := func(mark, step, format string, args ...any) {
+		_, werr := fmt.Fprintf(c.App.Writer, "%-5s %-11s %s\n", mark, step, oneLine(fmt.Sprintf(format, args...)))
+		err = errors.Join(err, werr)
+	}
+	tried := showChanges(ctx, l.pool, c.Bool("write"), say)
+	return errors.Join(err, tried, l.close(ctx))
 }
 
 func remoteRemove(c *cli.Context) error {

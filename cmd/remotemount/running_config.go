@@ -32,6 +32,7 @@ func (m *mounting) fsConfig(remote remote.Remote, log *slog.Logger) fsnode.Confi
 		Remote: remote, Source: m.source(), Subtype: m.Subtype, AttrTimeout: m.attrTimeout(),
 		ReadOnly: m.ReadOnly, AllowOther: m.AllowOther, MultiUser: m.MultiUser, FollowSymlinks: m.FollowSymlinks,
 		DefaultPermissions: m.DefaultPermissions != nil && *m.DefaultPermissions,
+		DirectIO:           m.DirectIO,
 		UID:                m.UID, GID: m.GID, Umask: m.Umask, Options: m.Kernel, Log: log, Debug: m.Debug,
 		// Up to 1 MiB each: what the kernel asks for ahead is answered beyond the bound.
 		Background: int(min(max(m.cacheMemory()/(4<<20), 4), 64)),
@@ -65,6 +66,9 @@ func (r *running) status() control.Status {
 		Unacknowledged: p.Unacknowledged, LostFiles: p.LostCount, Operations: map[string]control.Operation{},
 		Sync: r.sidecar.status(), RefusedLinks: f.RefusedLinks,
 		ProtocolErrors: p.Violations, ProtocolError: oneLine(p.LastViolation),
+	}
+	for _, k := range p.Quirks {
+		s.Quirks = append(s.Quirks, string(k))
 	}
 	if p.LastError != nil && p.State != pool.StateConnected {
 		s.LastError = oneLine(withoutPreface(p.LastError).Error())

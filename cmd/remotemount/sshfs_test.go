@@ -99,11 +99,11 @@ func TestEveryOptionOfSSHFS(t *testing.T) {
 	kept := `delay_connect idmap=user idmap=file uidfile=/dev/null gidfile=/dev/null nomap=ignore ssh_command=x sftp_server=x transform_symlinks contain_symlinks no_contain_symlinks
 follow_symlinks password_stdin dir_cache=yes dcache_timeout=5 dcache_stat_timeout=5 dcache_link_timeout=5 dcache_dir_timeout=5
 max_conns=2 umask=022 uid=0 gid=0 entry_timeout=1 negative_timeout=1 attr_timeout=1 ac_attr_timeout=1 allow_other modules=subdir
-subdir=x rellinks norellinks port=22 ssh_protocol=2 default_permissions fsname=x subtype=x debug sshfs_debug ro rw nonempty`
-	nothing := `reconnect sshfs_sync no_readahead sync_readdir workaround=rename dcache_max_size=5 dcache_clean_interval=5
+subdir=x rellinks norellinks port=22 ssh_protocol=2 default_permissions direct_io workaround=rename fsname=x subtype=x debug sshfs_debug ro rw nonempty`
+	nothing := `reconnect sshfs_sync no_readahead sync_readdir dcache_max_size=5 dcache_clean_interval=5
 dcache_min_clean_interval=5 disable_hardlink no_check_root kernel_cache auto_cache noauto_cache no_rofd_flush noforget remember=5
 auto_unmount follow_inside_symlinks max_read=4096 clone_fd max_idle_threads=1`
-	refused := `directport=1 passive slave direct_io from_code=x to_code=x allow_root
+	refused := `directport=1 passive slave from_code=x to_code=x allow_root
 vsock=1 ssh_protocol=1 modules=iconv`
 	for kind, words := range map[string]string{"kept": kept, "nothing to do": nothing, "refused": refused} {
 		for _, word := range strings.Fields(words) {

@@ -122,6 +122,9 @@ func statusText(s control.Status, now time.Time) string {
 	if s.ProtocolErrors > 0 {
 		line("protocol", "%d sessions ended because the server does not keep to SFTP; the last: %s", s.ProtocolErrors, s.ProtocolError)
 	}
+	for _, k := range s.Quirks {
+		line("different", "%s", k)
+	}
 	if s.RefusedLinks > 0 {
 		line("links", "%d symbolic links lead out of the mount and are refused (option no_contain_symlinks allows them)", s.RefusedLinks)
 	}

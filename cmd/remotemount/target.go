@@ -17,19 +17,21 @@ import (
 // A target is a REMOTE with everything that was said about how to reach it:
 // flags before what stands in REMOTE itself, that before the named remote.
 type target struct {
-	given  string            // REMOTE as it was given
-	at     address.Address   // the same, taken apart
-	said   config.Connection // what was said besides, without what a named remote knows
-	user   string            // "" for ssh_config and the local name to decide
-	host   string
-	port   int // 0 for ssh_config to decide
-	dir    string
-	conn   config.Connection
-	here   string // the working directory of who gave it; commands are run there
-	batch  bool   // nobody is asked
-	secret string // a password read from standard input
-	stdin  []byte // what --identity - reads
-	memory int64  // for data written and not yet acknowledged; 0 is the pool's own bound
+	given    string            // REMOTE as it was given
+	at       address.Address   // the same, taken apart
+	said     config.Connection // what was said besides, without what a named remote knows
+	user     string            // "" for ssh_config and the local name to decide
+	host     string
+	port     int // 0 for ssh_config to decide
+	dir      string
+	conn     config.Connection
+	here     string // the working directory of who gave it; commands are run there
+	batch    bool   // nobody is asked
+	secret   string // a password read from standard input
+	stdin    []byte // what --identity - reads
+	replaces bool   // by moving the old file aside, where the server cannot otherwise
+	whoami   bool   // the remote user's number is to be found at login
+	memory   int64  // for data written and not yet acknowledged; 0 is the pool's own bound
 }
 
 func newTarget(given string, said config.Connection) (target, error) {

@@ -79,6 +79,10 @@ func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog 
 	if err != nil {
 		return nil, err
 	}
+	replacing, err := t.replacingDir()
+	if err != nil {
+		return nil, err
+	}
 	l.clock.limit = l.timeout()
 	l.pool, err = pool.New(pool.Config{
 		Dial:           l.client.Dial,
@@ -92,6 +96,9 @@ func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog 
 		Timeout:        l.timeout(),
 		Retry:          time.Duration(t.conn.Retry),
 		WriteMemory:    t.memory,
+		Name:           remoteName(at),
+		User:           map[bool]string{true: at.User}[t.whoami],
+		Replacing:      replacing,
 		Log:            log,
 	})
 	if err != nil {
@@ -206,6 +213,20 @@ func list(text string) []string {
 	return strings.Split(text, ",")
 }
 
+// remoteName is what a remote is known by on this machine.
+func remoteName(at keys.Settings) string {
+	return at.User + "@" + net.JoinHostPort(at.Host, strconv.Itoa(at.Port))
+}
+
+// replacingDir is where a mount keeps which files it replaces just now, if it is to.
+func (t target) replacingDir() (string, error) {
+	if !t.replaces {
+		return "", nil
+	}
+	dir, err := syncStateDir()
+	return filepath.Join(dir, "replacing"), err
+}
+
 // slotDir is where the locks are that count this user's connections to the
 // remote, over all processes: a mount, another mount of the same place, a sync.
 func slotDir(at keys.Settings) (string, error) {
@@ -213,7 +234,7 @@ func slotDir(at keys.Settings) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(at.User + "@" + net.JoinHostPort(at.Host, strconv.Itoa(at.Port))))
+	sum := sha256.Sum256([]byte(remoteName(at)))
 	return filepath.Join(dir, "slots", hex.EncodeToString(sum[:8])), nil
 }
 

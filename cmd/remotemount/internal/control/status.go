@@ -48,6 +48,8 @@ type Status struct {
 	ProtocolErrors uint64 `json:"protocol_errors,omitempty"` // sessions ended because the server did not keep to SFTP
 	ProtocolError  string `json:"protocol_error,omitempty"`  // the last of them
 
+	Quirks []string `json:"server_quirks,omitempty"` // in which the server was found to be different
+
 	RefusedLinks int `json:"refused_links,omitempty"` // symbolic links that lead out of the mount; 10,000 and more are not told apart
 }
 

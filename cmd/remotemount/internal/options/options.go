@@ -32,6 +32,8 @@ type Settings struct {
 	MultiUser          bool
 	FollowSymlinks     bool
 	NonEmpty           bool
+	DirectIO           bool // nothing is kept by the kernel, and sizes are not believed
+	ReplaceByMoving    bool
 	Contain            string // of symbolic links: strict, no, or the default
 	TransformSymlinks  bool
 	UID, GID, Umask    *uint32

@@ -106,7 +106,6 @@ func TestParseRefuses(t *testing.T) {
 		"idmap=group":            "user or file",
 		"cache=perhaps":          "yes or no",
 		"attr_timeout=-1":        "negative",
-		"direct_io":              "attr_timeout=0",
 		"allow_root":             "allow_other",
 		"ssh_protocol=1":         "only one",
 		"modules=iconv":          "subdir",

@@ -42,34 +42,35 @@ var table = sync.OnceValue(func() map[string]option {
 // own are our flags, for fstab.
 func own() map[string]option {
 	return map[string]option{
-		"attr_timeout":     {needed, attrTimeout, "", ""},
-		"cache_memory":     {needed, func(s *Settings, v string) (err error) { s.CacheMemory, err = config.ParseSize(v); return }, "", ""},
-		"multiuser":        flag(func(s *Settings) { s.MultiUser = true }),
-		"password_file":    text(func(s *Settings) *string { return &s.PasswordFile }),
-		"password_command": text(func(s *Settings) *string { return &s.PasswordCommand }),
-		"ask_password":     flag(func(s *Settings) { s.AskPassword = true }),
-		"identity":         {needed, func(s *Settings, v string) error { s.Identities = append(s.Identities, v); return nil }, "", ""},
-		"jump":             text(func(s *Settings) *string { return &s.Jump }),
-		"bind_address":     text(func(s *Settings) *string { return &s.BindAddress }),
-		"known_hosts":      {needed, func(s *Settings, v string) error { s.KnownHosts = append(s.KnownHosts, v); return nil }, "", ""},
-		"host_key":         {needed, func(s *Settings, v string) error { s.HostKeys = append(s.HostKeys, v); return nil }, "", ""},
-		"host_key_policy":  text(func(s *Settings) *string { return &s.HostKeyPolicy }),
-		"keyring":          flag(func(s *Settings) { s.Keyring = true }),
-		"ssh_config":       text(func(s *Settings) *string { return &s.SSHConfig }),
-		"max_connections":  {needed, maxConnections, "", ""},
-		"timeout":          {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
-		"retry":            {needed, func(s *Settings, v string) error { return s.Retry.Set(v) }, "", ""},
-		"metrics":          text(func(s *Settings) *string { return &s.Metrics }),
-		"log_level":        text(func(s *Settings) *string { return &s.LogLevel }),
-		"log_file":         text(func(s *Settings) *string { return &s.LogFile }),
-		"sftp_command":     text(func(s *Settings) *string { return &s.SFTPCommand }),
-		"wait":             flag(func(s *Settings) { s.Wait = true }),
-		"sync_mode":        text(func(s *Settings) *string { return &s.SyncMode }),
-		"sync_dir":         text(func(s *Settings) *string { return &s.SyncDir }),
-		"sync_every":       text(func(s *Settings) *string { return &s.SyncEvery }),
-		"read_only":        flag(func(s *Settings) { s.ReadOnly = true }),
-		"follow_symlinks":  flag(func(s *Settings) { s.FollowSymlinks = true }),
-		"password_stdin":   flag(func(s *Settings) { s.PasswordStdin = true }),
+		"attr_timeout":      {needed, attrTimeout, "", ""},
+		"cache_memory":      {needed, func(s *Settings, v string) (err error) { s.CacheMemory, err = config.ParseSize(v); return }, "", ""},
+		"multiuser":         flag(func(s *Settings) { s.MultiUser = true }),
+		"password_file":     text(func(s *Settings) *string { return &s.PasswordFile }),
+		"password_command":  text(func(s *Settings) *string { return &s.PasswordCommand }),
+		"ask_password":      flag(func(s *Settings) { s.AskPassword = true }),
+		"identity":          {needed, func(s *Settings, v string) error { s.Identities = append(s.Identities, v); return nil }, "", ""},
+		"jump":              text(func(s *Settings) *string { return &s.Jump }),
+		"bind_address":      text(func(s *Settings) *string { return &s.BindAddress }),
+		"known_hosts":       {needed, func(s *Settings, v string) error { s.KnownHosts = append(s.KnownHosts, v); return nil }, "", ""},
+		"host_key":          {needed, func(s *Settings, v string) error { s.HostKeys = append(s.HostKeys, v); return nil }, "", ""},
+		"host_key_policy":   text(func(s *Settings) *string { return &s.HostKeyPolicy }),
+		"keyring":           flag(func(s *Settings) { s.Keyring = true }),
+		"ssh_config":        text(func(s *Settings) *string { return &s.SSHConfig }),
+		"max_connections":   {needed, maxConnections, "", ""},
+		"timeout":           {needed, func(s *Settings, v string) error { return s.Timeout.Set(v) }, "", ""},
+		"retry":             {needed, func(s *Settings, v string) error { return s.Retry.Set(v) }, "", ""},
+		"metrics":           text(func(s *Settings) *string { return &s.Metrics }),
+		"log_level":         text(func(s *Settings) *string { return &s.LogLevel }),
+		"log_file":          text(func(s *Settings) *string { return &s.LogFile }),
+		"sftp_command":      text(func(s *Settings) *string { return &s.SFTPCommand }),
+		"replace_by_moving": flag(func(s *Settings) { s.ReplaceByMoving = true }),
+		"wait":              flag(func(s *Settings) { s.Wait = true }),
+		"sync_mode":         text(func(s *Settings) *string { return &s.SyncMode }),
+		"sync_dir":          text(func(s *Settings) *string { return &s.SyncDir }),
+		"sync_every":        text(func(s *Settings) *string { return &s.SyncEvery }),
+		"read_only":         flag(func(s *Settings) { s.ReadOnly = true }),
+		"follow_symlinks":   flag(func(s *Settings) { s.FollowSymlinks = true }),
+		"password_stdin":    flag(func(s *Settings) { s.PasswordStdin = true }),
 	}
 }
 
@@ -80,6 +81,8 @@ func fuseOptions() map[string]option {
 		"allow_other":            flag(func(s *Settings) { s.AllowOther = true }),
 		"default_permissions":    flag(func(s *Settings) { s.DefaultPermissions = yes(true) }),
 		"no_default_permissions": flag(func(s *Settings) { s.DefaultPermissions = yes(false) }),
+		"direct_io":              flag(func(s *Settings) { s.DirectIO = true }),
+		"workaround":             {needed, workaround, "", ""},
 		"nonempty":               flag(func(s *Settings) { s.NonEmpty = true }),
 		"uid":                    {needed, func(s *Settings, v string) (err error) { s.UID, err = userID(v); return }, "", ""},
 		"gid":                    {needed, func(s *Settings, v string) (err error) { s.GID, err = groupID(v); return }, "", ""},
@@ -130,13 +133,12 @@ func fuseOptions() map[string]option {
 		"reconnect": anyway, "sshfs_sync": anyway, "no_readahead": anyway, "big_writes": anyway, "large_read": anyway,
 		"kernel_cache": anyway, "auto_cache": anyway, "noauto_cache": anyway, "max_read": anyway, "max_write": anyway,
 		"max_readahead": anyway, "max_background": anyway, "congestion_threshold": anyway, "async_read": anyway, "sync_read": anyway,
-		"workaround": anyway, "cache_max_size": anyway, "dcache_max_size": anyway,
+		"cache_max_size": anyway, "dcache_max_size": anyway,
 		"cache_clean_interval": anyway, "dcache_clean_interval": anyway, "cache_min_clean_interval": anyway,
 		"dcache_min_clean_interval": anyway, "clone_fd": anyway, "max_idle_threads": anyway, "max_threads": anyway, "dev": anyway,
 		"splice_read": anyway, "splice_write": anyway, "splice_move": anyway, "no_splice_read": anyway, "no_splice_write": anyway, "no_splice_move": anyway,
 		"atomic_o_trunc": anyway, "hard_remove": anyway, "use_ino": anyway, "readdir_ino": anyway, "intr": anyway, "allow_root": cannot("only the user or everybody can be allowed in", "use allow_other"),
 
-		"direct_io":         cannot("files are always cached by the kernel; programs could not map them otherwise", "attr_timeout=0 asks the server each time"),
 		"writeback_cache":   cannot("the kernel would hide changes made on the server", ""),
 		"passive":           cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
 		"slave":             cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
@@ -251,6 +253,20 @@ func idmap(s *Settings, v string) error {
 		return fmt.Errorf("none, user or file")
 	}
 	s.IDMap = v
+	return nil
+}
+
+// workaround is sshfs's list of what to do about servers, between colons. Of these only
+// rename is not how we work anyway.
+func workaround(s *Settings, v string) error {
+	for name := range strings.SplitSeq(v, ":") {
+		switch name {
+		case "rename", "all":
+			s.ReplaceByMoving = true
+		case "norename", "none":
+			s.ReplaceByMoving = false
+		}
+	}
 	return nil
 }
 
