@@ -99,7 +99,7 @@ func (f *folder) unlock(ctx context.Context, p *pass, side Side, cause error) er
 	}
 	s := &f.side[side]
 	s.unlocking.Do(func() {
-		_, err := p.tree[side].SetAttr(ctx, f.path, remote.Change{Fields: remote.SetMode, Mode: perm | 0o700})
+		err := p.tree[side].SetFolder(ctx, f.path, remote.Change{Fields: remote.SetMode, Mode: perm | 0o700})
 		if s.unlockErr = err; err == nil {
 			s.unlocked.Store(true)
 		}
@@ -171,7 +171,7 @@ func (f *folder) final(p *pass, side Side) remote.Change {
 // one set.
 func (f *folder) set(ctx context.Context, p *pass, side Side, c remote.Change) {
 	a := Action{Op: OpAttr, Path: f.path, From: side.Other(), Source: f.item[side.Other()], Target: f.item[side], Why: WhyAlike}
-	_, err := p.tree[side].SetAttr(ctx, f.path, c)
+	err := p.tree[side].SetFolder(ctx, f.path, c)
 	timeOnly := c.Fields&^(remote.SetAtime|remote.SetMtime) == 0
 	switch {
 	case err != nil && timeOnly:

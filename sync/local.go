@@ -247,6 +247,30 @@ func (l *localTree) SetAttr(ctx context.Context, path string, c remote.Change) (
 	return l.Lstat(ctx, path)
 }
 
+// SetFolder goes by a descriptor, which works for folders one may not read, too.
+func (l *localTree) SetFolder(_ context.Context, path string, c remote.Change) error {
+	return l.at("setattr", path, func(dir int, name string) error {
+		return withFD(dir, name, unix.O_PATH|unix.O_DIRECTORY, func(fd int) error {
+			at := fmt.Sprintf("/proc/self/fd/%d", fd)
+			if c.Fields&(remote.SetUID|remote.SetGID) != 0 {
+				uid, gid := owners(c)
+				if err := unix.Chown(at, uid, gid); err != nil {
+					return err
+				}
+			}
+			if c.Fields&remote.SetMode != 0 {
+				if err := unix.Chmod(at, c.Mode); err != nil {
+					return err
+				}
+			}
+			if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
+				return unix.UtimesNanoAt(unix.AT_FDCWD, at, times(c), 0)
+			}
+			return nil
+		})
+	})
+}
+
 // change sets owner before mode, because a change of owner clears set-id bits,
 // and times last.
 func change(dir int, name string, c remote.Change) error {

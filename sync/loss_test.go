@@ -170,6 +170,49 @@ func TestADryRunKnowsOurOwnMounts(t *testing.T) {
 	}
 }
 
+// A folder gets its time when all in it is done, and a file whose mode differs some time
+// after the listing. Whatever somebody has put there meanwhile keeps its own time: by an
+// older one it would lose against the other side.
+func TestAttributesAreSetOnlyOnWhatWasSeen(t *testing.T) {
+	for _, mode := range []Mode{Push, Pull, TwoWay} {
+		p := newPairing(t, Options{Mode: mode})
+		from, to := p.local, p.remote
+		if mode == Pull {
+			from, to = to, from
+		}
+		put(t, from, "dir/a", "a", old)
+		put(t, from, "f", "alike", old)
+		put(t, to, "f", "alike", old)
+		setTime(t, filepath.Join(from, "dir"), old)
+		must(t, os.Chmod(filepath.Join(from, "f"), 0o604))
+		swap := func(name string) {
+			must(t, os.Rename(filepath.Join(to, name), filepath.Join(t.TempDir(), "away")))
+			put(t, to, name, "of somebody", young)
+			must(t, os.Chmod(filepath.Join(to, name), 0o600))
+		}
+		var dir, file sync.Once
+		p.dir.Before = func(_ context.Context, op, path string) error {
+			if _, err := os.Stat(filepath.Join(to, "dir")); err == nil && strings.HasPrefix(path, "dir/") && op != "mkdir" {
+				dir.Do(func() { swap("dir") })
+			}
+			if path == "f" && mode != TwoWay {
+				file.Do(func() { swap("f") })
+			}
+			return nil
+		}
+		p.run()
+		for _, name := range []string{"dir", "f"} {
+			info, err := os.Stat(filepath.Join(to, name))
+			must(t, err)
+			if name == "dir" || mode == Push {
+				if info.Mode() != 0o600 || info.ModTime().Unix() != young {
+					t.Errorf("%v: %s has %v, %v", mode, name, info.Mode(), info.ModTime())
+				}
+			}
+		}
+	}
+}
+
 // Two folders that are apart have one within them in common, as a bind mount has.
 func TestAFolderInsideIsOneWithTheOther(t *testing.T) {
 	for _, mode := range []Mode{Push, Pull} {

@@ -22,6 +22,10 @@ type tree interface {
 	Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error
 	SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error)
 
+	// SetFolder is SetAttr of what still is a folder: somebody may have put a file
+	// into its place, which must keep its own time.
+	SetFolder(ctx context.Context, path string, c remote.Change) error
+
 	// Stamp tells as exactly as this side can which version of a file is under
 	// path now, following a link in the last element only if asked.
 	Stamp(ctx context.Context, path string, follow bool) (stamp, error)
@@ -81,6 +85,18 @@ func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) er
 		return err
 	}
 	return emit(bad)
+}
+
+// SetFolder looks before: SFTP changes the attributes of folders by path alone.
+func (r remoteTree) SetFolder(ctx context.Context, path string, c remote.Change) error {
+	a, err := r.Lstat(ctx, path)
+	if err == nil && !a.IsDir() {
+		err = remote.PathError("setattr", path, errTargetChanged)
+	}
+	if err == nil {
+		_, err = r.SetAttr(ctx, path, c)
+	}
+	return err
 }
 
 // Replace looks before it renames: in the round trip between the two another

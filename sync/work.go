@@ -95,7 +95,13 @@ func (p *pass) carryOut(ctx context.Context, f *folder, a Action, read *comparis
 	case OpLink:
 		return p.copyLink(ctx, f, a)
 	case OpAttr:
-		err = p.copyAttr(ctx, a)
+		look := p.targetUnchanged
+		if a.Delete {
+			look = func(ctx context.Context, a Action) error { return p.stillAlike(ctx, a, read) }
+		}
+		if err = look(ctx, a); err == nil {
+			err = p.copyAttr(ctx, a)
+		}
 	case OpDelete:
 		err = p.stillAlike(ctx, a, read)
 	}
