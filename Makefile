@@ -86,6 +86,11 @@ judge:
 	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_JUDGE_STEPS=$(STEPS) REMOTEMOUNT_JUDGE_SEED=$(SEED) \
 		go test -count=1 -timeout 6h -v -run '^TestJudge(Names)?$$' $(TESTFLAGS) ./integration
 
+# Every history of a few operations, with a cut at each packet: some minutes.
+.PHONY: history
+history:
+	REMOTEMOUNT_HISTORY_EVERY=1 go test -count=1 -timeout 3h -v -run '^TestComplete' $(TESTFLAGS) ./pool
+
 # An hour of random changes, cuts and kills against the model of what a sync promises.
 .PHONY: sync-torture
 sync-torture:

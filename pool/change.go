@@ -288,7 +288,16 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remot
 			return remote.Attr{}, err
 		}
 	}
-	a, err := p.setattr(ctx, path, c, have)
+	a, late, err := p.setattr(ctx, path, c, have)
+	switch {
+	case !late || c.Fields&remote.SetSize == 0:
+	case b != nil:
+		b.doubt()
+	case err == nil: // whoever opens the file next may write at once
+		if err := sleep(ctx, lateFor); err != nil {
+			return a, pathError("setattr", path, err)
+		}
+	}
 	if err != nil {
 		size := int64(-1)
 		if c.Fields&remote.SetSize != 0 {
@@ -308,8 +317,10 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remot
 	return a, nil
 }
 
-func (p *Pool) setattr(ctx context.Context, path string, c remote.Change, have remote.Attr) (a remote.Attr, err error) {
-	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, _ bool) (err error) {
+// setattr also reports whether a request that was lost may be executed yet.
+func (p *Pool) setattr(ctx context.Context, path string, c remote.Change, have remote.Attr) (a remote.Attr, late bool, err error) {
+	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
+		late = uncertain
 		for _, part := range partsOf(c) {
 			request, err := p.startSetattr(ctx, s, path, toWire(part, have))
 			if err != nil {
@@ -323,7 +334,7 @@ func (p *Pool) setattr(ctx context.Context, path string, c remote.Change, have r
 		}
 		return nil
 	})
-	return a, err
+	return a, late || errors.Is(err, errAway) || ctx.Err() != nil, err
 }
 
 // partsOf splits a change where its order matters: a change of owner clears the

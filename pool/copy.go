@@ -61,7 +61,11 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 	}
 	defer b.release()
 	d.copying(dstOff + n)
+	tries := 0
 	err = d.ask(ctx, p.look(), func(to *handle) error {
+		if tries++; tries > 1 {
+			b.doubt()
+		}
 		if _, ok := to.s.client.Extension("copy-data"); !ok {
 			return syscall.EOPNOTSUPP
 		}
@@ -71,6 +75,9 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 		}
 		return to.s.client.StartCopyData(from.reads, uint64(srcOff), uint64(n), to.id, uint64(dstOff)).WaitStatus(ctx)
 	})
+	if lostRequest(err) || err != nil && ctx.Err() != nil {
+		b.doubt()
+	}
 	if err != nil {
 		return why{p, ctx}.change(err, d.name(), n)
 	}

@@ -64,6 +64,9 @@ func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, sync bool)
 	}
 	for tries := 1; ; tries++ {
 		a, err := f.flushOnce(ctx, w, c, sync, b)
+		if lostRequest(err) || err != nil && ctx.Err() != nil {
+			b.doubt()
+		}
 		if lostRequest(err) {
 			if err = hopeless(err, tries, w); err == nil {
 				continue
@@ -136,7 +139,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync b
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
 		err = f.failed() // the data was given up: no more is waited for
 	case fl == nil && err == nil:
-		a, refused, err = f.flushApart(ctx, w, change, told, have, look, sync, c.Fields == 0)
+		a, refused, err = f.flushApart(ctx, w, b, change, told, have, look, sync, c.Fields == 0)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
 		refused = fl.refused
@@ -277,8 +280,12 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, w *waiter, change remote.Change, told int64, have remote.Attr, look, sync, lenient bool) (a remote.Attr, refused, err error) {
+func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change remote.Change, told int64, have remote.Attr, look, sync, lenient bool) (a remote.Attr, refused, err error) {
+	tries := 0
 	err = f.ask(ctx, w, func(h *handle) error {
+		if tries++; tries > 1 {
+			b.doubt()
+		}
 		have := have
 		if look {
 			if have, err = h.fstat(ctx); err != nil {

@@ -128,6 +128,7 @@ func (o *object) block(off, end int64) *barrier {
 	o.send()
 	c := &chunk{off: off, till: end}
 	o.out.push(c)
+	o.out.least = o.out.spared(o.out.least)
 	return &barrier{o: o, c: c}
 }
 
@@ -145,6 +146,16 @@ func (b *barrier) safe(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// doubt notes that what its owner asked for was not answered, and may be done yet.
+func (b *barrier) doubt() {
+	if b == nil {
+		return
+	}
+	b.o.mu.Lock()
+	defer b.o.mu.Unlock()
+	b.o.doubt(b.c.off, b.c.till, b.c.seq)
 }
 
 // end lets go what waited.

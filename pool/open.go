@@ -39,8 +39,11 @@ func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm
 	defer b.release()
 	o.resizing(0)
 	f, a, err = p.openOrCreate(ctx, path, flag, perm)
-	if err == nil {
+	switch {
+	case err == nil:
 		o.cut(0)
+	case errors.Is(err, errAway) || ctx.Err() != nil:
+		b.doubt()
 	}
 	return f, a, err
 }
@@ -84,8 +87,9 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag remote.OpenFl
 	if pf&(sftp3.OpenTruncate|sftp3.OpenCreate) != 0 {
 		wait = changes
 	}
-	err := p.repeat(ctx, laneFile, wait, func(ctx context.Context, s *session, _ bool) (err error) {
-		asked = time.Now()
+	late := false // an earlier request may yet be executed
+	err := p.repeat(ctx, laneFile, wait, func(ctx context.Context, s *session, uncertain bool) (err error) {
+		asked, late = time.Now(), uncertain && pf&sftp3.OpenTruncate != 0
 		h, a, err = p.openOn(ctx, s, path, pf, sftp3.Attrs{})
 		return err
 	})
@@ -97,6 +101,11 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag remote.OpenFl
 		return nil, remote.Attr{}, syscall.EISDIR
 	}
 	f, current := p.newFile(ctx, path, flag, h, a, asked)
+	if late {
+		f.mu.Lock()
+		f.doubt(0, endless, 0)
+		f.mu.Unlock()
+	}
 	if !current && flag&remote.FlagTruncate == 0 {
 		if now, err := f.stat(ctx); err == nil {
 			a = now

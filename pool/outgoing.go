@@ -144,6 +144,16 @@ func (o *outgoing) isLate(c *chunk) bool {
 	return false
 }
 
+// spared is how much of a file that reaches to end a truncation under way leaves.
+func (o *outgoing) spared(end int64) int64 {
+	for c := o.first; c != nil; c = c.next {
+		if c.f == nil && c.till == endless {
+			end = min(end, c.off)
+		}
+	}
+	return end
+}
+
 // newest is until when a change of ours may have been made; zero when none was.
 func (o *outgoing) newest() time.Time {
 	if o.lateTill.After(o.lastSent) {

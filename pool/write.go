@@ -333,7 +333,7 @@ func (c *chunk) completed(err error) {
 		f.losses = losses{}
 		o.out.stirred = time.Now()
 		o.out.endAt = o.out.stirred
-		o.out.least = max(o.out.least, c.end())
+		o.out.least = max(o.out.least, o.out.spared(c.end()))
 		o.out.remove(c)
 		o.free(c)
 		if o.out.current != nil && !o.out.unanswered() {
@@ -343,7 +343,9 @@ func (c *chunk) completed(err error) {
 		}
 		o.out.wake()
 	case lostRequest(err):
-		o.lost(c, err)
+		if !errors.Is(err, sftp3.ErrUnsent) {
+			o.doubt(c.off, c.end(), c.seq)
+		}
 		if !f.mending {
 			f.losses.tries++
 			f.losses.conn = lostOn
@@ -355,14 +357,12 @@ func (c *chunk) completed(err error) {
 	}
 }
 
-// lost notes that the server may yet write a chunk whose answer was lost; mu is held.
-func (o *object) lost(c *chunk, err error) {
-	if errors.Is(err, sftp3.ErrUnsent) {
-		return
-	}
+// doubt notes that the server may yet make a change of [off, end) whose answer was
+// lost, that of the chunk with that number; mu is held.
+func (o *object) doubt(off, end int64, seq uint64) {
 	till := time.Now().Add(lateFor)
 	o.out.lateTill = till
-	o.out.late = append(o.out.late, late{off: c.off, end: c.end(), seq: c.seq, till: till})
+	o.out.late = append(o.out.late, late{off: off, end: end, seq: seq, till: till})
 	o.out.lift = o.later(o.out.lift, lateFor, o.lifted)
 }
 
