@@ -361,7 +361,7 @@ func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
 
 // closedUnanswered looks whether a file is on the server as it was written when the
 // answer to CLOSE was lost. Of one that was removed since, or is open still, nothing
-// can be said.
+// can be said. While the remote is away or disabled it waits, as data does.
 func (f *file) closedUnanswered(ctx context.Context) error {
 	w := f.p.look()
 	for {
@@ -373,6 +373,9 @@ func (f *file) closedUnanswered(ctx context.Context) error {
 		f.mu.Unlock()
 		if unknown {
 			return nil
+		}
+		if _, err := f.p.session(ctx, laneLook, f.p.keep(), nil); err != nil {
+			return err
 		}
 		a, err := f.p.lstat(ctx, path)
 		f.mu.Lock()

@@ -162,10 +162,16 @@ func (o *outgoing) newest() time.Time {
 	return o.lastSent
 }
 
+// endTrusted is how long the end that came with an OPEN is taken for the end, at most:
+// a program that opens a file to append a line does so at once. One that waits may wait
+// for its turn.
+const endTrusted = 2 * time.Millisecond
+
 // knowsEnd reports whether the file still ends where it is noted to: for as long as
-// a question would take, in which others may append anyway.
+// a question would take, in which others may append anyway. The time that one took on a
+// busy machine says little of that.
 func (o *outgoing) knowsEnd(rtt time.Duration) bool {
-	return o.endKnown && (o.held > 0 || time.Since(o.endAt) < rtt)
+	return o.endKnown && (o.held > 0 || time.Since(o.endAt) < min(rtt, endTrusted))
 }
 
 // learnedEnd notes that end is what the server told just now.
