@@ -164,7 +164,9 @@ func TestLinksByOption(t *testing.T) {
 
 // A mount of root's that follows no link at all.
 func TestNoSymFollow(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root")
+	if os.Geteuid() != 0 {
+		t.Skip("fusermount3 has no nosymfollow: this takes root")
+	}
 	m := mount(t, setup{Options: []string{"nosymfollow"}})
 	write(t, m.disk("f"), "x")
 	check(t, os.Symlink("f", m.disk("l")))

@@ -33,7 +33,7 @@ func TestOneFileSystem(t *testing.T) {
 		mounted := filepath.Join(p.local, "mounted")
 		must(t, os.Mkdir(mounted, 0o755))
 		if os.Getuid() != 0 {
-			missing(t, "being root")
+			t.Skip("mounting takes root")
 		}
 		must(t, syscall.Mount("tmpfs", mounted, "tmpfs", 0, "size=64k"))
 		t.Cleanup(func() { must(t, syscall.Unmount(mounted, 0)) })

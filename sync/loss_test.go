@@ -231,7 +231,7 @@ func TestAFolderInsideIsOneWithTheOther(t *testing.T) {
 func bind(t testing.TB, from, to string) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		missing(t, "being root")
+		t.Skip("mounting takes root")
 	}
 	must(t, syscall.Mount(from, to, "", syscall.MS_BIND, ""))
 	t.Cleanup(func() { must(t, syscall.Unmount(to, 0)) })
