@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
@@ -26,14 +27,15 @@ func (w *oracleWorld) look() content {
 			if err != nil {
 				return err
 			}
-			id := w.idOf(text)
-			if t, ok := parseTemp(Named{Name: d.Name()}); ok {
-				if t.isAside() {
-					c.aside[side][id] = true
+			id, rel := w.idOf(text), strings.TrimPrefix(p, root+"/")
+			for _, name := range strings.Split(rel, "/") { // a folder may be set aside, too
+				if t, ok := parseTemp(Named{Name: name}); ok {
+					if t.isAside() {
+						c.aside[side][id] = true
+					}
+					return nil
 				}
-				return nil
 			}
-			rel := strings.TrimPrefix(p, root+"/")
 			if c.at[side][rel] = id; id < 0 {
 				c.torn = append(c.torn, p+" "+w.describe(text))
 			}
@@ -90,7 +92,7 @@ func (w *oracleWorld) check() {
 		}
 		if why != "" {
 			w.t.Fatalf("%s: edition %d of %s on the %s side, %d bytes at %d: %s; there is %d now\n%s", w.name, e.id, e.path, e.side,
-				e.size, e.mtime, why, now, strings.Join(w.history[e.path], "\n"))
+				e.size, e.mtime, why, now, strings.Join(append(w.history[path.Dir(e.path)], w.history[e.path]...), "\n"))
 		}
 	}
 }
