@@ -51,7 +51,7 @@ func (p *Pool) makeName(ctx context.Context, m maker) (a remote.Attr, err error)
 	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
 		isOurs := func() bool {
 			a, err = p.lstatOn(ctx, s, m.path)
-			return err == nil && m.ours(ctx, s, a)
+			return err == nil && m.ours(ctx, s, a) && p.files.known.claim(m.path)
 		}
 		if uncertain && (isOurs() || lostRequest(err)) {
 			return err
@@ -66,6 +66,9 @@ func (p *Pool) makeName(ctx context.Context, m maker) (a remote.Attr, err error)
 		}
 		return err
 	})
+	if err == nil {
+		p.files.known.note(m.path)
+	}
 	return a, err
 }
 
@@ -138,7 +141,7 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 		},
 		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
 			old, err := p.lstatOn(ctx, s, oldPath)
-			return err == nil && !a.IsDir() && old == a
+			return err == nil && !a.IsDir() && old == a && !p.isSingle(ctx, newPath)
 		},
 	})
 	if err != nil {
@@ -146,6 +149,23 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 	}
 	p.files.linked(oldPath, newPath)
 	return a, nil
+}
+
+// isSingle reports whether a listing tells that a file has one name alone. It is read
+// to its end only where the name does not come before.
+func (p *Pool) isSingle(ctx context.Context, path string) bool {
+	dir, name := remote.Split(path)
+	single := false
+	err := p.ReadDir(ctx, dir, func(batch []remote.Entry) error {
+		for _, e := range batch {
+			if e.Name == name {
+				single = e.Attr.Nlink == 1
+				return errStop
+			}
+		}
+		return nil
+	})
+	return single && errors.Is(err, errStop)
 }
 
 func (p *Pool) whyNoLink(ctx context.Context, err error, oldPath, newPath string) error {
@@ -188,9 +208,10 @@ func (p *Pool) Rmdir(ctx context.Context, path string) error {
 		return err
 	})
 	if err != nil {
-		err = why{p, ctx}.remove(err, path, true)
+		return pathError("rmdir", path, why{p, ctx}.remove(err, path, true))
 	}
-	return pathError("rmdir", path, err)
+	p.files.known.forget(path)
+	return nil
 }
 
 // Rename implements Remote.

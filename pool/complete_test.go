@@ -11,19 +11,35 @@ import (
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
-// TestComplete plays all histories of two operations and a fiftieth of the longer ones,
-// another one each day; `make history` plays all.
-func TestComplete(t *testing.T) {
-	every, turn := 50, int(time.Now().Unix()/86400)
+// What is not played in full is a fiftieth, another one each day; `make history` plays
+// all.
+func turn(length int) remotetest.Turn {
+	every := 50
 	if n, err := strconv.Atoi(os.Getenv("REMOTEMOUNT_HISTORY_EVERY")); err == nil {
 		every = max(n, 1)
 	}
+	return remotetest.Turn{Length: length, Every: every, Turn: int(time.Now().Unix() / 86400)}
+}
+
+func eachOrder(t *testing.T, test func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote)) {
 	for name, identification := range map[string]string{"OpenSSH": "SSH-2.0-OpenSSH_9.2p1", "foreign": "SSH-2.0-Other_1.0"} {
 		t.Run(name, func(t *testing.T) {
-			remotetest.RunComplete(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
+			test(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 				s.Identification = identification
 				return connected(t, s, pool.Config{Timeout: 20 * time.Second})
-			}, 4, every, turn)
+			})
 		})
 	}
+}
+
+func TestCompleteData(t *testing.T) {
+	eachOrder(t, func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote) {
+		remotetest.RunCompleteData(t, open, turn(4))
+	})
+}
+
+func TestCompleteNames(t *testing.T) {
+	eachOrder(t, func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote) {
+		remotetest.RunCompleteNames(t, open, turn(3))
+	})
 }

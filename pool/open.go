@@ -181,8 +181,14 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 		if err != nil || !now.IsRegular() || now.Size != 0 || !p.madeSince(now, started) {
 			return false, err
 		}
-		h, a, err = p.openWidened(ctx, s, path, pflags(flag&^remote.FlagTruncate))
-		return err == nil, err
+		if h, a, err = p.openWidened(ctx, s, path, pflags(flag&^remote.FlagTruncate)); err != nil {
+			return false, err
+		}
+		if !p.files.known.claim(path) {
+			h.close()
+			return false, nil
+		}
+		return true, nil
 	}
 	err := p.repeat(ctx, laneFile, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
 		if uncertain {

@@ -18,6 +18,7 @@ type registry struct {
 	open  map[string]*object   // guarded by mu; by the path that leads to it
 	all   map[*object]struct{} // guarded by mu; also those to which no path leads
 	count int                  // guarded by mu; Files
+	known knowing
 }
 
 // at is the object at a path, or nil.
@@ -33,6 +34,7 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	if o := r.at(path); o != nil && !o.leads(ctx, h, a) {
 		r.lost(path, o)
 	}
+	r.known.note(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o := r.open[path]
@@ -145,6 +147,8 @@ func (r *registry) renamed(from, to string) {
 	if from == to {
 		return
 	}
+	r.known.forget(from)
+	r.known.note(to)
 	if o := r.open[to]; o != nil {
 		r.detach(to, o)
 	}
@@ -172,6 +176,7 @@ func (r *registry) linked(path, also string) {
 
 // removed notes that what is open on a path cannot be opened again by it.
 func (r *registry) removed(path string) {
+	r.known.forget(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o := r.open[path]; o != nil {

@@ -15,6 +15,7 @@ type move struct {
 	noReplace bool
 
 	source *remote.Attr // what is to be moved, when an answer told it
+	absent bool         // an answer told that there is none
 	plain  bool         // the last request was a RENAME that was to replace what is there
 }
 
@@ -58,7 +59,7 @@ func (m *move) wasDone(ctx context.Context, s *session) (bool, error) {
 // other times and sizes by now.
 func (m *move) isSource(a remote.Attr) bool {
 	if m.source == nil {
-		return true
+		return !m.absent
 	}
 	was := *m.source
 	if m.p.files.written(m.from) {
@@ -97,6 +98,7 @@ func (m *move) learn(ctx context.Context, s *session, look *sftp3.Call) error {
 		if lostRequest(err) || ctx.Err() != nil {
 			return err
 		}
+		m.absent = m.source == nil && isErrno(errnoOf(err), syscall.ENOENT)
 		return nil // the rename will say what is wrong
 	}
 	if m.source == nil {

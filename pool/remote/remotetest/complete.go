@@ -2,7 +2,6 @@ package remotetest
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,31 +13,54 @@ import (
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// RunComplete plays every history of so many data operations on one file through two
-// Files, and breaks the connection at each packet of its last two operations: before
-// it was executed, after, and with the server executing it late. Afterwards the server
-// has what the operations say, in their order.
-//
-// A history of more than two operations is played only when it is its turn: one of
-// every so many, beginning with the turn-th.
-func RunComplete(t *testing.T, open func(t testing.TB, s *Server) remote.Remote, length, every, turn int) {
+// Turn says which histories are played: all up to two operations, and of the longer
+// ones, up to Length, one of every Every, beginning with the Turn-th. With and without a
+// pause between the operations where Every is 1, else one or the other.
+type Turn struct{ Length, Every, Turn int }
+
+// A play is a set of operations of which histories are made.
+type play struct {
+	steps []string
+	late  time.Duration // after which what is executed late is
+	run   func(h *history, ctx context.Context, r remote.Remote)
+}
+
+// RunCompleteData plays every history of so many data operations on one file through
+// two Files, and breaks the connection at each packet of its last two operations and of
+// what ends it: before it was executed, after, and with the server executing it late.
+// Afterwards the server has what the operations say, in their order.
+func RunCompleteData(t *testing.T, open func(t testing.TB, s *Server) remote.Remote, turn Turn) {
+	t.Helper()
+	var names []string
+	for _, s := range dataSteps {
+		names = append(names, s.name)
+	}
+	play{names, time.Second, playData}.complete(t, open, turn)
+}
+
+func (p play) complete(t *testing.T, open func(t testing.TB, s *Server) remote.Remote, turn Turn) {
 	t.Helper()
 	var histories, runs int
-	for n := 1; n <= length; n++ {
-		for i := range pow(len(dataSteps), n) {
-			if n > 2 && i%every != turn%every {
+	for n := 1; n <= turn.Length; n++ {
+		for i := range pow(len(p.steps), n) {
+			if n > 2 && i%turn.Every != turn.Turn%turn.Every {
 				continue
 			}
-			h := history{steps: make([]int, n), open: open}
-			for k := range h.steps {
-				h.steps[k], i = i%len(dataSteps), i/len(dataSteps)
+			pauses := []time.Duration{0, 20 * time.Millisecond}
+			if turn.Every > 1 {
+				pauses = pauses[(i+turn.Turn)%2:][:1]
+			}
+			steps := make([]int, n)
+			for k := range steps {
+				steps[k], i = i%len(p.steps), i/len(p.steps)
 			}
 			histories++
-			for _, h.pause = range []time.Duration{0, 20 * time.Millisecond} {
-				packets := h.play(t, -1, Answer)
-				for at := range packets {
+			for _, pause := range pauses {
+				whole := &history{steps: steps, pause: pause, at: -1}
+				whole.play(t, p, open)
+				for at := range whole.packets {
 					for _, fate := range []Fate{CutBefore, CutAfter, Zombie} {
-						h.play(t, at, fate)
+						(&history{steps: steps, pause: pause, at: at, fate: fate}).play(t, p, open)
 						runs++
 					}
 				}
@@ -48,7 +70,7 @@ func RunComplete(t *testing.T, open func(t testing.TB, s *Server) remote.Remote,
 			}
 		}
 	}
-	t.Logf("%d histories, %d of them with a cut", histories, runs)
+	t.Logf("%d histories, played %d times with a cut", histories, runs)
 }
 
 func pow(b, n int) int {
@@ -59,14 +81,85 @@ func pow(b, n int) int {
 	return p
 }
 
-// dataSteps are the operations. A write is of four bytes that tell which it was.
-var dataSteps = []struct {
+// A history is a sequence of operations, with a pause between, and with a fate for the
+// at-th packet of its last two operations and of what ends it.
+type history struct {
+	steps []int
+	pause time.Duration
+	at    int
+	fate  Fate
+
+	*testing.T
+	s       *Server
+	late    time.Duration
+	mu      sync.Mutex
+	counts  bool // guarded by mu
+	packets int  // guarded by mu
+}
+
+func (h *history) play(t *testing.T, p play, open func(t testing.TB, s *Server) remote.Remote) {
+	t.Helper()
+	root, err := os.MkdirTemp("", "history")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+	ok := t.Run("", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h.T, h.s, h.late = t, NewServer(t, root), p.late
+			r := open(t, h.s)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			h.s.Script(h.decide)
+			p.run(h, ctx, r)
+		})
+	})
+	if !ok {
+		var names []string
+		for _, s := range h.steps {
+			names = append(names, p.steps[s])
+		}
+		t.Errorf("%s (pauses of %v): packet %d was %v", strings.Join(names, "; "), h.pause, h.at, h.fate)
+	}
+}
+
+// begin notes that the i-th step begins: packets count from the last but one.
+func (h *history) begin(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.counts = h.counts || i >= len(h.steps)-2
+}
+
+func (h *history) decide(Request) Fate {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.counts {
+		return Answer
+	}
+	h.packets++
+	switch {
+	case h.packets-1 == h.at+1 && h.fate == Zombie && h.late == 0:
+		h.s.RunZombies()
+	case h.packets-1 != h.at:
+	default:
+		if h.fate == Zombie && h.late > 0 {
+			time.AfterFunc(h.late, h.s.RunZombies)
+		}
+		return h.fate
+	}
+	return Answer
+}
+
+// A dataStep is an operation. A write is of four bytes that tell which it was.
+type dataStep struct {
 	name     string
 	file     int
 	off      int64
 	truncate bool
 	flush    bool
-}{
+}
+
+var dataSteps = []dataStep{
 	{name: "A writes [0,4)"},
 	{name: "B writes [2,6)", file: 1, off: 2},
 	{name: "A writes [6,10), beside that", off: 6},
@@ -76,81 +169,40 @@ var dataSteps = []struct {
 	{name: "B is flushed", file: 1, flush: true},
 }
 
-// A history is a sequence of them, with a pause between.
-type history struct {
-	steps []int
-	pause time.Duration
-	open  func(t testing.TB, s *Server) remote.Remote
-}
-
-func (h history) String() string {
-	var names []string
-	for _, s := range h.steps {
-		names = append(names, dataSteps[s].name)
-	}
-	return fmt.Sprintf("%s (pauses of %v)", strings.Join(names, "; "), h.pause)
-}
-
-// play runs the history, with that fate for the at-th packet of its last two
-// operations and of what ends it, and gives how many there were.
-func (h history) play(t *testing.T, at int, fate Fate) (packets int) {
-	t.Helper()
-	root, err := os.MkdirTemp("", "history")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(root)
-	ok := t.Run("", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { packets = h.inBubble(t, root, at, fate) })
-	})
-	if !ok {
-		t.Errorf("%v: packet %d was %v", h, at, fate)
-	}
-	return packets
-}
-
-func (h history) inBubble(t *testing.T, root string, at int, fate Fate) (packets int) {
-	s := NewServer(t, root)
-	r := h.open(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	defer cancel()
+func playData(h *history, ctx context.Context, r remote.Remote) {
 	var files [2]remote.File
 	for i := range files {
 		f, _, err := r.Open(ctx, "file", remote.FlagRead|remote.FlagWrite|remote.FlagCreate, 0o644)
 		if err != nil {
-			t.Fatal(err)
+			h.Fatal(err)
 		}
 		files[i] = f
 	}
-	count := h.arm(s, at, fate)
 	var want []byte
 	for i, step := range h.steps {
-		if i == max(len(h.steps)-2, 0) {
-			count.begin()
+		h.begin(i)
+		op := dataSteps[step]
+		if err := op.do(ctx, files, i); err != nil {
+			h.Errorf("%s: %v", op.name, err)
 		}
-		if want, err := h.step(ctx, files, i, step, want); err != nil {
-			t.Errorf("%s: %v", dataSteps[step].name, err)
-		} else if got, err := readAll(ctx, files[1-dataSteps[step].file], len(want)+8); err != nil || got != string(want) {
-			t.Errorf("after %s the other File reads %q, %v; want %q", dataSteps[step].name, got, err, want)
+		want = op.model(i, want)
+		if got, err := readAll(ctx, files[1-op.file], len(want)+8); err != nil || got != string(want) {
+			h.Errorf("after %s the other File reads %q, %v; want %q", op.name, got, err, want)
 		}
-		want = h.model(i, step, want)
 		time.Sleep(h.pause)
 	}
 	for _, f := range files {
 		if err := f.Close(ctx); err != nil {
-			t.Errorf("Close: %v", err)
+			h.Errorf("Close: %v", err)
 		}
 	}
-	s.RunZombies()
-	if got, err := os.ReadFile(filepath.Join(root, "file")); err != nil || string(got) != string(want) {
-		t.Errorf("the server has %q, %v; want %q", got, err, want)
+	h.s.RunZombies()
+	if got, err := os.ReadFile(filepath.Join(h.s.Root, "file")); err != nil || string(got) != string(want) {
+		h.Errorf("the server has %q, %v; want %q", got, err, want)
 	}
-	return count.seen()
 }
 
-// step makes one operation, and gives what the file is to be then.
-func (h history) step(ctx context.Context, files [2]remote.File, i, step int, before []byte) (after []byte, err error) {
-	op := dataSteps[step]
+func (op dataStep) do(ctx context.Context, files [2]remote.File, i int) (err error) {
 	f := files[op.file]
 	switch {
 	case op.flush:
@@ -160,14 +212,13 @@ func (h history) step(ctx context.Context, files [2]remote.File, i, step int, be
 	default:
 		_, err = f.WriteAt(ctx, stepData(i), op.off)
 	}
-	return h.model(i, step, before), err
+	return err
 }
 
 func stepData(i int) []byte { return []byte(strings.Repeat(string(rune('1'+i)), 4)) }
 
 // model is what the operation makes of the data.
-func (h history) model(i, step int, data []byte) []byte {
-	op := dataSteps[step]
+func (op dataStep) model(i int, data []byte) []byte {
 	if op.flush {
 		return data
 	}
@@ -194,50 +245,4 @@ func readAll(ctx context.Context, f remote.File, most int) (string, error) {
 		b.Write(d)
 	}
 	return b.String(), nil
-}
-
-// A packetCount counts packets from where it begins.
-type packetCount struct {
-	mu    sync.Mutex
-	begun bool
-	n     int
-}
-
-func (c *packetCount) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.begun = true
-}
-
-func (c *packetCount) seen() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n
-}
-
-// next is the number of a packet, from 0, or -1 before the beginning.
-func (c *packetCount) next() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.begun {
-		return -1
-	}
-	c.n++
-	return c.n - 1
-}
-
-// arm has the at-th packet meet its fate. What is executed late is so a second later,
-// when the connection has long been dialled anew.
-func (h history) arm(s *Server, at int, fate Fate) *packetCount {
-	c := &packetCount{}
-	s.Script(func(Request) Fate {
-		if n := c.next(); n < 0 || n != at {
-			return Answer
-		}
-		if fate == Zombie {
-			time.AfterFunc(time.Second, s.RunZombies)
-		}
-		return fate
-	})
-	return c
 }
