@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -15,7 +16,7 @@ import (
 
 // clean removes the temporary files of a folder, except parts that this run goes on
 // with.
-func (p *pass) clean(ctx context.Context, f *folder, l *[2]listing, actions []Action) {
+func (p *pass) clean(ctx context.Context, f *folder, l *[2]listing, actions iter.Seq[Action]) {
 	if p.DryRun || len(l[Local].temps)+len(l[Remote].temps) == 0 {
 		return
 	}
@@ -36,9 +37,9 @@ func (p *pass) clean(ctx context.Context, f *folder, l *[2]listing, actions []Ac
 }
 
 // wantedParts are the versions of which a part could be gone on with.
-func (p *pass) wantedParts(actions []Action) (wanted [2]map[string]bool) {
+func (p *pass) wantedParts(actions iter.Seq[Action]) (wanted [2]map[string]bool) {
 	wanted = [2]map[string]bool{{}, {}}
-	for _, a := range actions {
+	for a := range actions {
 		if a.Op != OpCopy && a.Op != OpCompare || a.Source.Size <= resumable {
 			continue
 		}

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 
@@ -9,22 +10,25 @@ import (
 )
 
 // Folder plans everything about one folder from its two listings, in the order
-// of names.
-func (p Planner) Folder(dir string, here, there []Named) []Action {
+// of names. The plan is made name by name as it is gone through: for a large folder
+// all of it would take twice what the listings do.
+func (p Planner) Folder(dir string, here, there []Named) iter.Seq[Action] {
 	pairs := merge(here, there)
 	clash := map[string]bool(nil)
 	if p.Mode == TwoWay {
 		clash = caseClashes(pairs)
 	}
-	actions := make([]Action, 0, len(pairs))
-	for _, q := range pairs {
-		a := p.Decide(remote.Join(dir, q.name), q.here, q.there, Unread)
-		if clash[q.name] {
-			a.Op, a.Why = OpConflict, WhyCase
+	return func(yield func(Action) bool) {
+		for q := range pairs {
+			a := p.Decide(remote.Join(dir, q.name), q.here, q.there, Unread)
+			if clash[q.name] {
+				a.Op, a.Why = OpConflict, WhyCase
+			}
+			if !yield(a) {
+				return
+			}
 		}
-		actions = append(actions, a)
 	}
-	return actions
 }
 
 type pair struct {
@@ -36,18 +40,21 @@ func (q pair) oneSided() bool { return q.here.Kind == Absent || q.there.Kind == 
 
 // merge joins two listings by name. A name that a hostile listing gives twice
 // counts once.
-func merge(here, there []Named) []pair {
+func merge(here, there []Named) iter.Seq[pair] {
 	byName := func(a, b Named) int { return cmp.Compare(a.Name, b.Name) }
 	slices.SortStableFunc(here, byName)
 	slices.SortStableFunc(there, byName)
-	pairs := make([]pair, 0, max(len(here), len(there)))
-	for len(here) > 0 || len(there) > 0 {
-		q := pair{name: least(here, there)}
-		q.here, here = take(here, q.name)
-		q.there, there = take(there, q.name)
-		pairs = append(pairs, q)
+	return func(yield func(pair) bool) {
+		here, there := here, there
+		for len(here) > 0 || len(there) > 0 {
+			q := pair{name: least(here, there)}
+			q.here, here = take(here, q.name)
+			q.there, there = take(there, q.name)
+			if !yield(q) {
+				return
+			}
+		}
 	}
-	return pairs
 }
 
 func least(a, b []Named) string {
@@ -68,16 +75,21 @@ func take(list []Named, name string) (Item, []Named) {
 // caseClashes finds the names on one side only that differ from another name in
 // case alone: copied to a filesystem that folds case, one would go over the
 // other. Names that both sides have already are no danger.
-func caseClashes(pairs []pair) map[string]bool {
-	if !slices.ContainsFunc(pairs, pair.oneSided) {
+func caseClashes(pairs iter.Seq[pair]) map[string]bool {
+	names, oneSided := 0, false
+	for q := range pairs {
+		names++
+		oneSided = oneSided || q.oneSided()
+	}
+	if !oneSided {
 		return nil
 	}
-	folded := make(map[string]int, len(pairs))
-	for _, q := range pairs {
+	folded := make(map[string]int, names)
+	for q := range pairs {
 		folded[foldCase(q.name)]++
 	}
 	clash := map[string]bool{}
-	for _, q := range pairs {
+	for q := range pairs {
 		if q.oneSided() && folded[foldCase(q.name)] > 1 {
 			clash[q.name] = true
 		}

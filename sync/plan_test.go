@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,7 +249,7 @@ func TestPlanOfAFolder(t *testing.T) {
 	local := []Named{{"b", f}, {"A", f}, {"both", f}, {"Twice", f}, {"TWICE", f}}
 	remote := []Named{{"a", f}, {"both", f}, {"Twice", f}, {"TWICE", f}, {"z", f}, {"z", f}}
 	want := map[string]string{"A": "!", "a": "!", "b": ">", "both": ".", "Twice": ".", "TWICE": ".", "z": "<"}
-	actions := Planner{Options: Options{Mode: TwoWay}}.Folder("dir", local, remote)
+	actions := slices.Collect(Planner{Options: Options{Mode: TwoWay}}.Folder("dir", local, remote))
 	if len(actions) != len(want) {
 		t.Fatalf("%d actions, want %d", len(actions), len(want))
 	}
