@@ -68,7 +68,7 @@ func (t *tree) answered(w *watch, a remote.Attr, err error) (sure bool) {
 		t.files.seen(w.path, a)
 	case errors.Is(err, syscall.ENOENT):
 		t.put(w.path, absent, remote.Attr{})
-		t.links.remove(w.path)
+		t.links.Remove(w.path)
 	}
 	return !w.stale
 }
@@ -130,7 +130,7 @@ func (t *tree) end(ch *change, err error, done func()) {
 			t.bar(p)
 		}
 		if unknown || ch.clashes {
-			t.links.others(p, t.touchPath)
+			t.links.Others(p, t.touchPath)
 		}
 	}
 	if err == nil && !ch.clashes && done != nil {
@@ -165,7 +165,7 @@ func (t *tree) touch(ch *change) {
 			t.touchOthers(p)
 			continue
 		}
-		t.links.others(p, t.doubt)
+		t.links.Others(p, t.doubt)
 		dir, _ := split(p)
 		t.touchPath(dir)
 		if ch.kind == wholeTree {
@@ -183,7 +183,7 @@ func (t *tree) touchPath(path string) {
 // touchOthers is touch for the attributes and the content of the file at path, as far
 // as they are held under other names.
 func (t *tree) touchOthers(path string) {
-	t.links.others(path, func(other string) {
+	t.links.Others(path, func(other string) {
 		t.touchPath(other)
 		t.files.spoil(other, false)
 	})

@@ -132,8 +132,8 @@ func (f *File) IsAt(ctx context.Context) (bool, error) {
 		t := f.c.tree
 		t.end(t.begin(inPlace, path), nil, nil)
 		t.mu.Lock()
-		f.c.files.removed(path, t.links.another(path))
-		t.links.remove(path)
+		f.c.files.removed(path, t.links.Another(path))
+		t.links.Remove(path)
 		t.mu.Unlock()
 	}
 	return false, nil

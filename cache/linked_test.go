@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -231,20 +230,4 @@ func TestChangesSent(t *testing.T) {
 	times := remote.Change{Fields: remote.SetMtime, Mtime: a.Mtime}
 	b.costs(t, "the same time", map[string]int{"fsetattr": 1}, func() { _, err = f.SetAttr(t.Context(), times) })
 	check(t, err)
-}
-
-func TestLinksAreBounded(t *testing.T) {
-	l := make(links)
-	for i := range mostLinked {
-		l.add(fmt.Sprint(i), fmt.Sprint(i, "b"))
-	}
-	if len(l) > mostLinked {
-		t.Errorf("%d names", len(l))
-	}
-	for p := range maps.Clone(l) {
-		l.remove(p)
-	}
-	if len(l) != 0 {
-		t.Errorf("%d names are left", len(l))
-	}
 }

@@ -204,7 +204,7 @@ func (c *Cache) correct(ctx context.Context, l *list, batch []remote.Entry) {
 	}
 	for _, path := range paths {
 		doubt(path)
-		c.tree.links.others(path, doubt)
+		c.tree.links.Others(path, doubt)
 	}
 	c.tree.mu.Unlock()
 	for i, e := range batch {

@@ -57,7 +57,7 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr remote.
 		}
 		return err
 	}, func() {
-		c.tree.links.others(oldPath, func(other string) {
+		c.tree.links.Others(oldPath, func(other string) {
 			c.tree.update(other, func(a *remote.Attr) { a.Nlink = attr.Nlink })
 		})
 		c.tree.put(newPath, present, attr)
@@ -65,9 +65,9 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr remote.
 	})
 	if err == nil || uncertain(err) {
 		c.tree.mu.Lock()
-		c.tree.links.add(oldPath, newPath)
+		c.tree.links.Add(oldPath, newPath)
 		c.files.linked(oldPath)
-		c.tree.links.others(oldPath, c.files.linked)
+		c.tree.links.Others(oldPath, c.files.linked)
 		c.tree.mu.Unlock()
 	}
 	return attr, err
@@ -83,9 +83,9 @@ func (c *Cache) Remove(ctx context.Context, path string) error {
 	})
 	if err == nil {
 		c.tree.mu.Lock()
-		c.tree.links.others(path, c.files.uncount)
-		c.files.removed(path, c.tree.links.another(path))
-		c.tree.links.remove(path)
+		c.tree.links.Others(path, c.files.uncount)
+		c.files.removed(path, c.tree.links.Another(path))
+		c.tree.links.Remove(path)
 		c.tree.mu.Unlock()
 	}
 	return err
@@ -111,7 +111,7 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 	err := c.change(reach, []string{oldPath, newPath}, func() error {
 		return c.remote.Rename(ctx, oldPath, newPath, noReplace)
 	}, func() {
-		if same = same || c.tree.links.same(oldPath, newPath); same {
+		if same = same || c.tree.links.Same(oldPath, newPath); same {
 			if known {
 				c.tree.put(oldPath, present, attr)
 				c.tree.put(newPath, present, attr)
@@ -126,10 +126,10 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 	})
 	if err == nil {
 		c.tree.mu.Lock()
-		if same = same || c.tree.links.same(oldPath, newPath); !same {
-			c.tree.links.others(newPath, c.files.uncount)
-			c.files.renamed(oldPath, newPath, c.tree.links.another(newPath))
-			c.tree.links.move(oldPath, newPath, reach == wholeTree)
+		if same = same || c.tree.links.Same(oldPath, newPath); !same {
+			c.tree.links.Others(newPath, c.files.uncount)
+			c.files.renamed(oldPath, newPath, c.tree.links.Another(newPath))
+			c.tree.links.Move(oldPath, newPath, reach == wholeTree)
 		}
 		c.tree.mu.Unlock()
 	}

@@ -30,7 +30,7 @@ type tree struct {
 	looks   map[string]*look   // those of them that can be joined
 	lists   map[string]*list   // listings under way
 	changes []*change          // changes under way
-	links   links              // names of one file
+	links   remote.Links       // names of one file
 	bars    map[string]instant // paths of which nothing is stored until then
 	barsIn  map[string]instant // folders with such a path in them
 
@@ -92,7 +92,7 @@ func newTree(lifetime time.Duration, limit int, now func() time.Time, files *ope
 	t.asks = make(map[string]*watch)
 	t.looks = make(map[string]*look)
 	t.lists = make(map[string]*list)
-	t.links = make(links)
+	t.links = make(remote.Links)
 	t.bars, t.barsIn = make(map[string]instant), make(map[string]instant)
 	t.walks = newGuess(func(r record) bool { return r.attr.IsDir() })
 	t.reads = newGuess(func(r record) bool { return r.attr.IsRegular() && r.attr.Size <= smallFile })

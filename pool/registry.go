@@ -18,6 +18,7 @@ type registry struct {
 	open  map[string]*object   // guarded by mu; by the path that leads to it
 	all   map[*object]struct{} // guarded by mu; also those to which no path leads
 	count int                  // guarded by mu; Files
+	links remote.Links         // guarded by mu
 	known knowing
 }
 
@@ -40,7 +41,9 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	o := r.open[path]
 	if o == nil {
 		o = p.newObject(path, a)
-		r.open[path], r.all[o] = o, struct{}{}
+		r.all[o] = struct{}{}
+		r.give(o, path)
+		r.links.Others(path, func(also string) { r.give(o, also) })
 	}
 	r.count++
 	o.mu.Lock()
@@ -144,9 +147,10 @@ func (r *registry) moves(from, to string) (over func(done bool)) {
 func (r *registry) renamed(from, to string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if from == to {
-		return
+	if from == to || r.links.Same(from, to) {
+		return // then nothing is changed on the server
 	}
+	r.links.Move(from, to, true)
 	r.known.forget(from)
 	r.known.note(to)
 	if o := r.open[to]; o != nil {
@@ -169,8 +173,16 @@ func (r *registry) renamed(from, to string) {
 func (r *registry) linked(path, also string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if o := r.open[path]; o != nil && r.open[also] == nil {
-		r.open[also], o.paths[also] = o, struct{}{}
+	r.links.Add(path, also)
+	if o := r.open[path]; o != nil {
+		r.give(o, also)
+	}
+}
+
+// give lets a path lead to an object, unless it leads to another; mu is held.
+func (r *registry) give(o *object, path string) {
+	if r.open[path] == nil {
+		r.open[path], o.paths[path] = o, struct{}{}
 	}
 }
 
@@ -179,6 +191,7 @@ func (r *registry) removed(path string) {
 	r.known.forget(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.links.Remove(path)
 	if o := r.open[path]; o != nil {
 		r.detach(path, o)
 	}
@@ -188,6 +201,7 @@ func (r *registry) removed(path string) {
 func (r *registry) lost(path string, o *object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.links.Remove(path)
 	r.detach(path, o)
 }
 

@@ -59,6 +59,7 @@ func cutCases() []cutCase {
 		{"order holds when all is sent again", againInOrder},
 		{"opening tells of what was written and is on its way", openBesideWrite},
 		{"a file with two names goes on under the one that is left", linkedGoesOn},
+		{"and when it had them before it was opened", linkedBefore},
 		{"a rename without an answer takes its open file along", renameDirty},
 		{"a rename of a folder without an answer takes open files along", renameFolderDirty},
 		{"writing with cuts without end", stormWrites},

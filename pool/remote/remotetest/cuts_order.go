@@ -225,3 +225,35 @@ func linkedGoesOn(c *cut) {
 	mustFlush(t, file)
 	f.holds(t, "dir/two", "before and AFTER")
 }
+
+// As linkedGoesOn, and the second name was made before the file was opened.
+func linkedBefore(c *cut) {
+	t, f := c.T, c.Fixture
+	file, _ := mustOpen(t, f.Remote, "one", flagsNew)
+	mustWrite(t, file, "before ", 0)
+	if err := file.Close(t.Context()); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	if _, err := f.Remote.Link(t.Context(), "one", "two"); err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	if err := f.Remote.Rename(t.Context(), "two", "three", false); err != nil {
+		t.Fatalf("Rename: %v", err)
+	}
+	file, _ = mustOpen(t, f.Remote, "one", flagsWrite)
+	mustWrite(t, file, "and ", 7)
+	if a := f.mustAttr(t, "three"); a.Size != 11 {
+		t.Errorf("Lstat of the other name: size %d, want 11", a.Size)
+	}
+	if err := f.Remote.Rename(t.Context(), "one", "three", false); err != nil {
+		t.Fatalf("Rename over another name of the file: %v", err)
+	}
+	if err := f.Remote.Remove(t.Context(), "one"); err != nil {
+		t.Fatalf("Remove: %v", err)
+	}
+	c.s.CutAll()
+	mustWrite(t, file, "after", 11)
+	mustRead(t, file, 0, "before and after")
+	mustFlush(t, file)
+	f.holds(t, "three", "before and after")
+}
