@@ -132,8 +132,8 @@ func (u *user) act() {
 	}
 }
 
-// next registers an edition before it is seen anywhere.
-func (u *user) next(at string) (*edition, []byte) {
+// next registers an edition, of a least size, before it is seen anywhere.
+func (u *user) next(at string, least int) (*edition, []byte) {
 	size := []int{64, 64, 64, 100, 400}[u.rnd.IntN(5)]
 	if u.running && u.side == Remote {
 		size = 401 + len(u.all)%600 // of one size and second nobody could tell them apart
@@ -141,6 +141,7 @@ func (u *user) next(at string) (*edition, []byte) {
 	if u.rnd.IntN(60) == 0 {
 		size = 5<<20 + u.rnd.IntN(1<<20)
 	}
+	size = max(size, least)
 	content := text(len(u.all), size)
 	e := &edition{id: len(u.all), side: u.side, path: at, size: size, sum: sha256.Sum256(content)}
 	e.afterPlan = u.running && (u.touched[at] || u.side == Remote && u.listed[path.Dir(at)])
@@ -170,7 +171,7 @@ func (u *user) replace(at, full string) {
 	if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
 		return // a file is in the way
 	}
-	e, content := u.next(at)
+	e, content := u.next(at, 0)
 	fresh := u.inPit()
 	must(u.t, os.WriteFile(fresh, content, 0o644))
 	u.stamp(e, fresh)
@@ -192,7 +193,8 @@ func (u *user) replace(at, full string) {
 	}
 }
 
-// rewrite writes into the file that is there.
+// rewrite writes into the file that is there, in one call: a truncation before it would
+// be a state of its own, and is copied where it lasts for longer than a second.
 func (u *user) rewrite(at, full string) {
 	f, err := os.OpenFile(full, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -201,9 +203,8 @@ func (u *user) rewrite(at, full string) {
 	defer func() { must(u.t, f.Close()) }()
 	was, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	must(u.t, err)
-	e, content := u.next(at)
+	e, content := u.next(at, len(was))
 	u.die(was)
-	must(u.t, f.Truncate(int64(len(content))))
 	_, err = f.WriteAt(content, 0)
 	must(u.t, err)
 	u.stamp(e, fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
