@@ -123,7 +123,7 @@ func (c *Cache) stirsOrAway(ctx context.Context, l *list) bool {
 		}
 	}
 	l.mu.Lock()
-	failed := l.done && len(l.batches) == 0 && errors.Is(l.err, syscall.ETIMEDOUT)
+	failed := l.done && l.passed+len(l.batches) == 0 && errors.Is(l.err, syscall.ETIMEDOUT)
 	l.mu.Unlock()
 	return !failed || !c.isAway()
 }

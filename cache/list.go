@@ -5,18 +5,21 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A list is a ReadDir under way. It runs by itself, and hands what has arrived to
-// any number of readers, each at its own pace, from the first name on.
+// any number of readers, each at its own pace, from the first name on. One that is too
+// large to be held is passed on to one reader, at that one's pace; the others go on
+// with a listing of their own.
 type list struct {
 	path       string
 	background bool
 	started    instant
-	limit      int // names it may hold
+	limit      int           // names it may hold
+	all        *atomic.Int64 // names that all listings hold, and may hold as many
 	cancel     context.CancelFunc
 
 	// Guarded by tree.mu.
@@ -27,9 +30,12 @@ type list struct {
 
 	mu      sync.Mutex
 	batches [][]remote.Entry // guarded by mu, like all below
+	passed  int              // batches that were before those
+	early   [][]remote.Entry // from the first on, for readers that have to go on by themselves
 	held    int              // names in batches
 	readers int
-	huge    bool // it is too large to be held, or given up: nobody can join it
+	huge    bool    // it is too large to be held, or given up: nobody can join it
+	only    *sharer // gets the rest of a huge one; nil until one asks
 	done    bool
 	err     error
 	moved   chan struct{} // closed, and made anew, when any of these changes
@@ -71,11 +77,29 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Ent
 	if l.background && !remote.IsBackground(ctx) && !l.stirs(ctx, c.patience()) {
 		l = c.overtake(ctx, l)
 	}
-	defer l.leave()
 	if held && !c.stirsOrAway(ctx, l) {
+		l.leave()
 		return emitAll(c.tree.heldEntries(path), emit)
 	}
-	return l.read(ctx, emit)
+	seen, err := l.read(ctx, emit)
+	l.leave()
+	if err == errAlone {
+		return c.listAlone(ctx, l, seen, emit)
+	}
+	return err
+}
+
+// listAlone passes a folder on as it comes, without the names that were seen.
+func (c *Cache) listAlone(ctx context.Context, l *list, seen map[string]struct{}, emit func([]remote.Entry) error) error {
+	return c.remote.ReadDir(ctx, l.path, func(batch []remote.Entry) error {
+		batch = slices.DeleteFunc(slices.Clone(batch), func(e remote.Entry) bool {
+			_, again := seen[e.Name]
+			delete(seen, e.Name)
+			return again
+		})
+		c.correct(ctx, l, batch)
+		return emitAll(batch, emit)
+	})
 }
 
 func emitAll(entries []remote.Entry, emit func([]remote.Entry) error) error {
@@ -156,7 +180,7 @@ func (c *Cache) newList(ctx context.Context, path string, readers int) *list {
 	t := c.tree
 	background := remote.IsBackground(ctx)
 	l := &list{path: path, background: background, ahead: readers == 0, started: t.clock(),
-		limit: t.max, readers: readers, moved: make(chan struct{})}
+		limit: t.max, all: &t.listing, readers: readers, moved: make(chan struct{})}
 	if old := t.lists[path]; old != nil {
 		old.stale = true // it cannot be joined any more
 	}
@@ -234,6 +258,7 @@ func (t *tree) listed(l *list, user remote.Info, err error) {
 	}
 	t.mu.Unlock()
 	l.done, l.err = true, err
+	l.release()
 	l.notify()
 }
 
@@ -284,123 +309,4 @@ func (f *folder) append(name string, r record) {
 	r.pos = int32(len(f.order))
 	f.order = append(f.order, name)
 	f.names[name] = r
-}
-
-// join adds a reader, unless there is no such listing, or it is too late to hear
-// everything, or what it says may be older than a change of ours. Under tree.mu.
-func (l *list) join() bool {
-	if l == nil || l.changed {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.huge {
-		return false
-	}
-	l.readers++
-	return true
-}
-
-// abandonAt is the number of names beyond which a listing that nobody reads any
-// more is ended.
-const abandonAt = 20_000
-
-// leave takes a reader away.
-func (l *list) leave() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.readers--
-	if l.readers == 0 && !l.done && (l.huge || l.held > abandonAt) {
-		l.huge = true
-		l.cancel()
-	}
-}
-
-var errHuge = errors.New("listing read ahead is too large")
-
-// add appends a batch. When more is held than may be, it waits for the reader: the
-// memory of a folder of millions of names is bounded by that.
-func (l *list) add(ctx context.Context, batch []remote.Entry) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.batches = append(l.batches, batch)
-	l.held += len(batch)
-	l.huge = l.huge || l.held > l.limit
-	l.notify()
-	for l.held > l.limit && l.readers == 1 {
-		if err := l.wait(ctx); err != nil {
-			return err
-		}
-	}
-	if l.readers == 0 && (l.huge || l.held > abandonAt) {
-		l.huge = true // nobody can join it any more
-		return errHuge
-	}
-	return nil
-}
-
-// notify wakes everyone in wait. Under mu.
-func (l *list) notify() {
-	close(l.moved)
-	l.moved = make(chan struct{})
-}
-
-// wait gives up mu until something changes or ctx ends.
-func (l *list) wait(ctx context.Context) error {
-	moved := l.moved
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	return remote.Await(ctx, moved)
-}
-
-// stirs waits for the first names, or the end, and reports whether they came in
-// time.
-func (l *list) stirs(ctx context.Context, patience time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.batches) == 0 && !l.done {
-		if l.wait(ctx) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// read hands everything to emit as it arrives.
-func (l *list) read(ctx context.Context, emit func([]remote.Entry) error) error {
-	for i := 0; ; i++ {
-		batch, err := l.batch(ctx, i)
-		if err != nil || batch == nil {
-			return err
-		}
-		if err := emit(batch); err != nil {
-			return err
-		}
-	}
-}
-
-// batch waits for the i-th batch; nil is the end.
-func (l *list) batch(ctx context.Context, i int) ([]remote.Entry, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i >= len(l.batches) {
-		if l.done {
-			return nil, l.err
-		}
-		if err := l.wait(ctx); err != nil {
-			return nil, remote.PathError("readdir", l.path, err)
-		}
-	}
-	batch := l.batches[i]
-	if l.huge && l.readers == 1 {
-		l.batches[i] = nil
-		l.held -= len(batch)
-		l.notify()
-	}
-	return batch, nil
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,7 @@ type tree struct {
 	asks    map[string]*watch  // questions under way, by path
 	looks   map[string]*look   // those of them that can be joined
 	lists   map[string]*list   // listings under way
+	listing atomic.Int64       // names that they hold
 	changes []*change          // changes under way
 	links   remote.Links       // names of one file
 	bars    map[string]instant // paths of which nothing is stored until then

@@ -30,7 +30,9 @@ const (
 	ContainNothing
 )
 
-// pathMax is the longest text of a link that the kernel takes.
+// pathMax is the longest text of a link that the kernel takes, and the longest path
+// that is asked for: SFTP gives each path whole, and that of a tree without a bottom
+// would take ever more memory.
 const pathMax = 4095
 
 // linkRules judge the text of a link. They never change.

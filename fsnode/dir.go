@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -14,8 +13,9 @@ import (
 
 // A dirHandle is an open folder. Its listing begins with the first READDIR, so
 // that opening a folder to fsync it or to open files in it costs nothing, and
-// goes on by itself; READDIRs are answered with what has come so far. It stays
-// in memory until the folder is closed, for telldir and seekdir.
+// goes on by itself; READDIRs are answered with what has come so far. As much of it
+// as a listing keeps stays in memory until the folder is closed, for telldir and
+// seekdir; for a place before that it is listed again.
 //
 // An offset is the index of the next entry plus one, counting "." and "..".
 type dirHandle struct {
@@ -25,19 +25,6 @@ type dirHandle struct {
 	mu      sync.Mutex
 	run     *listing // guarded by mu: nil before the first READDIR
 	lastOff uint64   // guarded by mu: where the last READDIR ended
-}
-
-// A listing is one run of Remote.ReadDir.
-type listing struct {
-	began time.Time
-	since uint64 // epoch when it began
-	stop  context.CancelFunc
-
-	mu      sync.Mutex
-	entries []remote.Entry // guarded by mu
-	over    bool           // guarded by mu
-	err     error          // guarded by mu
-	more    chan struct{}  // guarded by mu: closed when any of the above changes
 }
 
 // OpenDir implements fuse.RawFileSystem.
@@ -134,6 +121,10 @@ func (r *reading) read(ctx context.Context, off uint64, add adder) error {
 		if len(entries) == 0 && added {
 			return nil // an error is for the next READDIR
 		}
+		if errors.Is(err, errPassed) {
+			r.list = r.again(r.list)
+			continue
+		}
 		if len(entries) == 0 {
 			if err == nil {
 				r.fs.listed(r.node, r.list.began, r.list.since)
@@ -169,79 +160,15 @@ func (d *dirHandle) listing(off uint64) *listing {
 	return d.run
 }
 
-// list begins a listing.
-func (f *filesystem) list(n *node) *listing {
-	ctx, stop := context.WithCancel(remote.Stale(f.base))
-	l := &listing{began: time.Now(), since: f.tree.now(), stop: stop, more: make(chan struct{})}
-	f.work.Add(1)
-	go func() {
-		defer f.work.Done()
-		defer stop()
-		l.end(f.fetch(ctx, n, l))
-	}()
-	return l
-}
-
-// fetch runs the listing. The path is pinned until the first names arrive: the
-// server has the folder open then, wherever it moves.
-func (f *filesystem) fetch(ctx context.Context, n *node, l *listing) error {
-	path, err := f.tree.pin(ctx, n)
-	if errors.Is(err, syscall.ESTALE) {
-		return syscall.ENOENT // a removed folder; nothing to look up again
+// again is another run in place of one that has let go of what is wanted.
+func (d *dirHandle) again(passed *listing) *listing {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.run == passed {
+		d.run.stop()
+		d.run = d.fs.list(d.node)
 	}
-	if err != nil {
-		return err
-	}
-	unpin := sync.OnceFunc(func() { f.tree.unpin(n) })
-	defer unpin()
-	return f.remote.ReadDir(ctx, path, func(entries []remote.Entry) error {
-		unpin()
-		l.add(entries)
-		return ctx.Err()
-	})
-}
-
-func (l *listing) add(entries []remote.Entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries = append(l.entries, entries...)
-	l.changed()
-}
-
-func (l *listing) end(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over, l.err = true, err
-	l.changed()
-}
-
-// changed wakes who waits. The caller holds l.mu.
-func (l *listing) changed() {
-	close(l.more)
-	l.more = make(chan struct{})
-}
-
-// from gives the entries from index i on, waiting for one if wait says so. None,
-// after waiting, is the end or an error.
-func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]remote.Entry, error) {
-	for {
-		l.mu.Lock()
-		count, more := uint64(len(l.entries)), l.more
-		over, err := l.over, l.err
-		entries := l.entries[min(i, count):]
-		l.mu.Unlock()
-		if len(entries) > 0 {
-			return entries, nil
-		}
-		if over || !wait {
-			return nil, err
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+	return d.run
 }
 
 // dot is "." or "..". The kernel knows both better.
@@ -287,7 +214,7 @@ func (t *tree) numberOf(dir *node, dirPath, name string) uint64 {
 // that the kernel looks the name up when it needs it, where they may be older
 // than something that happened here.
 func (r *reading) fill(slot *fuse.EntryOut, e *remote.Entry) {
-	if e.Attr.Type() == 0 || e.Attr.IsSymlink() && r.fs.cfg.FollowSymlinks {
+	if e.Attr.Type() == 0 || len(r.path)+1+len(e.Name) > pathMax || e.Attr.IsSymlink() && r.fs.cfg.FollowSymlinks {
 		return
 	}
 	n := r.fs.tree.enterListed(r.node, r.path, e, r.list.since)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,6 +57,8 @@ type filesystem struct {
 	letGo func()
 
 	kernel notifier // set before the first request
+
+	kept atomic.Int64 // names of open folders
 
 	mu     sync.Mutex
 	files  map[uint64]*handle    // guarded by mu
@@ -166,6 +169,9 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 	}
 	since := f.tree.now()
 	path := remote.Join(dirPath, name)
+	if len(path) > pathMax {
+		return syscall.ENAMETOOLONG
+	}
 	a, err := f.look(ctx, path)
 	if err != nil {
 		return err

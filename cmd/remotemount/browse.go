@@ -49,9 +49,9 @@ func browseAction(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		err = browseJSON(ctx, l, c.App.Writer)
+		err = browseJSON(ctx, l.pool, c.App.Writer)
 	} else {
-		err = browseText(ctx, l, c.App.Writer)
+		err = browseText(ctx, l.pool, c.App.Writer, c.App.ErrWriter)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", args[0], err)
@@ -59,26 +59,44 @@ func browseAction(c *cli.Context) error {
 	return errors.Join(err, l.close(ctx))
 }
 
+// mostSorted is how many names are kept to be put in order. What is more is shown as it
+// comes: there are folders of millions of names, and servers that never end.
+const mostSorted = 100_000
+
 // browseText lists folders first, then by name, as file managers do.
-func browseText(ctx context.Context, l *link, w io.Writer) error {
+func browseText(ctx context.Context, from remote.Remote, w, errOut io.Writer) error {
 	var all []remote.Entry
-	err := l.pool.ReadDir(ctx, ".", func(batch []remote.Entry) error {
-		all = append(all, batch...)
-		return nil
+	sorted := true
+	err := from.ReadDir(ctx, ".", func(batch []remote.Entry) error {
+		if sorted {
+			all = append(all, batch...)
+			if len(all) <= mostSorted {
+				return nil
+			}
+			writeTo(errOut)(slog.LevelWarn, fmt.Sprintf("more than %d names: they are shown in the server's order, as they come", mostSorted))
+			sorted, batch, all = false, all, nil
+		}
+		return writeEntries(w, batch)
 	})
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(a, b remote.Entry) int {
-		if a.Attr.IsDir() != b.Attr.IsDir() {
-			if a.Attr.IsDir() {
-				return -1
-			}
-			return 1
+	slices.SortFunc(all, foldersFirst)
+	return writeEntries(w, all)
+}
+
+func foldersFirst(a, b remote.Entry) int {
+	if a.Attr.IsDir() != b.Attr.IsDir() {
+		if a.Attr.IsDir() {
+			return -1
 		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	for _, e := range all {
+		return 1
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+func writeEntries(w io.Writer, entries []remote.Entry) error {
+	for _, e := range entries {
 		name := oneLine(e.Name)
 		if e.Attr.IsDir() {
 			name += "/"
@@ -103,9 +121,9 @@ type browsed struct {
 	Target   string    `json:"target,omitempty"`
 }
 
-func browseJSON(ctx context.Context, l *link, w io.Writer) error {
+func browseJSON(ctx context.Context, from remote.Remote, w io.Writer) error {
 	out := json.NewEncoder(w)
-	return l.pool.ReadDir(ctx, ".", func(batch []remote.Entry) error {
+	return from.ReadDir(ctx, ".", func(batch []remote.Entry) error {
 		for _, e := range batch {
 			b := browsed{Name: e.Name, Type: typeWord(e.Attr), Size: e.Attr.Size, Mode: fmt.Sprintf("%04o", e.Attr.Perm()),
 				UID: e.Attr.UID, GID: e.Attr.GID, Modified: e.Attr.ModTime().UTC()}
@@ -113,7 +131,7 @@ func browseJSON(ctx context.Context, l *link, w io.Writer) error {
 				b.NameRaw = []byte(e.Name)
 			}
 			if e.Attr.IsSymlink() {
-				b.Target, _ = l.pool.ReadLink(ctx, e.Name) // the name is worth listing all the same
+				b.Target, _ = from.ReadLink(ctx, e.Name) // the name is worth listing all the same
 			}
 			if err := out.Encode(b); err != nil {
 				return err
