@@ -21,6 +21,9 @@ const (
 // dial makes one more connection with one session, and adds it. Other sessions
 // that it is to have are opened at the same time. ctx bounds it.
 func (p *Pool) dial(ctx context.Context, sessions int) error {
+	if err := p.logins.wait(ctx); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	take := p.slots.take
 	if len(p.conns) == 0 {
@@ -36,10 +39,11 @@ func (p *Pool) dial(ctx context.Context, sessions int) error {
 	}
 	t, err := p.cfg.Transport(ctx)
 	if err != nil {
+		p.logins.lived(time.Time{})
 		release()
 		return err
 	}
-	c := &conn{pool: p, conn: t, release: release, opening: 1}
+	c := &conn{pool: p, conn: t, release: release, born: time.Now(), opening: 1}
 	p.mu.Lock()
 	for range sessions - 1 {
 		p.growSessions(c, sessions)
@@ -234,8 +238,11 @@ func (p *Pool) Enable() {
 // Reconnect has a connection made now, also where the server refused the last login,
 // and gives why not. Nothing is done when there is one.
 func (p *Pool) Reconnect(ctx context.Context) error {
-	p.Enable()
 	p.mu.Lock()
+	if p.state == StateDisabled && !p.redial {
+		p.mu.Unlock()
+		return p.loginAgain(ctx)
+	}
 	failed := p.failed
 	if len(p.conns) == 0 {
 		p.startRedial()
@@ -264,6 +271,20 @@ func (p *Pool) Reconnect(ctx context.Context) error {
 	}
 }
 
+// loginAgain dials once, in the time of a caller who may have to answer first. What is
+// not a refusal is tried again afterwards, as ever.
+func (p *Pool) loginAgain(ctx context.Context) error {
+	err := p.dialFirst(ctx)
+	if err == nil {
+		p.count.reconnects.Add(1)
+		return nil
+	}
+	if !p.dialFailed(err, 0) && ctx.Err() == nil {
+		p.Enable()
+	}
+	return err
+}
+
 // relearn is how long a lower number of connections that a server lets us have
 // is believed.
 const relearn = 15 * time.Second
@@ -274,7 +295,7 @@ func (p *Pool) growConns(n, sessions int) {
 	if p.cap < p.cfg.MaxConnections && time.Since(p.capAt) > relearn {
 		p.cap = p.cfg.MaxConnections
 	}
-	if p.dialing >= 2 || p.redial || len(p.conns)+p.dialing >= min(n, p.cap) || p.state != StateConnected {
+	if p.dialing >= 2 || p.redial || !p.logins.spare() || len(p.conns)+p.dialing >= min(n, p.cap) || p.state != StateConnected {
 		return
 	}
 	p.dialing++

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"slices"
 	"syscall"
 	"time"
 
@@ -366,64 +365,6 @@ func (o *object) drain(ctx context.Context) error {
 	seq := o.out.seq
 	o.mu.Unlock()
 	return o.emptied(ctx, seq)
-}
-
-// losses are those of what a File sent since the server last acknowledged some of
-// it.
-type losses struct {
-	tries  int     // how often all handles were lost in a row
-	killed int     // how often of these the connection went on
-	conn   *conn   // that of the last
-	w      *waiter // bounds all of it
-}
-
-// mendLoop gets a File with unsent data a handle again, or gives the data up.
-func (f *file) mendLoop() {
-	f.mu.Lock()
-	l := &f.losses
-	if l.w == nil {
-		l.w = f.p.keep()
-	}
-	w, tries, lostOn := l.w, l.tries, l.conn
-	f.mu.Unlock()
-	err := sleep(f.p.life, pause(tries))
-	if err == nil && tries > 1 {
-		err = f.suspect(w, lostOn)
-	}
-	if err == nil {
-		_, err = f.handle(f.p.life, w)
-	}
-	if err != nil {
-		f.lose(err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mending = false
-	f.pump()
-	f.out.wake()
-}
-
-// suspect gives data up that was lost again and again: for longer than data is
-// kept, or each time with its session while the connection went on, so that it is
-// the data that the server cannot stand.
-func (f *file) suspect(w *waiter, lostOn *conn) error {
-	lives := f.p.has(lostOn)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.losses.killed++; !lives {
-		f.losses.killed = 0
-	}
-	if f.losses.killed >= maxTries-1 || time.Since(w.start) > w.limit {
-		return syscall.EIO
-	}
-	return nil
-}
-
-// has reports whether a connection is in use.
-func (p *Pool) has(c *conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Contains(p.conns, c)
 }
 
 // lose gives up data that could not be brought to the server in time.

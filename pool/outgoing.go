@@ -19,6 +19,7 @@ type outgoing struct {
 	last     *chunk        //
 	held     int64         // bytes in all of these
 	count    int           // chunks in all of these
+	suspects int           // of them, those under which sessions have ended
 	seq      uint64        // of the last chunk pushed, or other change of the size begun
 	times    remote.Change // to be set with the next flush
 	told     int64         // the mtime that was told of what is under way; 0 when none was
@@ -60,6 +61,7 @@ type chunk struct {
 	buf        []byte
 	h          *handle // under way there; nil when it has to be sent
 	failed     error   // what the server said of it
+	killed     int     // sessions that ended under it while their connection went on
 	seq        uint64  // order of writing
 	prev, next *chunk
 	done       func(error) // completed, bound once
@@ -97,6 +99,17 @@ func (o *outgoing) push(c *chunk) {
 		o.first = c
 	}
 	o.last = c
+}
+
+// insert puts a chunk behind another.
+func (o *outgoing) insert(c, behind *chunk) {
+	c.prev, c.next = behind, behind.next
+	if c.next != nil {
+		c.next.prev = c
+	} else {
+		o.last = c
+	}
+	behind.next = c
 }
 
 func (o *outgoing) remove(c *chunk) {
@@ -207,10 +220,13 @@ func (o *object) free(c *chunk) {
 	n := int64(len(c.buf))
 	o.out.held -= n
 	o.out.count--
+	if c.killed > 0 {
+		o.out.suspects--
+	}
 	c.f.held -= n
 	o.p.writeHeld.Add(-n)
 	giveBuffer(c.buf)
-	c.f, c.buf, c.h, c.failed = nil, nil, nil, nil
+	c.f, c.buf, c.h, c.failed, c.killed = nil, nil, nil, nil, 0
 	o.p.chunks.Put(c)
 }
 

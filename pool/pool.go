@@ -22,6 +22,7 @@ type Pool struct {
 	cfg    Config
 	log    *slog.Logger
 	slots  slots
+	logins logins
 	files  registry
 	clock  serverClock
 	count  counters
@@ -74,6 +75,7 @@ func New(cfg Config) (*Pool, error) {
 		cfg:     cfg,
 		log:     cfg.Log,
 		slots:   slots{dir: cfg.SlotDir, max: cfg.MaxConnections},
+		logins:  logins{max: time.Duration(cfg.MaxConnections) * loginCost},
 		cap:     cfg.MaxConnections,
 		perConn: cfg.Sessions,
 		since:   time.Now(),

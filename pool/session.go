@@ -18,6 +18,7 @@ type conn struct {
 	pool    *Pool
 	conn    Conn
 	release func() // gives the slot back
+	born    time.Time
 	endOnce sync.Once
 
 	sessions []*session // guarded by Pool.mu
@@ -74,6 +75,7 @@ func (c *conn) end() {
 		for _, s := range c.takeSessions() {
 			_ = s.client.Close()
 		}
+		c.pool.logins.lived(c.born)
 		c.release()
 	})
 }

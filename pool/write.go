@@ -220,12 +220,18 @@ const mostPassed = 16
 // something else; mu is held.
 func (o *object) pump() {
 	passed := 0
+	suspect := o.firstSuspect()
 	for c := o.out.first; c != nil && passed < mostPassed; c = c.next {
 		if c.h != nil || c.f == nil || c.failed != nil {
 			continue
 		}
+		if c == suspect && o.isFlying() {
+			return
+		}
 		if !c.f.canSend() {
-			passed++
+			if passed++; c == suspect {
+				return
+			}
 			continue
 		}
 		h, clear := o.way(c)
@@ -236,6 +242,9 @@ func (o *object) pump() {
 			return // there is no room
 		default:
 			o.start(c, h)
+		}
+		if c == suspect {
+			return // nothing goes beside it
 		}
 	}
 }
@@ -346,10 +355,7 @@ func (c *chunk) completed(err error) {
 		if !errors.Is(err, sftp3.ErrUnsent) {
 			o.doubt(c.off, c.end(), c.seq)
 		}
-		if !f.mending {
-			f.losses.tries++
-			f.losses.conn = lostOn
-		}
+		f.lostHandles(c, lostOn, errors.Is(err, sftp3.ErrOldest))
 		f.mend()
 	default:
 		c.failed = err
@@ -389,45 +395,4 @@ func (f *file) mend() {
 	}
 	f.mending = true
 	f.p.spawn(f.mendLoop, func() { f.mending = false }) // the end of the Pool drops it
-}
-
-// explain starts the goroutine that finds out why the server refused data; mu is
-// held.
-func (o *object) explain() {
-	if o.out.explains {
-		return
-	}
-	o.out.explains = true
-	o.p.spawn(o.explainLoop, func() { o.refused(syscall.EIO) })
-}
-
-// explainLoop finds the errno of a refused write and drops what was refused.
-func (o *object) explainLoop() {
-	o.mu.Lock()
-	path := o.path
-	var failed error
-	for c := o.out.first; c != nil && failed == nil; c = c.next {
-		failed = c.failed
-	}
-	o.mu.Unlock()
-	err := why{o.p, o.p.life}.change(failed, path, largestBuffer)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.refused(err)
-}
-
-// refused drops what the server has refused, and tells why; mu is held.
-func (o *object) refused(err error) {
-	o.out.explains = false
-	for c := o.out.first; c != nil; {
-		next := c.next
-		if c.failed != nil {
-			o.out.remove(c)
-			o.free(c)
-		}
-		c = next
-	}
-	o.fail(err)
-	o.pump()
-	o.out.wake()
 }

@@ -1,0 +1,139 @@
+package pool
+
+import (
+	"slices"
+	"syscall"
+	"time"
+)
+
+// losses are those of what a File sent since the server last acknowledged some of
+// it.
+type losses struct {
+	tries  int     // how often all handles were lost in a row
+	conn   *conn   // that of the last
+	oldest *chunk  // what had waited longest on the session that was last lost, if that is the File's
+	w      *waiter // bounds all of it
+}
+
+// lostHandles notes that a chunk was lost with its session, oldest if it was the request
+// that the session ended under; mu is held.
+func (f *file) lostHandles(c *chunk, on *conn, oldest bool) {
+	if !f.mending {
+		f.losses.tries++
+		f.losses.conn = on
+	}
+	if oldest {
+		f.losses.oldest, f.losses.conn = c, on
+	}
+}
+
+// mendLoop gets a File with unsent data a handle again, or gives the data up.
+func (f *file) mendLoop() {
+	f.mu.Lock()
+	l := &f.losses
+	if l.w == nil {
+		l.w = f.p.keep()
+	}
+	w, tries := l.w, l.tries
+	f.mu.Unlock()
+	err := sleep(f.p.life, pause(tries))
+	if err == nil && tries > 1 {
+		err = f.accuse(w)
+	}
+	if err == nil {
+		_, err = f.handle(f.p.life, w)
+	}
+	if err != nil {
+		f.lose(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mending = false
+	f.pump()
+	f.out.wake()
+}
+
+// accuse gives data up that was lost for longer than data is kept, or under which each
+// time the session ended while the connection went on, so that it is the data that the
+// server cannot stand. Such a chunk goes alone from the second time on, in small
+// pieces: what the server can take of it, it gets.
+func (f *file) accuse(w *waiter) error {
+	f.mu.Lock()
+	c, on := f.losses.oldest, f.losses.conn
+	f.losses.oldest = nil
+	f.mu.Unlock()
+	lives := f.p.has(on)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(w.start) > w.limit {
+		return syscall.EIO
+	}
+	if !lives || c == nil || !f.waits(c) {
+		return nil
+	}
+	if c.killed == 0 {
+		f.out.suspects++
+	}
+	if c.killed++; c.killed >= maxKills-1 { // the first was not counted
+		return syscall.EIO
+	}
+	f.split(c)
+	return nil
+}
+
+// waits reports whether a chunk of the File's waits to be sent again; mu is held.
+func (f *file) waits(c *chunk) bool {
+	for e := f.out.first; e != nil; e = e.next {
+		if e == c {
+			return c.f == f && c.h == nil && c.failed == nil
+		}
+	}
+	return false
+}
+
+// suspectPiece is how much of a suspect goes at a time.
+const suspectPiece = mediumBuffer
+
+// split cuts a chunk into pieces, which are suspects like it; mu is held.
+func (o *object) split(c *chunk) {
+	for len(c.buf) > suspectPiece {
+		at := (len(c.buf) - 1) / suspectPiece * suspectPiece
+		tail := o.p.chunks.Get().(*chunk)
+		tail.f, tail.off, tail.seq, tail.killed = c.f, c.off+int64(at), c.seq, c.killed
+		tail.buf = append(takeBuffer(len(c.buf)-at), c.buf[at:]...)
+		c.buf = c.buf[:at]
+		o.out.insert(tail, c)
+		o.out.count++
+		o.out.suspects++
+	}
+}
+
+// firstSuspect is the suspect that goes next, or nil; mu is held.
+func (o *object) firstSuspect() *chunk {
+	if o.out.suspects == 0 {
+		return nil
+	}
+	for c := o.out.first; c != nil; c = c.next {
+		if c.killed > 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+// isFlying reports whether any data is under way; mu is held.
+func (o *object) isFlying() bool {
+	for c := o.out.first; c != nil; c = c.next {
+		if c.h != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether a connection is in use.
+func (p *Pool) has(c *conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.conns, c)
+}
