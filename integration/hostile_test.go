@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +28,9 @@ type liar struct {
 	point  string
 	args   []string // that every verb needs
 	remote string   // REMOTE
+
+	password atomic.Pointer[string] // that lets in; nil: any
+	open     sync.Map               // net.Conn of each connection
 }
 
 func newLiar(t testing.TB) *liar {
@@ -54,8 +60,13 @@ func newLiar(t testing.TB) *liar {
 func (x *liar) listen(t testing.TB, hostKey ssh.Signer) (port int) {
 	t.Helper()
 	config := &ssh.ServerConfig{
-		ServerVersion:    x.server.Identification,
-		PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, nil },
+		ServerVersion: x.server.Identification,
+		PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
+			if want := x.password.Load(); want != nil && *want != string(given) {
+				return nil, errors.New("another password is wanted")
+			}
+			return nil, nil
+		},
 	}
 	config.AddHostKey(hostKey)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,6 +86,8 @@ func (x *liar) listen(t testing.TB, hostKey ssh.Signer) (port int) {
 
 func (x *liar) connection(nc net.Conn, config *ssh.ServerConfig) {
 	defer func() { _ = nc.Close() }()
+	x.open.Store(nc, nil)
+	defer x.open.Delete(nc)
 	_, channels, requests, err := ssh.NewServerConn(nc, config)
 	if err != nil {
 		return
@@ -103,6 +116,13 @@ func (x *liar) connection(nc net.Conn, config *ssh.ServerConfig) {
 			_, _ = io.Copy(ch, session)
 			_ = ch.Close()
 		}()
+	}
+}
+
+// hangUp ends every connection.
+func (x *liar) hangUp() {
+	for nc := range x.open.Range {
+		_ = nc.(net.Conn).Close()
 	}
 }
 

@@ -257,6 +257,9 @@ func (c *Client) Blocked() error {
 // be answered.
 func (c *Client) StopAsking() { c.quiet.Store(true) }
 
+// StartAsking ends that: somebody is there to answer again.
+func (c *Client) StartAsking() { c.quiet.Store(false) }
+
 // SSHConfig is the configuration for the login over a connection that Dial made.
 // ctx bounds the questions asked and the agent's answers during the handshake; it
 // must live as long as that.

@@ -129,15 +129,6 @@ func (l *link) blocked() error {
 	return l.client.Blocked()
 }
 
-// stopAsking: nobody is there any more to answer.
-func (l *link) stopAsking() {
-	if l.client != nil {
-		l.client.StopAsking()
-	} else {
-		l.program.StopAsking()
-	}
-}
-
 // tryProgram is doctor's look at the way to the server, where a program is the
 // way: whether it starts is all that can be told.
 func (l *link) tryProgram(ctx context.Context) error {

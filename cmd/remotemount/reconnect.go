@@ -32,7 +32,7 @@ func reconnect(ctx context.Context, out io.Writer, path string) error {
 	if err != nil {
 		at = path
 	}
-	r, err := control.NewClient(getenv).Reconnect(ctx, at)
+	r, err := control.NewClient(getenv).Reconnect(ctx, at, answering(newPrompter()))
 	switch {
 	case errors.Is(err, control.ErrNone):
 		return notMounted(ctx, "reconnect", path)

@@ -43,6 +43,8 @@ type running struct {
 	started time.Time
 	sidecar *sidecar // nil without --sync
 
+	reconnecting sync.Mutex // held while somebody has it reconnect
+
 	ctx  context.Context // the mount's life
 	end  context.CancelFunc
 	work sync.WaitGroup // goroutines of the mount's own
@@ -300,16 +302,6 @@ func (r *running) unmount(ctx context.Context, force bool) (control.Unmounted, e
 		go func() { _ = r.stop(false) }() // likewise
 	}
 	return answer, nil
-}
-
-// reconnect is asked for over the control socket.
-func (r *running) reconnect(ctx context.Context) control.Reconnected {
-	err := r.link.pool.Reconnect(ctx)
-	if err == nil {
-		return control.Reconnected{}
-	}
-	f := explain(r.link.explainConnect(err))
-	return control.Reconnected{Error: oneLine(f.err.Error()), Hint: f.hint, Code: f.code}
 }
 
 func (r *running) listenControl() (*control.Server, error) {

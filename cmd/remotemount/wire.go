@@ -31,6 +31,7 @@ type link struct {
 	pool   *pool.Pool
 	log    *slog.Logger
 	clock  *patience
+	asks   *switchboard
 
 	program *sshprocess.Dialer // of --ssh-command; else nil
 }
@@ -52,16 +53,17 @@ func (t target) open(ctx context.Context, prompt keys.Prompter, log, keyLog *slo
 
 // assemble does all that comes before the first connection.
 func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog *slog.Logger) (*link, error) {
-	l := &link{target: t, log: log, clock: &patience{}}
+	l := &link{target: t, log: log, clock: &patience{}, asks: &switchboard{to: prompt}}
 	if t.batch {
 		prompt = nil
-	}
-	if prompt != nil {
-		prompt = patientPrompter{prompt, l.clock}
 	}
 	if t.conn.SSHCommand != "" {
 		l.clock.limit = attention // the program asks, and gives up by itself
 		return l, l.useProgram(prompt != nil, keyLog)
+	}
+	nobody := prompt == nil
+	if !t.batch {
+		prompt = patientPrompter{l.asks, l.clock}
 	}
 	var err error
 	if t.conn.PasswordFile != "" { // what is wrong with it is told before anything is dialled
@@ -73,6 +75,9 @@ func (t target) assemble(ctx context.Context, prompt keys.Prompter, log, keyLog 
 	settings.Commands = true // a login follows
 	if l.client, err = keys.NewClient(ctx, settings); err != nil {
 		return nil, t.explainSettings(err)
+	}
+	if nobody {
+		l.client.StopAsking() // until somebody has a mount reconnect
 	}
 	at := l.client.Settings()
 	slots, err := slotDir(at)
@@ -119,11 +124,18 @@ const attention = 30 * time.Minute
 // connect makes the first connection, in the time of --timeout without the time
 // a person takes to answer.
 func (l *link) connect(ctx context.Context) error {
+	return l.login(ctx, l.pool.Connect)
+}
+
+// reconnect is connect for a mount that may have a connection, or be on the way to one.
+func (l *link) reconnect(ctx context.Context) error { return l.login(ctx, l.pool.Reconnect) }
+
+func (l *link) login(ctx context.Context, connect func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, attention)
 	defer cancel()
 	ctx, stop := l.clock.start(ctx)
 	defer stop()
-	err := l.pool.Connect(ctx)
+	err := connect(ctx)
 	if err == nil {
 		return nil
 	}

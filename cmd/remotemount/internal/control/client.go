@@ -118,16 +118,6 @@ func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) (u 
 	return u, ErrNone
 }
 
-// Reconnect has the mount at mountpoint connect now: ErrNone when there is none.
-func (c *Client) Reconnect(ctx context.Context, mountpoint string) (r Reconnected, err error) {
-	for _, dir := range c.dirs {
-		if _, err = call(ctx, dir, socketName(mountpoint), http.MethodPost, "/reconnect", &r); !gone(err) {
-			return r, err
-		}
-	}
-	return r, ErrNone
-}
-
 // call sends one request, reads the answer into to, and gives the id of the
 // process that answered; 0 where it cannot be seen from here.
 func call(ctx context.Context, dir, name, method, path string, to any) (pid int, err error) {

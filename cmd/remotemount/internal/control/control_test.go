@@ -30,7 +30,15 @@ func listen(t testing.TB, base, mountpoint string, unmount func(context.Context,
 	if err != nil {
 		t.Fatal(err)
 	}
-	reconnect := func(context.Context) Reconnected { return Reconnected{Error: "refused", Hint: "mend it", Code: 3} }
+	reconnect := func(ctx context.Context, ask Ask) Reconnected {
+		if ask != nil {
+			text, err := ask(ctx, Question{Text: "Code?", Echo: true})
+			if second, _ := ask(ctx, Question{Text: "Again?"}); err == nil {
+				return Reconnected{Hint: text + second}
+			}
+		}
+		return Reconnected{Error: "refused", Hint: "mend it", Code: 3}
+	}
 	s, err := Listen(Config{Dir: dir, Mountpoint: mountpoint, Unmount: unmount, Reconnect: reconnect, Status: func() Status {
 		return Status{Mountpoint: mountpoint, Remote: `h:"x"`, State: "connected", Connections: 2, Operations: map[string]Operation{"READ": {Calls: 3, Errors: 1}}}
 	}})
@@ -67,11 +75,37 @@ func TestStatus(t *testing.T) {
 
 func TestReconnect(t *testing.T) {
 	_, c := listen(t, t.TempDir(), "/mnt/a", nil)
-	if got, err := c.Reconnect(t.Context(), "/mnt/a"); err != nil || got != (Reconnected{Error: "refused", Hint: "mend it", Code: 3}) {
+	if got, err := c.Reconnect(t.Context(), "/mnt/a", nil); err != nil || got != (Reconnected{Error: "refused", Hint: "mend it", Code: 3}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := c.Reconnect(t.Context(), "/mnt/b"); !errors.Is(err, ErrNone) {
+	if _, err := c.Reconnect(t.Context(), "/mnt/b", nil); !errors.Is(err, ErrNone) {
 		t.Errorf("no mount there: %v", err)
+	}
+}
+
+// A login's questions come over the socket, and its answers go back.
+func TestReconnectAsks(t *testing.T) {
+	_, c := listen(t, t.TempDir(), "/mnt/a", nil)
+	var asked []Question
+	got, err := c.Reconnect(t.Context(), "/mnt/a", func(_ context.Context, q Question) (string, error) {
+		asked = append(asked, q)
+		return fmt.Sprint("answer", len(asked)), nil
+	})
+	if err != nil || got.Hint != "answer1answer2" || len(asked) != 2 || asked[0] != (Question{Text: "Code?", Echo: true}) {
+		t.Errorf("%+v, %v, asked %+v", got, err, asked)
+	}
+	got, err = c.Reconnect(t.Context(), "/mnt/a", func(context.Context, Question) (string, error) { return "", ErrNobody })
+	if err != nil || got.Code != 3 {
+		t.Errorf("with nobody to ask: %+v, %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = c.Reconnect(ctx, "/mnt/a", func(ctx context.Context, _ Question) (string, error) {
+		cancel() // Ctrl-C at the question
+		<-ctx.Done()
+		return "", ctx.Err()
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("given up at the question: %v", err)
 	}
 }
 

@@ -28,7 +28,7 @@ func FuzzRequest(f *testing.F) {
 		s := &Server{config: Config{
 			Status:    func() Status { return Status{} },
 			Unmount:   func(context.Context, bool) (Unmounted, error) { ended = true; return Unmounted{}, nil },
-			Reconnect: func(context.Context) Reconnected { return Reconnected{} },
+			Reconnect: func(context.Context, Ask) Reconnected { return Reconnected{} },
 		}}
 		s.handler().ServeHTTP(httptest.NewRecorder(), req)
 		if ended && (req.Method != http.MethodPost || req.URL.Path != "/unmount") {

@@ -35,8 +35,9 @@ type Config struct {
 	// Unmount ends the mount. Without force it fails with EBUSY while files are
 	// open; with force it always ends, within two seconds.
 	Unmount func(ctx context.Context, force bool) (Unmounted, error)
-	// Reconnect has the mount connect now, also after a login that was refused.
-	Reconnect func(ctx context.Context) Reconnected
+	// Reconnect has the mount connect now, also after a login that was refused. ask is
+	// nil when the caller answers no questions.
+	Reconnect func(ctx context.Context, ask Ask) Reconnected
 }
 
 // Reconnected is what a reconnect has come to.
@@ -59,6 +60,9 @@ type Server struct {
 	name   string
 	inode  uint64 // of our socket, to remove no other's
 	done   chan struct{}
+
+	life context.Context // ends with Close; conversations do not count as requests
+	end  context.CancelFunc
 }
 
 func socketName(mountpoint string) string {
@@ -70,6 +74,7 @@ func socketName(mountpoint string) string {
 // be asked, and replaces one that a killed mount left.
 func Listen(c Config) (*Server, error) {
 	s := &Server{config: c, name: socketName(c.Mountpoint), done: make(chan struct{})}
+	s.life, s.end = context.WithCancel(context.Background())
 	early := fmt.Sprintf(".%d.%s", os.Getpid(), s.name)
 	var listener *net.UnixListener
 	err := withDir(c.Dir, early, func(path string) (err error) {
@@ -107,6 +112,7 @@ func (s *Server) path() string { return filepath.Join(s.config.Dir, s.name) }
 // Close stops answering, lets answers under way go out, and removes the socket
 // if it is still ours.
 func (s *Server) Close() error {
+	defer s.end()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
@@ -132,10 +138,7 @@ func (s *Server) handler() http.Handler {
 	})
 	mux.Handle("GET /metrics", Metrics(s.config.Status))
 	mux.HandleFunc("POST /unmount", s.unmount)
-	mux.HandleFunc("POST /reconnect", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s.config.Reconnect(r.Context())) // the caller went away
-	})
+	mux.HandleFunc("POST /reconnect", s.reconnect)
 	return mux
 }
 
