@@ -142,6 +142,7 @@ func (t *content) release() {
 func (o *opened) spoil(path string, below bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.left.spoil(path, below)
 	if t := o.contents[path]; t != nil {
 		t.forget()
 	}

@@ -55,6 +55,7 @@ func (f *File) writing(off, n int64) {
 	if t := o.contents[f.obj.path]; t != nil && !f.obj.gone {
 		t.forget() // with this lock held: nobody may open it as it was
 	}
+	o.left.forget(f.obj.path)
 	o.each(f.obj, f, func(g *File) {
 		if from := min(off, g.attr.Size); off+n > g.attr.Size {
 			// It grows: what is being fetched from its end on may be told short.

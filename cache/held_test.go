@@ -152,3 +152,117 @@ func TestRootAlwaysAnswers(t *testing.T) {
 		})
 	}
 }
+
+// While away a file is opened to read if all of its content is held: because somebody
+// has it open, or because it was read. To write, nothing is opened from memory.
+func TestOpenWhileAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		for name, data := range map[string]string{"read": "data", "in part": string(noise(300 << 10)), "unread": "data", "empty": "", "changed": "data", "replaced": "data", "written": "data"} {
+			if err := os.WriteFile(filepath.Join(s.Root, name), []byte(data), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := stack(t, s)
+		ctx := remote.Stale(t.Context())
+		listed(t, ctx, c, ".")
+		read := func(name string, want int) {
+			t.Helper()
+			f, _, err := c.Open(ctx, name, remote.FlagRead, 0)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			if n, err := f.ReadAt(ctx, make([]byte, want+1), 0); n != want {
+				t.Fatal(name, n, err)
+			}
+			if err := f.Close(ctx); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		for _, name := range []string{"read", "changed", "replaced", "written"} {
+			read(name, 4)
+		}
+		read("empty", 0)
+		part, _, err := c.Open(ctx, "in part", remote.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := part.ReadAt(ctx, make([]byte, 10), 200<<10); err != nil {
+			t.Fatal(err)
+		}
+		if err := part.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		w, _, err := c.Open(ctx, "written", remote.FlagWrite, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.WriteAt(ctx, []byte("more"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Rename(ctx, "replaced", "moved", false); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.Root, "changed"), []byte("longer data"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if _, err := c.Lstat(ctx, "changed"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		s.Refuse(syscall.ECONNREFUSED)
+		s.CutAll()
+		start := time.Now()
+		read("read", 4)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("opened %v after the cut", took)
+		}
+		start = time.Now()
+		read("read", 4)
+		if f, a, err := c.Open(ctx, "empty", remote.FlagRead, 0); err != nil || a.Size != 0 { // of which nobody reads
+			t.Errorf("an empty file: %v", err)
+		} else if err := f.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if f, _, err := c.Open(ctx, "read", remote.FlagRead, 0); err != nil {
+			t.Error(err)
+		} else {
+			read("read", 4) // beside it
+			if data, back, err := f.Borrow(ctx, 0, 100); err != nil || len(data) != 1 || string(data[0]) != "data" {
+				t.Errorf("%q, %v", data, err)
+			} else {
+				back()
+			}
+			if err := f.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("opened after %v when the remote was known to be away", took)
+		}
+		for name, flag := range map[string]remote.OpenFlag{
+			"in part": remote.FlagRead, "unread": remote.FlagRead, "changed": remote.FlagRead, "replaced": remote.FlagRead,
+			"moved": remote.FlagRead, "written": remote.FlagRead, "read": remote.FlagRead | remote.FlagWrite,
+		} {
+			if _, _, err := c.Open(ctx, name, flag, 0); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, _, err := c.Open(ctx, "read", remote.FlagRead|remote.FlagWrite|remote.FlagTruncate, 0); !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Errorf("to truncate: %v", err)
+		}
+		if _, _, err := c.Open(t.Context(), "read", remote.FlagRead, 0); !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Errorf("for a sync: %v", err)
+		}
+		if err := os.WriteFile(filepath.Join(s.Root, "read"), []byte("new data"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.Refuse(nil)
+		time.Sleep(time.Minute)
+		read("read", 8)
+	})
+}

@@ -20,11 +20,27 @@ func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, per
 			return f, f.attr, nil
 		}
 	}
-	f := &File{c: c}
-	c.tree.name(f, path, flag)
 	if flag&(remote.FlagCreate|remote.FlagTruncate) != 0 {
+		f := &File{c: c}
+		c.tree.name(f, path, flag)
 		return c.openChanging(ctx, f, path, flag, perm)
 	}
+	f, attr, err := c.openOrHeld(ctx, path, flag, func(ctx context.Context) (*File, remote.Attr, error) {
+		return c.openAsking(ctx, path, flag, perm, alone)
+	})
+	if err != nil {
+		return nil, attr, err
+	}
+	if ahead {
+		c.opens(path, false)
+	}
+	return f, attr, nil
+}
+
+// openAsking opens what is there.
+func (c *Cache) openAsking(ctx context.Context, path string, flag remote.OpenFlag, perm uint32, alone bool) (*File, remote.Attr, error) {
+	f := &File{c: c}
+	c.tree.name(f, path, flag)
 	w := c.tree.watch(path)
 	before := c.files.mark(path)
 	begun := c.tree.clock()
@@ -40,9 +56,6 @@ func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, per
 	}
 	if !sure {
 		f.doubt()
-	}
-	if ahead {
-		c.opens(path, false)
 	}
 	return f, attr, nil
 }

@@ -23,6 +23,8 @@ type opened struct {
 	contents    map[string]*content // small files read ahead, by path
 	contentSize int                 // bytes in contents, had or under way
 	wasted      int                 // contents that were of no use
+
+	left *leftovers
 }
 
 // An object is what the Files open under one path have in common.
@@ -40,6 +42,7 @@ func newOpened() *opened {
 		dirty:   make(map[*object]struct{}),
 
 		contents: make(map[string]*content),
+		left:     newLeftovers(),
 	}
 }
 
@@ -194,6 +197,7 @@ func (o *opened) linked(path string) {
 func (o *opened) forget(path string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.left.spoil(path, true)
 	for p, obj := range o.paths {
 		if !inside(p, path) {
 			continue
@@ -261,6 +265,7 @@ func (o *opened) seen(path string, a remote.Attr) {
 	if t := o.contents[path]; t != nil {
 		t.compare(a)
 	}
+	o.left.seen(path, a)
 }
 
 func (t *content) compare(a remote.Attr) {

@@ -19,6 +19,7 @@ type shelf struct {
 	since  instant // when a File was first told the stamp
 	writes uint64  // object.writes then
 	shared bool    // a File that is told the stamp when it is opened may use it
+	left   string  // where it is in leftovers, or ""
 }
 
 // A stamp is by what a file that others have changed is known.
@@ -33,6 +34,10 @@ const racy = instant(2 * time.Second)
 // shelve gives f, which has just been opened, the data of who was told the same then,
 // or a shelf of its own. One that is to do all its reading itself stays alone.
 func (f *File) shelve(alone bool) {
+	if f.shelf != nil { // opened from memory
+		f.shelf.files[f] = struct{}{}
+		return
+	}
 	for g := range f.obj.files {
 		if s := g.shelf; s.shared && !alone && s.stamp == stampOf(f.attr) {
 			s.dropRacy()
@@ -50,7 +55,11 @@ func (f *File) shelve(alone bool) {
 // leave ends what shelve began.
 func (s *shelf) leave(f *File) {
 	delete(s.files, f)
-	if len(s.files) == 0 {
+	if len(s.files) > 0 {
+		return
+	}
+	o, path := s.c.files, f.placeLocked()
+	if path == "" || !s.shared || !f.named || o.hasDirty(path) || !o.left.add(path, s) {
 		s.discardAll()
 	}
 }
@@ -110,6 +119,9 @@ func (s *shelf) discard(e *extent) {
 	if i, ok := s.data.find(e.off); ok && s.data[i] == e {
 		s.data = slices.Delete(s.data, i, i+1)
 		e.letGo()
+	}
+	if s.left != "" {
+		s.c.files.left.forget(s.left) // of no use in part
 	}
 }
 

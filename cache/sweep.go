@@ -25,6 +25,9 @@ func (c *Cache) sweep() {
 			pause = c.tree.sweep()
 		}
 	}
+	c.files.mu.Lock()
+	c.files.left.spoil(".", true) // nothing says any more what they are
+	c.files.mu.Unlock()
 	c.sweeping.Store(false)
 	if c.tree.size() > 0 {
 		c.sweepLater() // it came after the look, and before the store
