@@ -64,6 +64,26 @@ func promisedCalls() []promised {
 		{"rename", "posix-rename@openssh.com", func(ctx context.Context, p *pool.Pool, _ remote.File) error {
 			return p.Rename(ctx, "g", "h", false)
 		}},
+		// With data that has just been written. What does not get out in time is lost, and
+		// told to be.
+		{"unmount", "WRITE", func(ctx context.Context, p *pool.Pool, f remote.File) error {
+			ctx, cancel := context.WithTimeout(ctx, promiseRetry)
+			defer cancel()
+			err := errors.Join(write(ctx, f), p.Close(ctx))
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = syscall.EIO
+			}
+			return err
+		}},
+		{"killed", "READ", func(ctx context.Context, _ *pool.Pool, f remote.File) error {
+			ctx, kill := context.WithTimeout(ctx, 10*time.Millisecond)
+			defer kill()
+			_, err := f.ReadAt(ctx, make([]byte, 4), 0)
+			if ctx.Err() != nil {
+				err = nil // whoever was killed hears of nothing
+			}
+			return err
+		}},
 	}
 }
 
@@ -116,6 +136,12 @@ func (c condition) promiseOf(call promised) promise {
 		return c.read
 	case "mkdir", "rename":
 		return c.changes
+	case "unmount":
+		if c.data.err == context.DeadlineExceeded {
+			return promise{promiseRetry + time.Second, syscall.EIO}
+		}
+	case "killed":
+		return promise{100 * time.Millisecond, nil}
 	}
 	return c.data
 }

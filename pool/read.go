@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
@@ -22,7 +21,8 @@ type reading struct {
 	ctx   context.Context
 	w     *waiter
 	left  atomic.Int32 // parts waiting or under way
-	tries int          // how often parts were lost
+	tries int          // how often parts were lost since some of it came
+	had   int          // how much had come when parts were last lost
 	kills kills        // of these, with their session alone
 	parts []*part
 	told  func(n int, err error)
@@ -73,6 +73,7 @@ type part struct {
 	p    []byte
 	off  int64
 	got  int
+	asks int64 // of what is left, what is under way
 	err  error
 	done func(int, error)
 }
@@ -123,7 +124,7 @@ func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, wait bool, 
 // newReading is under way from its making: the end of ctx ends it. The gate is held.
 func (f *file) newReading(ctx context.Context, p []byte, off int64, told func(int, error)) *reading {
 	r := readings.Get().(*reading)
-	r.f, r.ctx, r.w, r.told, r.tries, r.kills = f, ctx, f.p.look(), told, 0, 0
+	r.f, r.ctx, r.w, r.told, r.tries, r.had, r.kills = f, ctx, f.p.look(), told, 0, 0, 0
 	r.split(p, off, f.most)
 	r.join()
 	r.stop = context.AfterFunc(ctx, func() { r.tell(0, ctx.Err()) })
@@ -285,13 +286,17 @@ func (f *file) feed() {
 	}
 }
 
-// ask sends the request; mu is held.
+// ask sends the request; mu is held. What was lost more than once is asked for in small
+// pieces: a whole packet may be more than a bad link carries at a time.
 func (pt *part) ask(h *handle) {
-	n := int64(len(pt.p) - pt.got)
-	pt.h = h
-	h.reading += n
-	h.s.pending.Add(n)
-	h.s.client.StartRead(h.reads, pt.p[pt.got:], pt.off+int64(pt.got), pt.done)
+	n := len(pt.p) - pt.got
+	if pt.r.tries > 1 {
+		n = min(n, suspectPiece)
+	}
+	pt.h, pt.asks = h, int64(n)
+	h.reading += pt.asks
+	h.s.pending.Add(pt.asks)
+	h.s.client.StartRead(h.reads, pt.p[pt.got:pt.got+n], pt.off+int64(pt.got), pt.done)
 }
 
 // completed takes the answer to a READ.
@@ -304,11 +309,11 @@ func (pt *part) completed(n int, err error) {
 // answered notes what was answered, asks on after a short answer, and reports
 // whether the reading waits for nothing more.
 func (pt *part) answered(n int, err error) bool {
-	f, asked := pt.r.f, int64(len(pt.p)-pt.got)
+	f, left := pt.r.f, int64(len(pt.p)-pt.got)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	pt.h.s.pending.Add(-asked)
-	pt.h.reading -= asked
+	pt.h.s.pending.Add(-pt.asks)
+	pt.h.reading -= pt.asks
 	f.flying -= int64(n)
 	pt.got += n
 	if err == nil && pt.got < len(pt.p) {
@@ -318,7 +323,7 @@ func (pt *part) answered(n int, err error) bool {
 		}
 		err = syscall.EIO
 	}
-	f.flying -= asked - int64(n)
+	f.flying -= left - int64(n)
 	pt.err = err
 	f.feed()
 	return pt.settled()
@@ -365,34 +370,4 @@ func (r *reading) result() (n int, err error) {
 		}
 	}
 	return n, err
-}
-
-// again asks for the parts that were lost.
-func (r *reading) again() {
-	killed := false
-	r.tries++
-	for _, pt := range r.parts {
-		if lostRequest(pt.err) && pt.h != nil {
-			r.f.p.dropSession(pt.h.s)
-			killed = r.kills.another(r.f.p, pt.h.s, pt.err) || killed
-		}
-		if v := broken(pt.err, r.tries); v != nil {
-			r.end(0, v)
-			return
-		}
-	}
-	if killed {
-		r.end(0, syscall.EIO)
-		return
-	}
-	err := sleep(r.ctx, pause(r.tries))
-	if r.tries >= maxTries && time.Since(r.w.start) > r.f.p.cfg.Timeout {
-		err = errAway
-	}
-	if err == nil {
-		err = r.issue()
-	}
-	if err != nil {
-		r.end(0, err)
-	}
 }

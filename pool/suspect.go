@@ -68,7 +68,11 @@ func (f *file) accuse(w *waiter) error {
 	if time.Since(w.start) > w.limit {
 		return syscall.EIO
 	}
-	if !lives || c == nil || !f.waits(c) {
+	if c == nil || !f.waits(c) {
+		return nil
+	}
+	if !lives { // the link may be too bad for as much at a time
+		f.split(c)
 		return nil
 	}
 	if c.killed == 0 {
@@ -91,10 +95,10 @@ func (f *file) waits(c *chunk) bool {
 	return false
 }
 
-// suspectPiece is how much of a suspect goes at a time.
+// suspectPiece is how much goes at a time of what was lost again and again.
 const suspectPiece = mediumBuffer
 
-// split cuts a chunk into pieces, which are suspects like it; mu is held.
+// split cuts a chunk into pieces, which are suspects if it is; mu is held.
 func (o *object) split(c *chunk) {
 	for len(c.buf) > suspectPiece {
 		at := (len(c.buf) - 1) / suspectPiece * suspectPiece
@@ -104,7 +108,9 @@ func (o *object) split(c *chunk) {
 		c.buf = c.buf[:at]
 		o.out.insert(tail, c)
 		o.out.count++
-		o.out.suspects++
+		if c.killed > 0 {
+			o.out.suspects++
+		}
 	}
 }
 
@@ -136,4 +142,41 @@ func (p *Pool) has(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Contains(p.conns, c)
+}
+
+// again asks for the parts that were lost.
+func (r *reading) again() {
+	killed := false
+	r.tries++
+	had := 0
+	for _, pt := range r.parts {
+		had += pt.got
+	}
+	if had > r.had {
+		r.had, r.tries = had, min(r.tries, 2)
+	}
+	for _, pt := range r.parts {
+		if lostRequest(pt.err) && pt.h != nil {
+			r.f.p.dropSession(pt.h.s)
+			killed = r.kills.another(r.f.p, pt.h.s, pt.err) || killed
+		}
+		if v := broken(pt.err, r.tries); v != nil {
+			r.end(0, v)
+			return
+		}
+	}
+	if killed {
+		r.end(0, syscall.EIO)
+		return
+	}
+	err := sleep(r.ctx, pause(r.tries))
+	if r.tries >= maxTries && time.Since(r.w.start) > r.f.p.cfg.Timeout {
+		err = errAway
+	}
+	if err == nil {
+		err = r.issue()
+	}
+	if err != nil {
+		r.end(0, err)
+	}
 }
