@@ -3,7 +3,9 @@ package integration
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -52,5 +54,36 @@ func TestReconnectAsks(t *testing.T) {
 	}
 	if strings.Contains(m.Output(), new) {
 		t.Error("the password is in the log")
+	}
+}
+
+// TestUnmountTellsLoss unmounts a mount whose login is refused while data of a program
+// that was killed waits: it says what it waits for, ends when data is given up, and tells
+// what was lost.
+func TestUnmountTellsLoss(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	d.mountToEnd(t, away("--retry", "6s")...)
+	holder := d.hold(t, 1<<20)
+	keys := filepath.Join(filepath.Dir(d.sshd.Identity), "authorized_keys")
+	must(t, os.WriteFile(keys, nil, 0o644))
+	d.link.Cut()
+	d.write(t)
+	eventually(t, 30*time.Second, "the remote is disabled", func() bool { return d.status(t).State == "disabled" })
+	holder.signal(t, syscall.SIGKILL)
+	holder.code(t, 10*time.Second)
+	began := time.Now()
+	var code int
+	var said string
+	eventually(t, 20*time.Second, "the dead program's file is closed", func() bool {
+		_, said, code = d.run(t, binary, "unmount", d.point)
+		return code != 7
+	})
+	took := time.Since(began)
+	if code != 1 || !strings.Contains(said, "lost") || !strings.Contains(said, "disabled") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	t.Logf("after %v: %s", took.Round(time.Millisecond), said)
+	if took > 20*time.Second {
+		t.Errorf("it took %v at --retry 6s", took)
 	}
 }

@@ -259,7 +259,9 @@ func (r *running) shutdown(atOnce bool) error {
 	}
 	err := errors.Join(r.cache.Close(), r.link.close(ctx))
 	r.work.Wait()
-	return errors.Join(err, r.lostError(), r.control.Close())
+	lost := r.lostError()
+	r.control.Ended(lost)
+	return errors.Join(err, lost, r.control.Close())
 }
 
 // patience is how long written data is waited for at the end.

@@ -101,6 +101,14 @@ func (u *unmounting) orderly(ctx context.Context) error {
 	end := openProcess(u.mount.PID)
 	defer end.close()
 	defer time.AfterFunc(tellAfter, u.tellWaiting).Stop()
+	outcome := make(chan control.Outcome, 1)
+	go func() {
+		o, err := u.client.Outcome(ctx, u.mount.Mountpoint)
+		if err != nil {
+			o = control.Outcome{} // it has said what it could
+		}
+		outcome <- o
+	}()
 	done, err := u.client.Unmount(ctx, u.mount.Mountpoint, false)
 	if errors.Is(err, syscall.EBUSY) {
 		return fail(exitMountpoint, fmt.Errorf("unmount %s: files there are in use", u.mount.Mountpoint),
@@ -114,7 +122,13 @@ func (u *unmounting) orderly(ctx context.Context) error {
 		return nil
 	}
 	u.await(ctx, end)
-	return u.clear()
+	if err := u.clear(); err != nil {
+		return err
+	}
+	if o := <-outcome; o.Lost != "" {
+		return fail(exitFailed, fmt.Errorf("unmount %s: it is unmounted, but %s", u.mount.Mountpoint, o.Lost), "")
+	}
+	return nil
 }
 
 // clear takes away what shows here of a mount that has ended, when it was made

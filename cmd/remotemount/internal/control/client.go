@@ -118,6 +118,17 @@ func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) (u 
 	return u, ErrNone
 }
 
+// Outcome waits for the end of the mount at mountpoint, and tells what it came to:
+// ErrNone when there is none, or it was ended before it could say.
+func (c *Client) Outcome(ctx context.Context, mountpoint string) (o Outcome, err error) {
+	for _, dir := range c.dirs {
+		if _, err = call(ctx, dir, socketName(mountpoint), http.MethodGet, "/outcome", &o); !gone(err) && !died(err) {
+			return o, err
+		}
+	}
+	return o, ErrNone
+}
+
 // call sends one request, reads the answer into to, and gives the id of the
 // process that answered; 0 where it cannot be seen from here.
 func call(ctx context.Context, dir, name, method, path string, to any) (pid int, err error) {

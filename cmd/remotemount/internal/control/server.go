@@ -63,6 +63,9 @@ type Server struct {
 
 	life context.Context // ends with Close; conversations do not count as requests
 	end  context.CancelFunc
+
+	ended chan struct{} // closed by Ended
+	lost  string        // set before that
 }
 
 func socketName(mountpoint string) string {
@@ -75,6 +78,7 @@ func socketName(mountpoint string) string {
 func Listen(c Config) (*Server, error) {
 	s := &Server{config: c, name: socketName(c.Mountpoint), done: make(chan struct{})}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.ended = make(chan struct{})
 	early := fmt.Sprintf(".%d.%s", os.Getpid(), s.name)
 	var listener *net.UnixListener
 	err := withDir(c.Dir, early, func(path string) (err error) {
@@ -139,6 +143,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /metrics", Metrics(s.config.Status))
 	mux.HandleFunc("POST /unmount", s.unmount)
 	mux.HandleFunc("POST /reconnect", s.reconnect)
+	mux.HandleFunc("GET /outcome", s.outcome)
 	return mux
 }
 
@@ -171,6 +176,29 @@ func (s *Server) unmount(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusConflict)
 	_ = json.NewEncoder(w).Encode(f) // the caller went away
+}
+
+// Ended tells whoever waits for the mount's end what was lost; nil, nothing was. It is
+// called once, before Close.
+func (s *Server) Ended(lost error) {
+	if lost != nil {
+		s.lost = lost.Error()
+	}
+	close(s.ended)
+}
+
+// An Outcome is what a mount has come to.
+type Outcome struct {
+	Lost string `json:"lost,omitempty"` // what was written and did not reach the server, or ""
+}
+
+func (s *Server) outcome(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-s.ended:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(Outcome{s.lost}) // the caller went away
+	case <-r.Context().Done():
+	}
 }
 
 // ownUserOnly takes connections of our user and of root alone.
