@@ -96,6 +96,14 @@ history:
 sync-torture:
 	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_TORTURE=$(or $(TORTURE),1h) go test -count=1 -timeout 3h -parallel 8 -v -run '^TestOracle$$' ./sync
 
+# Fifty processes in a mount to which everything happens, for SOAK.
+SOAK ?= 30m
+
+.PHONY: soak
+soak:
+	@integration/setup.sh test
+	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_SOAK=$(SOAK) nice go test -count=1 -timeout 12h -v -run '^TestSoak$$' $(TESTFLAGS) ./integration
+
 # BENCH takes the flags of integration/bench, as in BENCH="-rtt 20ms -work read".
 bench:
 	@integration/setup.sh bench

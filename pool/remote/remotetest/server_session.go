@@ -208,8 +208,16 @@ func (s *session) handle(p packet) bool {
 		return false
 	case Trickle:
 		for _, b := range answer.packet() {
-			_, _ = s.down.Write([]byte{b}) // likewise
-			time.Sleep(time.Second)
+			if _, err := s.down.Write([]byte{b}); err != nil {
+				return false
+			}
+			select {
+			case <-time.After(time.Second):
+			case <-s.gone:
+				return false
+			case <-s.conn.done:
+				return false
+			}
 		}
 	case Swallow:
 		if !s.conn.server.foreign() {
