@@ -19,6 +19,7 @@ type Config struct {
 
 	ReadOnly           bool
 	AllowOther         bool // users besides the one who mounts may enter
+	AllowRoot          bool // root besides, and nobody else
 	DefaultPermissions bool // the kernel checks owner and mode
 
 	// MultiUser gives what a caller creates to that caller; the remote user must
@@ -32,6 +33,7 @@ type Config struct {
 	// FollowSymlinks shows what a symbolic link leads to in its place, as the
 	// server sees it.
 	FollowSymlinks bool
+	NoHardLinks    bool // link(2) fails
 
 	// Contain says which symbolic links are shown; TransformSymlinks makes those
 	// relative that are absolute and lead below the mounted folder on the server.
@@ -48,6 +50,8 @@ type Config struct {
 	IDMap    IDMap
 	UIDs     map[uint32]uint32 // with IDMapFile: the server's numbers of users, and ours for them
 	GIDs     map[uint32]uint32 // likewise of groups
+
+	StrictIDs bool // with IDMapFile: files whose owner or group no table has are refused
 
 	// Background is how many requests that nobody waits for the kernel may have under
 	// way, such as those of its reading ahead; 64 when it is 0.
@@ -77,7 +81,7 @@ const (
 	IDMapUser
 
 	// IDMapFile shows and gives back numbers as UIDs and GIDs say; others are shown
-	// as they are.
+	// as they are, unless StrictIDs.
 	IDMapFile
 )
 

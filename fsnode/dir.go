@@ -90,7 +90,7 @@ func (f *filesystem) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 func (f *filesystem) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return f.readdir(cancel, in, func(r *reading, e fuse.DirEntry, entry *remote.Entry) bool {
 		slot := out.AddDirLookupEntry(e)
-		if slot != nil && entry != nil {
+		if slot != nil && entry != nil && !f.unmapped(entry.Attr) {
 			r.fill(slot, entry)
 		}
 		return slot != nil

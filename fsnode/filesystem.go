@@ -176,6 +176,9 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 	if err != nil {
 		return err
 	}
+	if f.unmapped(a) {
+		return syscall.EPERM
+	}
 	if _, err := f.wasReplaced(ctx, f.tree.child(dir, name), a); err != nil {
 		return err
 	}
@@ -203,6 +206,9 @@ func (f *filesystem) getattr(ctx context.Context, id uint64, out *fuse.AttrOut) 
 	a, err := f.attr(ctx, n)
 	if err != nil {
 		return err
+	}
+	if f.unmapped(a) {
+		return syscall.EPERM
 	}
 	f.tree.saw(n, a, since)
 	f.fillAttr(out, n, a)

@@ -182,6 +182,9 @@ func (f *filesystem) givePath(ctx context.Context, in *fuse.InHeader, dirPath, p
 // Link implements fuse.RawFileSystem. Both names are one node from now on.
 func (f *filesystem) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
 	c := f.begin(opLink, cancel, &in.InHeader)
+	if f.cfg.NoHardLinks {
+		return c.finish(syscall.EPERM)
+	}
 	return c.finish(f.link(c, in, name, out))
 }
 

@@ -68,7 +68,7 @@ func (c *Config) options() []string {
 	if c.ReadOnly {
 		options = append(options, "ro")
 	}
-	if c.AllowOther {
+	if c.AllowOther || c.AllowRoot {
 		options = append(options, "allow_other")
 	}
 	if c.DefaultPermissions {

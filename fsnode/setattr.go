@@ -22,6 +22,9 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 	if err != nil {
 		return err
 	}
+	if f.unmappedBack(in) {
+		return syscall.EPERM
+	}
 	ch := f.change(in)
 	if h := f.tree.writerOf(n); h != nil {
 		a, err := h.setAttr(ctx, ch)

@@ -183,6 +183,9 @@ func (m *mounting) check() error {
 	if err := m.Connection.Check(); err != nil {
 		return usage("%w", err)
 	}
+	if err := m.Settings.Check(); err != nil {
+		return err
+	}
 	if slices.Contains(m.Kernel, "nosymfollow") && os.Geteuid() != 0 {
 		return usageHint("-o nosymfollow: only root can mount so, as fusermount3 does not know the option",
 			"contain_symlinks=strict keeps links inside the mount")
@@ -193,7 +196,7 @@ func (m *mounting) check() error {
 
 // local looks at everything here that mounting needs.
 func (m *mounting) local(path string) error {
-	if err := mountpoint.System(m.AllowOther); err != nil {
+	if err := mountpoint.System(m.AllowOther || m.AllowRoot); err != nil {
 		return err
 	}
 	client := control.NewClient(getenv)

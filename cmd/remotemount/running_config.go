@@ -30,7 +30,7 @@ func (m *mounting) cacheMemory() int64 { return first(m.CacheMemory, defaultCach
 func (m *mounting) fsConfig(remote remote.Remote, log *slog.Logger) fsnode.Config {
 	c := fsnode.Config{
 		Remote: remote, Source: m.source(), Subtype: m.Subtype, AttrTimeout: m.attrTimeout(),
-		ReadOnly: m.ReadOnly, AllowOther: m.AllowOther, MultiUser: m.MultiUser, FollowSymlinks: m.FollowSymlinks,
+		ReadOnly: m.ReadOnly, AllowOther: m.AllowOther, AllowRoot: m.AllowRoot, NoHardLinks: m.NoHardLinks, MultiUser: m.MultiUser, FollowSymlinks: m.FollowSymlinks,
 		DefaultPermissions: m.DefaultPermissions != nil && *m.DefaultPermissions,
 		DirectIO:           m.DirectIO,
 		UID:                m.UID, GID: m.GID, Umask: m.Umask, Options: m.Kernel, Log: log, Debug: m.Debug,
@@ -48,7 +48,7 @@ func (m *mounting) fsConfig(remote remote.Remote, log *slog.Logger) fsnode.Confi
 	case "user":
 		c.IDMap = fsnode.IDMapUser
 	case "file":
-		c.IDMap, c.UIDs, c.GIDs = fsnode.IDMapFile, m.UIDs, m.GIDs
+		c.IDMap, c.UIDs, c.GIDs, c.StrictIDs = fsnode.IDMapFile, m.UIDs, m.GIDs, m.Strict()
 	}
 	return c
 }

@@ -98,15 +98,23 @@ func shellWords(t *testing.T, line string) []string {
 func TestEveryOptionOfSSHFS(t *testing.T) {
 	kept := `delay_connect idmap=user idmap=file uidfile=/dev/null gidfile=/dev/null nomap=ignore ssh_command=x sftp_server=x transform_symlinks contain_symlinks no_contain_symlinks
 follow_symlinks password_stdin dir_cache=yes dcache_timeout=5 dcache_stat_timeout=5 dcache_link_timeout=5 dcache_dir_timeout=5
-max_conns=2 umask=022 uid=0 gid=0 entry_timeout=1 negative_timeout=1 attr_timeout=1 ac_attr_timeout=1 allow_other modules=subdir
+max_conns=2 umask=022 uid=0 gid=0 entry_timeout=1 negative_timeout=1 attr_timeout=1 ac_attr_timeout=1 allow_other allow_root disable_hardlink modules=subdir
 subdir=x rellinks norellinks port=22 ssh_protocol=2 default_permissions direct_io workaround=rename fsname=x subtype=x debug sshfs_debug ro rw nonempty`
 	nothing := `reconnect sshfs_sync no_readahead sync_readdir dcache_max_size=5 dcache_clean_interval=5
-dcache_min_clean_interval=5 disable_hardlink no_check_root kernel_cache auto_cache noauto_cache no_rofd_flush noforget remember=5
+dcache_min_clean_interval=5 no_check_root kernel_cache auto_cache noauto_cache no_rofd_flush noforget remember=5
 auto_unmount follow_inside_symlinks max_read=4096 clone_fd max_idle_threads=1`
-	refused := `directport=1 passive slave from_code=x to_code=x allow_root
+	refused := `directport=1 passive slave from_code=x to_code=x
 vsock=1 ssh_protocol=1 modules=iconv`
+	doc, err := os.ReadFile("../../docs/sshfs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for kind, words := range map[string]string{"kept": kept, "nothing to do": nothing, "refused": refused} {
 		for _, word := range strings.Fields(words) {
+			name, _, _ := strings.Cut(word, "=")
+			if !strings.Contains(string(doc), "`"+name+"`") && !strings.Contains(string(doc), "`"+name+"=") {
+				t.Errorf("docs/sshfs.md does not tell of %s", name)
+			}
 			var s options.Settings
 			err := s.Parse(word, false)
 			is := "kept"

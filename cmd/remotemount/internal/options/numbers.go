@@ -1,6 +1,7 @@
 package options
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,6 +14,10 @@ func numbers(file string, ours func(name string) (*uint32, error)) (map[uint32]u
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
+	}
+	// Whoever can write to it makes files theirs.
+	if info, err := os.Stat(file); err != nil || info.Mode().IsRegular() && info.Mode().Perm()&0o022 != 0 {
+		return nil, errors.Join(err, fmt.Errorf("%s: others can write to it; chmod go-w mends that", file))
 	}
 	table := map[uint32]uint32{}
 	for i, line := range strings.Split(string(data), "\n") {
@@ -33,12 +38,12 @@ func numbers(file string, ours func(name string) (*uint32, error)) (map[uint32]u
 	return table, nil
 }
 
-// noMap: numbers that no file has are shown as they are, which is "ignore". With
-// "error" sshfs fails for such files; here they are left as well, since a folder
-// with one of them could not be listed.
-func noMap(_ *Settings, v string) error {
+// noMap: numbers that no file has are shown as they are (ignore), or files with them
+// are refused (error).
+func noMap(s *Settings, v string) error {
 	if v != "ignore" && v != "error" {
 		return fmt.Errorf("ignore or error")
 	}
+	s.NoMap = v
 	return nil
 }

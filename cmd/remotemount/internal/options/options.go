@@ -28,6 +28,8 @@ type Settings struct {
 	CacheMemory        int64
 	ReadOnly           bool
 	AllowOther         bool
+	AllowRoot          bool
+	NoHardLinks        bool
 	DefaultPermissions *bool
 	MultiUser          bool
 	FollowSymlinks     bool
@@ -39,6 +41,7 @@ type Settings struct {
 	UID, GID, Umask    *uint32
 	IDMap              string            // none, user or file
 	UIDs, GIDs         map[uint32]uint32 // with file: the server's numbers, and ours
+	NoMap              string            // what other numbers are then: ignore, error, or the default
 	Source             string            // fsname=
 	Subtype            string
 	Kernel             []string // for mount(2): nosuid, noexec, ...
@@ -185,6 +188,23 @@ func Offered() []string {
 	}
 	sort.Strings(names)
 	return names
+}
+
+// Strict reports whether files whose owner no table has are refused. It is sshfs's
+// default; empty tables map nothing, and refuse nothing.
+func (s *Settings) Strict() bool {
+	return s.NoMap == "error" || s.NoMap == "" && len(s.UIDs)+len(s.GIDs) > 0
+}
+
+// Check looks at what several options say together.
+func (s *Settings) Check() error {
+	switch {
+	case s.IDMap == "file" && s.UIDs == nil && s.GIDs == nil:
+		return &Error{Option: "idmap=file", Why: "it needs a table", Hint: "add uidfile=FILE or gidfile=FILE, with a line name:number for each user or group"}
+	case s.AllowRoot && s.AllowOther:
+		return &Error{Option: "allow_root", Why: "it shuts out whom allow_other lets in", Hint: "leave one of them out"}
+	}
+	return nil
 }
 
 // Finish settles what several options say together.

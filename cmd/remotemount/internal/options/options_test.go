@@ -46,6 +46,8 @@ func TestParse(t *testing.T) {
 		"ro,rw":                              "",
 		"allow_other":                        "AllowOther=true DefaultPermissions=true",
 		"allow_other,no_default_permissions": "AllowOther=true DefaultPermissions=false",
+		"allow_root":                         "AllowRoot=true",
+		"nomap=error":                        "NoMap=error",
 		"default_permissions":                "DefaultPermissions=true",
 		"uid=1000,gid=0":                     "UID=1000 GID=0",
 		"uid=root":                           "UID=0",
@@ -106,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 		"idmap=group":            "user or file",
 		"cache=perhaps":          "yes or no",
 		"attr_timeout=-1":        "negative",
-		"allow_root":             "allow_other",
+		"uidfile=/not/there":     "no such file",
 		"ssh_protocol=1":         "only one",
 		"modules=iconv":          "subdir",
 		"remount":                "unmount it",
@@ -160,5 +162,43 @@ func TestNumbers(t *testing.T) {
 	}
 	if err := new(Settings).Parse("nomap=perhaps", false); err == nil {
 		t.Error("nomap takes anything")
+	}
+	if err := os.Chmod(file, 0o620); err != nil {
+		t.Fatal(err)
+	}
+	if err := new(Settings).Parse("uidfile="+file, false); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
+		t.Errorf("a table that others can write to: %v", err)
+	}
+}
+
+// What several options say together; files without a mapping are refused as sshfs does.
+func TestTogether(t *testing.T) {
+	for text, want := range map[string]string{
+		"idmap=file":                   "uidfile=FILE",
+		"allow_root,allow_other":       "leave one of them out",
+		"idmap=file,uidfile=/dev/null": "",
+		"allow_root":                   "",
+	} {
+		var s Settings
+		if err := s.Parse(text, false); err != nil {
+			t.Fatal(err)
+		}
+		err := s.Check()
+		var e *Error
+		if want == "" && err != nil || want != "" && (!errors.As(err, &e) || !strings.Contains(e.Hint, want)) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	table := map[uint32]uint32{1: 2}
+	for _, c := range []struct {
+		s    Settings
+		want bool
+	}{
+		{Settings{UIDs: table}, true}, {Settings{UIDs: table, NoMap: "ignore"}, false},
+		{Settings{UIDs: map[uint32]uint32{}}, false}, {Settings{UIDs: map[uint32]uint32{}, NoMap: "error"}, true},
+	} {
+		if got := c.s.Strict(); got != c.want {
+			t.Errorf("%+v: %v", c.s, got)
+		}
 	}
 }

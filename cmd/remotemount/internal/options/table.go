@@ -79,6 +79,8 @@ func fuseOptions() map[string]option {
 	anyway := option{value: maybe}
 	return map[string]option{
 		"allow_other":            flag(func(s *Settings) { s.AllowOther = true }),
+		"disable_hardlink":       flag(func(s *Settings) { s.NoHardLinks = true }),
+		"allow_root":             flag(func(s *Settings) { s.AllowRoot = true }),
 		"default_permissions":    flag(func(s *Settings) { s.DefaultPermissions = yes(true) }),
 		"no_default_permissions": flag(func(s *Settings) { s.DefaultPermissions = yes(false) }),
 		"direct_io":              flag(func(s *Settings) { s.DirectIO = true }),
@@ -128,8 +130,8 @@ func fuseOptions() map[string]option {
 		"follow_inside_symlinks": anyway, // what leads inside is followed by default
 		"auto_unmount":           anyway, // whatever ends the mount but SIGKILL; and the next mount clears what is left
 		"no_remote_lock":         anyway, "no_remote_flock": anyway, "no_remote_posix_lock": anyway,
-		"from_code": cannot("names are the bytes that the server has", "convmv on the server changes them for good"),
-		"to_code":   cannot("names are the bytes that the server has", "convmv on the server changes them for good"),
+		"from_code": cannot("names are the bytes that the server has, so that each can be reached", "convmv on the server changes them for good"),
+		"to_code":   cannot("names are the bytes that the server has, so that each can be reached", "convmv on the server changes them for good"),
 		"reconnect": anyway, "sshfs_sync": anyway, "no_readahead": anyway, "big_writes": anyway, "large_read": anyway,
 		"kernel_cache": anyway, "auto_cache": anyway, "noauto_cache": anyway, "max_read": anyway, "max_write": anyway,
 		"max_readahead": anyway, "max_background": anyway, "congestion_threshold": anyway, "async_read": anyway, "sync_read": anyway,
@@ -137,17 +139,22 @@ func fuseOptions() map[string]option {
 		"cache_clean_interval": anyway, "dcache_clean_interval": anyway, "cache_min_clean_interval": anyway,
 		"dcache_min_clean_interval": anyway, "clone_fd": anyway, "max_idle_threads": anyway, "max_threads": anyway, "dev": anyway,
 		"splice_read": anyway, "splice_write": anyway, "splice_move": anyway, "no_splice_read": anyway, "no_splice_write": anyway, "no_splice_move": anyway,
-		"atomic_o_trunc": anyway, "hard_remove": anyway, "use_ino": anyway, "readdir_ino": anyway, "intr": anyway, "allow_root": cannot("only the user or everybody can be allowed in", "use allow_other"),
+		"atomic_o_trunc": anyway, "hard_remove": anyway, "use_ino": anyway, "readdir_ino": anyway, "intr": anyway,
 
-		"writeback_cache":   cannot("the kernel would hide changes made on the server", ""),
-		"passive":           cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
-		"slave":             cannot("standard input and output are not used as a connection", "use -o ProxyCommand="),
-		"directport":        cannot("an unencrypted connection is not made", ""),
-		"vsock":             cannot("an unencrypted connection is not made", ""),
-		"unreliable_append": cannot("appending is always at the true end", ""),
-		"disable_hardlink":  anyway,
+		"writeback_cache":   cannot("the kernel would take size and time of a file for its own, and hide what others change on the server", "leave it out: writes are gathered anyway"),
+		"passive":           cannot(onceOnly, "ssh_command= with the program that makes the connection"),
+		"slave":             cannot(onceOnly, "ssh_command= with the program that makes the connection"),
+		"directport":        cannot(notEncrypted, "leave it out: SSH is fast enough for every link"),
+		"vsock":             cannot(notEncrypted, "an sshd in the virtual machine, and -o ProxyCommand=\"socat - VSOCK-CONNECT:CID:22\""),
+		"unreliable_append": cannot("an append goes behind what others have appended, where that can be known", "leave it out"),
 	}
 }
+
+// Why some are refused.
+const (
+	onceOnly     = "a connection that is handed over cannot be made again, as a mount has to"
+	notEncrypted = "without SSH everybody on the way, and every program here, could read and change the files"
+)
 
 // mountOptions are those of mount(8). What the kernel can do goes to it.
 func mountOptions() map[string]option {
@@ -155,8 +162,8 @@ func mountOptions() map[string]option {
 		"ro":      flag(func(s *Settings) { s.ReadOnly = true }),
 		"rw":      flag(func(s *Settings) { s.ReadOnly = false }),
 		"remount": cannot("a mount is not changed while it works", "unmount it and mount it again"),
-		"bind":    cannot("this is not a bind mount", ""),
-		"move":    cannot("use mount --move", ""),
+		"bind":    cannot("this is not a bind mount", "mount --bind, when the mount is there"),
+		"move":    cannot("the mount would not know where it is", "unmount it and mount it elsewhere"),
 	}
 	for _, name := range []string{"nosymfollow", "nosuid", "suid", "nodev", "noexec", "exec", "noatime", "atime", "relatime", "norelatime",
 		"strictatime", "nostrictatime", "nodiratime", "diratime", "sync", "dirsync", "lazytime", "nolazytime", "iversion"} {
@@ -219,7 +226,7 @@ func sshProtocol(_ *Settings, v string) error {
 // modules are libfuse's: subdir is done here, iconv is not.
 func modules(_ *Settings, v string) error {
 	if v != "subdir" {
-		return fmt.Errorf("the only module is subdir")
+		return fmt.Errorf("the only module is subdir; names are the bytes that the server has, so that each can be reached")
 	}
 	return nil
 }
