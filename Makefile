@@ -7,6 +7,8 @@ TESTFLAGS ?=
 BUILD   := build
 BINARY  := $(BUILD)/remotemount
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git log -1 --format=%h 2>/dev/null)
+DATE    := $(shell git log -1 --format=%cs 2>/dev/null)
 
 # Where setup.sh puts a Go when the machine's is too old.
 export PATH := $(CURDIR)/$(BUILD)/go/bin:$(PATH)
@@ -25,7 +27,7 @@ SOURCES := go.mod go.sum $(shell find cmd fsnode cache pool keys sync serve -typ
 
 $(BINARY): $(SOURCES)
 	@integration/setup.sh build
-	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/remotemount
+	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)" -o $@ ./cmd/remotemount
 
 demo:
 	@integration/setup.sh demo

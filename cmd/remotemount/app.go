@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/user"
 	"runtime/debug"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// version is set by the linker for a release.
-var version = ""
+// version is set by the linker, as are the commit it was built from and its day.
+var version, commit, date = "", "", ""
 
 func versionText() string {
 	if version != "" {
@@ -23,13 +24,36 @@ func versionText() string {
 	return "development"
 }
 
+// versionLine is the version with what it was built from, as far as that is known.
+func versionLine() string {
+	from, day := commit, date
+	if info, ok := debug.ReadBuildInfo(); ok && from == "" {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				from = s.Value[:min(len(s.Value), 12)]
+			case "vcs.time":
+				day, _, _ = strings.Cut(s.Value, "T")
+			}
+		}
+	}
+	line := versionText()
+	if from != "" {
+		line += ", commit " + from
+	}
+	if day != "" {
+		line += " of " + day
+	}
+	return line
+}
+
 // newApp is the whole command line.
 func newApp() *cli.App {
 	app := &cli.App{
 		Name:      "remotemount",
 		Usage:     "mount, copy and look after folders on other machines, over SFTP",
 		UsageText: "remotemount mount user@host:folder ~/mnt",
-		Version:   versionText(),
+		Version:   versionLine(),
 		Commands: []*cli.Command{
 			mountCommand(), unmountCommand(), reconnectCommand(), statusCommand(), topCommand(),
 			remoteCommand(), keyCommand(), hostkeyCommand(), browseCommand(), doctorCommand(),

@@ -56,3 +56,12 @@ func TestHelpLine(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// The version tells what it was built from.
+func TestVersionLine(t *testing.T) {
+	defer func(v, c, d string) { version, commit, date = v, c, d }(version, commit, date)
+	version, commit, date = "v1.2", "abc1234", "2026-01-02"
+	if _, out, _ := verb(t, "--version"); out != "remotemount version v1.2, commit abc1234 of 2026-01-02\n" {
+		t.Errorf("%q", out)
+	}
+}
