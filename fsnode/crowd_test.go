@@ -19,10 +19,10 @@ func TestCrowd(t *testing.T) {
 	}
 	work, err := os.Open(filepath.Join(m.mnt, "sub/work"))
 	check(t, err)
-	defer work.Close()
+	defer func() { _ = work.Close() }()
 	open, err := os.Open(filepath.Join(m.mnt, "sub/0"))
 	check(t, err)
-	defer open.Close()
+	defer func() { _ = open.Close() }()
 	for i := range all {
 		_, err := os.Lstat(filepath.Join(m.mnt, "sub", fmt.Sprint(i)))
 		check(t, err)
