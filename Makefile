@@ -91,7 +91,7 @@ judge:
 # Every history of a few operations, with a cut at each packet: some minutes.
 .PHONY: history
 history:
-	REMOTEMOUNT_HISTORY_EVERY=1 go test -count=1 -timeout 3h -v -run '^TestComplete' $(TESTFLAGS) ./pool
+	REMOTEMOUNT_HISTORY_EVERY=1 go test -count=1 -timeout 3h -v -run '^TestComplete' $(TESTFLAGS) ./pool ./cache
 
 # An hour of random changes, cuts and kills against the model of what a sync promises.
 .PHONY: sync-torture

@@ -31,13 +31,29 @@ func openSSH(_ testing.TB, s *site) server { return server{s.sshd.Port, s.remote
 // farOpenSSH is behind a link of 20 ms.
 func farOpenSSH(t testing.TB, s *site) server { return far(t, openSSH(t, s)) }
 
+// cutOpenSSH is behind a link that breaks every half second, and not before something
+// went over it.
+func cutOpenSSH(t testing.TB, s *site) server {
+	t.Helper()
+	to := openSSH(t, s)
+	l := linkTo(t, to)
+	t.Cleanup(l.CutEvery(500*time.Millisecond, 2000))
+	return server{l.Port(), to.path}
+}
+
 func far(t testing.TB, to server) server {
+	t.Helper()
+	l := linkTo(t, to)
+	l.SetDelay(10 * time.Millisecond)
+	return server{l.Port(), to.path}
+}
+
+func linkTo(t testing.TB, to server) *link.Link {
 	t.Helper()
 	l, err := link.New("127.0.0.1:" + strconv.Itoa(to.port))
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })
-	l.SetDelay(10 * time.Millisecond)
-	return server{l.Port(), to.path}
+	return l
 }
 
 // serving is our own gateway, which executes the WRITEs of a session in parallel.

@@ -54,7 +54,16 @@ type found struct {
 // TestJudge compares random histories about data with a local folder, in every
 // setting. REMOTEMOUNT_JUDGE_STEPS makes it a long run of so many steps in each
 // setting, REMOTEMOUNT_JUDGE_SEED says with which history it begins.
-func TestJudge(t *testing.T) { judgeAll(t, randomHistories, history.Random) }
+func TestJudge(t *testing.T) {
+	in := settings
+	if number(t, "REMOTEMOUNT_JUDGE_STEPS", 0) > 0 {
+		// For long runs alone, since it comes to a fault of which the cause is not known:
+		// after a file was cut to nothing and written to beyond, a read between gave
+		// nothing, once in 8,000 steps.
+		in = append(in[:len(in):len(in)], setting{name: "ordered, cut", server: cutOpenSSH})
+	}
+	judgeAll(t, randomHistories, history.Random, in)
+}
 
 // TestJudgeNames is TestJudge with histories about names and attributes as well. It
 // is for long runs alone, since it comes to a fault that is not mended: a file that is
@@ -62,11 +71,11 @@ func TestJudge(t *testing.T) { judgeAll(t, randomHistories, history.Random) }
 // without what was just written to it.
 func TestJudgeNames(t *testing.T) {
 	if number(t, "REMOTEMOUNT_JUDGE_STEPS", 0) > 0 {
-		judgeAll(t, randomNames, history.RandomNames)
+		judgeAll(t, randomNames, history.RandomNames, settings)
 	}
 }
 
-func judgeAll(t *testing.T, name string, random func(uint64) []history.Step) {
+func judgeAll(t *testing.T, name string, random func(uint64) []history.Step, settings []setting) {
 	for _, in := range settings {
 		t.Run(in.name, func(t *testing.T) {
 			j := &judge{

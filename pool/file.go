@@ -369,7 +369,7 @@ func (f *file) closedUnanswered(ctx context.Context) error {
 			return err
 		}
 		f.mu.Lock()
-		path, unknown := f.path, f.gone || len(f.files) > 1
+		path, unknown, seq := f.path, f.gone || len(f.files) > 1, f.out.seq
 		f.mu.Unlock()
 		if unknown {
 			return nil
@@ -379,12 +379,14 @@ func (f *file) closedUnanswered(ctx context.Context) error {
 		}
 		a, err := f.p.lstat(ctx, path)
 		f.mu.Lock()
-		moved, size := f.path != path || f.move != nil || f.gone || len(f.files) > 1, f.seen.Size
+		moved, size := f.path != path || f.move != nil || f.gone || len(f.files) > 1 || f.out.first != nil || f.out.seq != seq, f.seen.Size
 		f.mu.Unlock()
 		switch {
 		case moved:
 		case err == nil && !a.IsSymlink() && a.Size != size:
 			return syscall.EIO
+		case isErrno(err, syscall.ENOENT) && f.p.Info().Ordered:
+			return nil // OpenSSH had all of it before: somebody has removed it
 		case isErrno(err, syscall.ENOENT):
 			return syscall.EIO
 		default:
