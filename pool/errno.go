@@ -106,10 +106,43 @@ func (y why) disk(path string, need int64) error {
 	return nil
 }
 
+// place is what is wrong with the place of a path on a server that says only that it
+// failed: a name that is too long, or a way that leads through a file or in a circle.
+func (y why) place(paths ...string) error {
+	if err := y.name(paths...); err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if y.tooLong(path) {
+			return syscall.ENAMETOOLONG
+		}
+		if err := y.parent(path); err != nil {
+			return err
+		}
+		if y.circle(path) {
+			return syscall.ELOOP
+		}
+	}
+	return nil
+}
+
+// circle reports whether path is a link that cannot be followed, and not for want of
+// what it leads to.
+func (y why) circle(path string) bool {
+	if _, err := y.p.stat(y.ctx, path); !isErrno(err, syscall.EIO) {
+		return false
+	}
+	a, err := y.lstat(path)
+	return err == nil && a.IsSymlink()
+}
+
 // parent is ENOTDIR when a folder on the way to path is not one.
 func (y why) parent(path string) error {
 	for dir, _ := remote.Split(path); dir != "."; dir, _ = remote.Split(dir) {
-		a, err := y.p.Stat(y.ctx, dir)
+		a, err := y.p.stat(y.ctx, dir)
+		if isErrno(err, syscall.EIO) && y.circle(dir) {
+			return syscall.ELOOP
+		}
 		if err == nil {
 			if !a.IsDir() {
 				return syscall.ENOTDIR
@@ -176,6 +209,8 @@ func (y why) remove(err error, path string, dir bool) error {
 	}
 	a, lerr := y.lstat(path)
 	switch {
+	case lerr != nil && base == syscall.EIO:
+		return first(err, func() error { return y.place(path) })
 	case lerr != nil:
 		return base
 	case !dir && a.IsDir():
@@ -218,7 +253,12 @@ func (y why) move(err error, from, to string) error {
 	}
 	src, serr := y.lstat(from)
 	if serr != nil {
-		return first(err, func() error { return y.name(from, to) })
+		return first(err, func() error {
+			if base == syscall.EIO {
+				return y.place(from, to)
+			}
+			return y.name(from, to)
+		})
 	}
 	if y.tooLong(to) {
 		return syscall.ENAMETOOLONG
@@ -330,8 +370,12 @@ func (y why) change(err error, path string, size int64) error {
 	}
 	return first(err,
 		func() error {
-			if a, err := y.lstat(path); err == nil && a.IsDir() && size >= 0 {
+			a, err := y.lstat(path)
+			switch {
+			case err == nil && a.IsDir() && size >= 0:
 				return syscall.EISDIR
+			case isErrno(err, syscall.EIO):
+				return y.place(path)
 			}
 			return nil
 		},

@@ -23,12 +23,13 @@ func (p *Pool) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 // lookError is what a look gives that the server says no more of than that it failed,
 // or that it is invalid, which no look is as such: then its name is.
 func (p *Pool) lookError(ctx context.Context, op, path string, err error) error {
-	y := why{p, ctx}
-	switch {
-	case isErrno(err, syscall.EINVAL) || isErrno(err, syscall.EIO) && y.tooLong(path):
+	if isErrno(err, syscall.EINVAL) {
 		return pathError(op, path, syscall.ENAMETOOLONG)
-	case isErrno(err, syscall.EIO) && y.parent(path) != nil:
-		return pathError(op, path, syscall.ENOTDIR)
+	}
+	if isErrno(err, syscall.EIO) {
+		if found := (why{p, ctx}).place(path); found != nil {
+			return pathError(op, path, found)
+		}
 	}
 	return err
 }
@@ -108,7 +109,11 @@ func (p *Pool) ReadDir(ctx context.Context, path string, emit func([]remote.Entr
 			err = syscall.ENOTDIR
 		}
 	}
-	return pathError("readdir", path, errnoOf(err))
+	err = pathError("readdir", path, errnoOf(err))
+	if isErrno(err, syscall.EIO) {
+		return p.lookError(ctx, "readdir", path, err)
+	}
+	return err
 }
 
 // A listing is one ReadDir, over as many connections as it takes. So that a cut

@@ -291,12 +291,11 @@ func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag remo
 	switch {
 	case base == syscall.EIO || base == syscall.EINVAL:
 		return first(err,
-			func() error { return y.name(path) },
 			func() error {
-				if flag&remote.FlagCreate != 0 && y.tooLong(path) {
-					return syscall.ENAMETOOLONG
+				if base == syscall.EIO {
+					return y.place(path)
 				}
-				return nil
+				return y.name(path)
 			},
 			func() error {
 				if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
