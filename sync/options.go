@@ -107,6 +107,7 @@ type Options struct {
 
 	VerifyRead    bool          // read back what was copied, and compare
 	ModifyWindow  time.Duration // times that differ by no more are equal
+	ComposeNames  bool          // names of the remote side count in Unicode's composed form
 	Strict        bool          // what is left alone makes a run partial, too
 	OneFileSystem bool          // leave alone what lies on another filesystem than the root
 	MaxErrors     int64         // end the run after so many failures; 0 is no bound

@@ -239,6 +239,9 @@ func (r *Runner) lock(root *os.Root) (owner string, unlock func(), err error) {
 func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc) *pass {
 	c := r.config
 	follow := c.Links == LinksFollow
+	if c.ComposeNames {
+		c.Remote = newComposed(c.Remote)
+	}
 	return &pass{
 		Config:     c,
 		planner:    Planner{Options: c.Options, Now: c.Now()},

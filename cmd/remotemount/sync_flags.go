@@ -29,6 +29,7 @@ func syncFlags() []cli.Flag {
 		&cli.StringFlag{Name: "fsync", Value: "auto", Usage: "force copies to the disk: `auto|always|never`"},
 		&cli.StringFlag{Name: "verify", Usage: "`read` back what was copied, and compare, before it gets its name"},
 		span("modify-window", "times that differ by no more than `TIME` are equal"),
+		&cli.StringFlag{Name: "names", Value: "bytes", Usage: "names of the server as they are, or composed as here: `bytes|nfc`"},
 		span("settle", "leave alone what changed within the last `TIME`"),
 		&cli.GenericFlag{Name: "include", Value: &patternFlag{rules, (*remotesync.Filter).Include}, DefaultText: "all", Usage: "let names through that match `PATTERN`, as ! does in .gitignore"},
 		&cli.GenericFlag{Name: "exclude", Value: &patternFlag{rules, (*remotesync.Filter).Exclude}, DefaultText: "none", Usage: "leave out names that match `PATTERN` of .gitignore's kind; the last match counts"},
@@ -67,6 +68,13 @@ func syncOptions(c *cli.Context, mode remotesync.Mode) (o remotesync.Options, er
 		ModifyWindow: time.Duration(duration(c, "modify-window")), Strict: c.Bool("strict"), OneFileSystem: c.Bool("one-file-system"),
 		MaxErrors: c.Int64("max-errors"), TempSuffix: c.String("temp-suffix"), TriggerFile: c.String("trigger-file"),
 		MinSize: sizeOf(c, "min-size"), MaxSize: sizeOf(c, "max-size"), BandwidthLimit: sizeOf(c, "bwlimit"),
+	}
+	switch names := c.String("names"); names {
+	case "bytes":
+	case "nfc":
+		o.ComposeNames = true
+	default:
+		return o, usageHint(fmt.Sprintf("%s: --names %q", c.Command.HelpName, names), "bytes or nfc")
 	}
 	if o.Compare, err = remotesync.ParseCompare(c.String("compare")); err != nil {
 		return o, usageError(c.Command.HelpName, err)
