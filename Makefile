@@ -49,6 +49,14 @@ race:
 	@$(MAKE) --no-print-directory test TESTFLAGS="-race $(TESTFLAGS)"
 	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^(TestDefaultCosts|FuzzRequests)$$' ./keys ./serve
 
+# All servers that people have, as far as Debian has them, at their tasks; writes
+# docs/SERVERS.md.
+.PHONY: servers
+servers:
+	@integration/setup.sh servers
+	REMOTEMOUNT_REQUIRE_ALL=1 REMOTEMOUNT_SERVERS=$(CURDIR)/docs/SERVERS.md \
+		go test -count=1 -timeout 30m -v -run '^(TestServers|TestModes)$$' $(TESTFLAGS) ./integration
+
 # What only a whole machine shows, on one that qemu boots: some minutes, as root.
 boot:
 	integration/boot/run.sh $(BOOT)

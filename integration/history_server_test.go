@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/remotemount/remotemount/integration/link"
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
@@ -84,9 +81,12 @@ func serving(t testing.TB, s *site) server {
 
 // foreign is a server that executes what reaches it together in the reverse
 // order: the worst that the protocol allows. It is a child, as a mount is.
-func foreign(t testing.TB, s *site) server {
+func foreign(t testing.TB, s *site) server { return server{s.child(t, "foreign"), s.remote} }
+
+// child runs a job that is a server, and gives the port that it tells.
+func (s *site) child(t testing.TB, job string) (port int) {
 	t.Helper()
-	cmd := s.childJob(t, "foreign")
+	cmd := s.childJob(t, job)
 	orders, err := cmd.StdinPipe()
 	must(t, err)
 	said, err := cmd.StdoutPipe()
@@ -97,81 +97,43 @@ func foreign(t testing.TB, s *site) server {
 		_, _ = io.Copy(io.Discard, said)
 		must(t, cmd.Wait())
 	})
-	var port int
 	if _, err := fmt.Fscanln(said, &port); err != nil {
-		t.Fatalf("the foreign server does not tell its port: %v", err)
+		t.Fatalf("the server %s does not tell its port: %v", job, err)
 	}
-	return server{port, s.remote}
+	return port
 }
 
 func init() { jobs["foreign"] = foreignJob }
 
-// foreignJob is the foreign server, of the folder "remote" in a lab. It ends with
-// its standard input.
-func foreignJob(t *testing.T, dir string) {
-	scripted := remotetest.NewServer(t, filepath.Join(dir, "remote"))
-	scripted.Identification = "SSH-2.0-Foreign"
-	keys, err := filepath.Glob(filepath.Join(dir, "sshd-*", "host_key"))
-	must(t, err)
-	text, err := os.ReadFile(keys[0])
-	must(t, err)
-	hostKey, err := ssh.ParsePrivateKey(text)
-	must(t, err)
-	config := &ssh.ServerConfig{ServerVersion: scripted.Identification, NoClientAuth: true}
-	config.AddHostKey(hostKey)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serveForeign(c, config, scripted)
-		}
-	}()
-	fmt.Println(l.Addr().(*net.TCPAddr).Port)
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	must(t, l.Close())
-}
+// foreignJob is the foreign server, of the folder "remote" in a lab.
+func foreignJob(t *testing.T, dir string) { scriptedJob(t, dir, remotetest.Quirks{}) }
 
-// serveForeign carries one connection's sessions to the scripted server.
-func serveForeign(c net.Conn, config *ssh.ServerConfig, scripted *remotetest.Server) {
-	conn, channels, requests, err := ssh.NewServerConn(c, config)
-	if err != nil {
-		_ = c.Close()
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	to, err := scripted.Connect(context.Background())
-	if err != nil {
-		_ = conn.Close()
-		return
-	}
-	for offered := range channels {
-		ch, requests, err := offered.Accept()
-		if err != nil {
-			continue
+// scriptedJob is a scripted server that is not OpenSSH's.
+func scriptedJob(t *testing.T, dir string, q remotetest.Quirks, without ...string) {
+	scripted := remotetest.NewServer(t, filepath.Join(dir, "remote"))
+	scripted.Identification, scripted.Quirks = "SSH-2.0-Foreign", q
+	for _, name := range without {
+		if name == "all" {
+			clear(scripted.Extensions)
 		}
-		go func() {
-			for r := range requests {
-				_ = r.Reply(r.Type == "subsystem", nil)
-			}
-		}()
+		delete(scripted.Extensions, name)
+	}
+	servers(t, dir, scripted.Identification, func(ch io.ReadWriteCloser) error {
+		to, err := scripted.Connect(context.Background())
+		if err != nil {
+			return err
+		}
 		session, err := to.OpenSFTP(context.Background())
 		if err != nil {
-			_ = ch.Close()
-			continue
+			return err
 		}
 		go func() {
 			_, _ = io.Copy(session, ch)
 			_ = session.Close()
 		}()
-		go func() {
-			_, _ = io.Copy(ch, session)
-			_ = ch.Close()
-		}()
-	}
-	_ = to.Close()
-	scripted.Forget() // it remembers every request
+		_, err = io.Copy(ch, session)
+		_ = to.Close()
+		scripted.Forget() // it remembers every request
+		return err
+	})
 }

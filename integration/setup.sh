@@ -2,7 +2,7 @@
 # Gets ready what make needs: a Go as new as go.mod asks for, for the demo and the
 # tests programs, and for tests run by root an ordinary user.
 #
-#   integration/setup.sh build|demo|test|bench
+#   integration/setup.sh build|demo|test|servers|bench
 #
 # What takes root is gathered first and then done in one go: by root, or by sudo.
 # Where there is neither it is written down for an administrator, and make stops.
@@ -23,7 +23,7 @@ fail() { # MESSAGE HINT...
 }
 
 is_root() { [ "$(id -u)" = 0 ]; }
-runs_tests() { [ "$what" = test ] || [ "$what" = bench ]; }
+runs_tests() { [ "$what" = test ] || [ "$what" = servers ] || [ "$what" = bench ]; }
 
 # have PROGRAM: also in the places where an ordinary user's PATH does not look.
 have() {
@@ -44,7 +44,7 @@ need_programs() {
 	need fusermount3 fuse3
 	runs_tests || return 0
 	for p in sshd:openssh-server ssh:openssh-client \
-		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim gcc:gcc \
+		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim gcc:gcc rclone:rclone dropbear:dropbear-bin \
 		puttygen:putty-tools openssl:openssl groff:groff-base ps:procps gpg:gpg gpg-agent:gpg-agent gpgconf:gpgconf; do
 		need "${p%:*}" "${p#*:}"
 	done
@@ -57,6 +57,16 @@ need_programs() {
 	if [ ! -e /etc/services ]; then
 		programs="$programs /etc/services"
 		packages="$packages netbase"
+	fi
+	if ! /usr/bin/python3 -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("asyncssh"))' 2>/dev/null; then
+		programs="$programs asyncssh"
+		packages="$packages python3-asyncssh"
+	fi
+	# Its package serves files to everybody unless it is kept from that: only who asks
+	# for all servers gets it.
+	if [ "$what" = servers ] && ! have proftpd; then
+		programs="$programs proftpd"
+		packages="$packages proftpd-core proftpd-mod-crypto"
 	fi
 	if is_root; then need automount autofs; fi
 	if [ "$what" = bench ]; then
@@ -79,12 +89,24 @@ fuse_is_closed() {
 step() { steps="$steps$*
 "; }
 
+# keep_still and let_go are around the installing of a service that is not to run, now
+# or at the next boot.
+keep_still() {
+	[ -e /usr/sbin/policy-rc.d ] || step "printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d"
+}
+let_go() {
+	[ -e /usr/sbin/policy-rc.d ] || step "rm /usr/sbin/policy-rc.d"
+	step "update-rc.d proftpd disable"
+}
+
 # need_root: what is to be done as root, a shell command a line.
 need_root() {
 	steps=
 	if [ -n "$packages" ] && have apt-get; then
 		step "apt-get update -q"
+		case "$packages" in *proftpd*) keep_still ;; esac
 		step "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300$packages"
+		case "$packages" in *proftpd*) let_go ;; esac
 	fi
 	[ "$what" = build ] && return
 	if fuse_is_closed; then step "chmod 666 /dev/fuse"; fi
