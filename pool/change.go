@@ -141,6 +141,9 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 		},
 		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
 			old, err := p.lstatOn(ctx, s, oldPath)
+			if p.files.written(oldPath) { // it has other times and sizes by now
+				old.Size, old.Atime, old.Mtime = a.Size, a.Atime, a.Mtime
+			}
 			return err == nil && !a.IsDir() && old == a && !p.isSingle(ctx, newPath)
 		},
 	})
@@ -148,6 +151,9 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 		return remote.Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
 	}
 	p.files.linked(oldPath, newPath)
+	if o := p.files.at(oldPath); o != nil && o.isDirty() {
+		return p.Lstat(ctx, newPath) // the answer does not count what is under way
+	}
 	return a, nil
 }
 

@@ -253,6 +253,12 @@ func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err
 		f.resizing(c.Size)
 	}
 	err = f.p.lookBound(ctx, func(ctx context.Context) error {
+		if c.Fields&remote.SetSize != 0 && f.hasTimes() {
+			// Times that were set before are not those of the truncated file.
+			if _, err := f.flush(ctx, f.p.look(), remote.Change{}, false); err != nil {
+				return err
+			}
+		}
 		a, err = f.flush(ctx, f.p.look(), c, false)
 		return err
 	})
@@ -284,6 +290,13 @@ func (f *file) joinFlush(c remote.Change) (remote.Attr, bool) {
 	a := f.seen
 	a.Size = f.out.end
 	return f.out.times.Apply(a), true
+}
+
+// hasTimes reports whether times wait for the next flush.
+func (o *object) hasTimes() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.times.Fields != 0
 }
 
 // setTimes has times set for which no flush has come.

@@ -197,8 +197,8 @@ func linkedGoesOn(c *cut) {
 	f.mkdir(t, "dir")
 	file, _ := mustOpen(t, f.Remote, "one", flagsNew)
 	mustWrite(t, file, "before ", 0)
-	if _, err := f.Remote.Link(t.Context(), "one", "dir/two"); err != nil {
-		t.Fatalf("Link: %v", err)
+	if a, err := f.Remote.Link(t.Context(), "one", "dir/two"); err != nil || a.Size != 7 {
+		t.Fatalf("Link: size %d, want 7, %v", a.Size, err)
 	}
 	mustWrite(t, file, "and ", 7)
 	for _, name := range []string{"one", "dir/two"} {

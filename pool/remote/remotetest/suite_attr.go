@@ -241,6 +241,14 @@ func setTimesThenWrite(t *testing.T, f Fixture) {
 	if a := mustFlush(t, file); a.Mtime == 6 || f.stat(t, "file").Mtim.Sec == 6 {
 		t.Error("a write after utimens did not change the mtime")
 	}
+	mustWrite(t, file, "three", 6)
+	if _, err := file.SetAttr(t.Context(), remote.Change{Fields: remote.SetMtime, Mtime: 6}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := file.SetAttr(t.Context(), newSize(3))
+	if err != nil || a.Mtime == 6 || f.stat(t, "file").Mtim.Sec == 6 {
+		t.Errorf("a truncation after utimens did not change the mtime: %v", err)
+	}
 }
 
 func setNowhere(t *testing.T, f Fixture) {
