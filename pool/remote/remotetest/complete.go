@@ -103,7 +103,11 @@ func (h *history) play(t *testing.T, p play, open func(t testing.TB, s *Server) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(root)
+	defer func() {
+		if err := os.RemoveAll(root); err != nil {
+			t.Error(err)
+		}
+	}()
 	ok := t.Run("", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h.T, h.s, h.late = t, NewServer(t, root), p.late
