@@ -66,9 +66,8 @@ func TestJudge(t *testing.T) {
 }
 
 // TestJudgeNames is TestJudge with histories about names and attributes as well. It
-// is for long runs alone, since it comes to a fault that is not mended: a file that is
-// opened by one of two names made before, and loses that name, is looked at by the other
-// without what was just written to it.
+// is for long runs alone, since it comes to what is the kernel's: what was stored to a
+// mapping, and is handed down only after times were set, makes the file newer again.
 func TestJudgeNames(t *testing.T) {
 	if number(t, "REMOTEMOUNT_JUDGE_STEPS", 0) > 0 {
 		judgeAll(t, randomNames, history.RandomNames, settings)

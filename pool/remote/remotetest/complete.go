@@ -111,6 +111,7 @@ func (h *history) play(t *testing.T, p play, open func(t testing.TB, s *Server) 
 	ok := t.Run("", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h.T, h.s, h.late = t, NewServer(t, root), p.late
+			h.s.Bubble = true
 			r := open(t, h.s)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()

@@ -200,6 +200,7 @@ func playNames(h *history, ctx context.Context, r remote.Remote, full bool) {
 			if err := os.WriteFile(filepath.Join(h.s.Root, name), data, 0o644); err != nil {
 				h.Fatal(err)
 			}
+			h.s.stamp(filepath.Join(h.s.Root, name))
 			step := openStep("", n, name, 0)
 			w.names[name] = &twinFile{data: data}
 			if err := errors.Join(step.do(ctx, r, w), step.model(w)); err != nil {

@@ -40,6 +40,10 @@ type Server struct {
 	// Clock is how far the server's clock is ahead of this machine's.
 	Clock time.Duration
 
+	// Bubble makes what is changed as old as a synctest bubble says, where the disk's
+	// own clock is the real one.
+	Bubble bool
+
 	// Users are the names that users-groups-by-id tells, by their numbers.
 	Users map[uint32]string
 

@@ -106,7 +106,12 @@ func (s *session) byPath(m message) (*reply, error) {
 	case typeStat:
 		return s.describe(m, at, 0)
 	case typeSetstat:
-		return nil, m.attrs.apply(pathTarget(at), s.conn.server.Clock)
+		to := pathTarget(at)
+		to.truncate = func(size int64) error {
+			defer s.conn.server.stamp(at)
+			return unix.Truncate(at, size)
+		}
+		return nil, m.attrs.apply(to, s.conn.server.Clock)
 	case typeRemove:
 		return nil, unix.Unlink(at)
 	case typeMkdir:
@@ -202,10 +207,9 @@ func (a attrs) mode(usual uint32) uint32 {
 
 func pathTarget(at string) target {
 	return target{
-		truncate: func(size int64) error { return unix.Truncate(at, size) },
-		chmod:    func(mode uint32) error { return unix.Chmod(at, mode) },
-		utimens:  func(times []unix.Timespec) error { return unix.UtimesNanoAt(unix.AT_FDCWD, at, times, 0) },
-		chown:    func(uid, gid int) error { return unix.Chown(at, uid, gid) },
+		chmod:   func(mode uint32) error { return unix.Chmod(at, mode) },
+		utimens: func(times []unix.Timespec) error { return unix.UtimesNanoAt(unix.AT_FDCWD, at, times, 0) },
+		chown:   func(uid, gid int) error { return unix.Chown(at, uid, gid) },
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,6 +85,9 @@ func (s *session) open(m message) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	if how&(unix.O_EXCL|unix.O_TRUNC) != 0 {
+		s.conn.server.stamp(openFile(fd))
+	}
 	return s.add(m, &handle{path: m.path, fd: fd})
 }
 
@@ -143,7 +147,19 @@ func (s *session) write(m message) error {
 	if err == nil && n < len(m.data) {
 		return syscall.EIO
 	}
+	s.conn.server.stamp(openFile(h.fd))
 	return err
+}
+
+// openFile is a path that leads to what is open.
+func openFile(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// stamp makes a file as old as it is, by the clock of the bubble.
+func (s *Server) stamp(path string) {
+	if s.Bubble {
+		now := unix.NsecToTimespec(time.Now().UnixNano())
+		_ = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{now, now}, 0) // it may be gone by now
+	}
 }
 
 func (s *session) readDir(m message) (*reply, error) {
@@ -183,10 +199,13 @@ func (s *session) byHandle(m message) (*reply, error) {
 	}
 	if m.kind == typeFsetstat {
 		return nil, m.attrs.apply(target{
-			truncate: func(size int64) error { return unix.Ftruncate(h.fd, size) },
-			chmod:    func(mode uint32) error { return unix.Fchmod(h.fd, mode) },
+			truncate: func(size int64) error {
+				defer s.conn.server.stamp(openFile(h.fd))
+				return unix.Ftruncate(h.fd, size)
+			},
+			chmod: func(mode uint32) error { return unix.Fchmod(h.fd, mode) },
 			utimens: func(times []unix.Timespec) error {
-				return unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(h.fd), times, 0)
+				return unix.UtimesNanoAt(unix.AT_FDCWD, openFile(h.fd), times, 0)
 			},
 			chown: func(uid, gid int) error { return unix.Fchown(h.fd, uid, gid) },
 		}, s.conn.server.Clock)
