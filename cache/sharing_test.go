@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,14 +16,12 @@ import (
 // An endless Remote has folders with more names than anybody holds.
 type endless struct {
 	remote.Remote
-	runs  int
-	given int // names handed on, in all
+	given atomic.Int64 // names handed on, in all
 }
 
 func (e *endless) Info() remote.Info { return remote.Info{} }
 
 func (e *endless) ReadDir(ctx context.Context, _ string, emit func([]remote.Entry) error) error {
-	e.runs++
 	for n := 0; ; n += 10 {
 		batch := make([]remote.Entry, 10)
 		for i := range batch {
@@ -31,7 +30,7 @@ func (e *endless) ReadDir(ctx context.Context, _ string, emit func([]remote.Entr
 		if err := emit(batch); err != nil {
 			return err
 		}
-		e.given += len(batch)
+		e.given.Add(int64(len(batch)))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -102,10 +101,10 @@ func TestEndlessListing(t *testing.T) {
 			default:
 			}
 		}
-		before := e.given
+		before := e.given.Load()
 		time.Sleep(time.Minute)
-		if e.given > before+100 {
-			t.Errorf("%d names more are listed for nobody", e.given-before)
+		if given := e.given.Load(); given > before+100 {
+			t.Errorf("%d names more are listed for nobody", given-before)
 		}
 		if n := c.tree.size(); n > most {
 			t.Errorf("%d names are held", n)
