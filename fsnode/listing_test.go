@@ -3,6 +3,7 @@ package fsnode
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -14,24 +15,48 @@ import (
 // An endless Remote has folders with so many names that nobody sees the last.
 type endless struct {
 	remote.Remote
-	most  int   // names there are, unless 0
-	given []int // names handed on, by run
+	most int // names there are, unless 0
+
+	mu    sync.Mutex
+	given []int // guarded by mu; names handed on, by run
 }
 
 func (e *endless) ReadDir(ctx context.Context, _ string, emit func([]remote.Entry) error) error {
-	run := len(e.given)
-	e.given = append(e.given, 0)
-	for e.most == 0 || e.given[run] < e.most {
+	run := e.note(-1, 0)
+	for n := 0; e.most == 0 || n < e.most; {
 		batch := make([]remote.Entry, 100)
 		for i := range batch {
-			batch[i] = remote.Entry{Name: fmt.Sprint("name", e.given[run]+i), Attr: aFile}
+			batch[i] = remote.Entry{Name: fmt.Sprint("name", n+i), Attr: aFile}
 		}
 		if err := emit(batch); err != nil {
 			return err
 		}
-		e.given[run] += len(batch)
+		n += len(batch)
+		e.note(run, len(batch))
 	}
 	return nil
+}
+
+// note notes names of a run, a new one when it is -1, and gives its number.
+func (e *endless) note(run, names int) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if run < 0 {
+		run = len(e.given)
+		e.given = append(e.given, 0)
+	}
+	e.given[run] += names
+	return run
+}
+
+// counts gives the runs, and the names of all.
+func (e *endless) counts() (runs, names int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, n := range e.given {
+		names += n
+	}
+	return len(e.given), names
 }
 
 // reads reads so many names of a folder from an offset on, as one READDIR after the
@@ -73,10 +98,7 @@ func TestEndlessListing(t *testing.T) {
 			if n := f.kept.Load(); n > most {
 				t.Errorf("%s: %d names are kept", what, n)
 			}
-			given := 0
-			for _, n := range e.given {
-				given += n
-			}
+			_, given := e.counts()
 			t.Logf("%s: %d names kept of %d", what, f.kept.Load(), given)
 		}
 		d := open()
@@ -86,7 +108,7 @@ func TestEndlessListing(t *testing.T) {
 		end = d.reads(t, end, 300_000)
 		held("after 300,000", keptNames+100)
 		d.reads(t, end-1000, 2000)
-		if len(e.given) != 1 {
+		if runs, _ := e.counts(); runs != 1 {
 			t.Error("a step back listed the folder again")
 		}
 		d.reads(t, 5, 1000)
@@ -119,8 +141,8 @@ func TestOrdinaryListingIsKept(t *testing.T) {
 		d.reads(t, 2, 1000)
 		d.reads(t, end-500, 500)
 		d.reads(t, 30_000, 1000)
-		if len(e.given) != 1 {
-			t.Errorf("listed %d times", len(e.given))
+		if runs, _ := e.counts(); runs != 1 {
+			t.Errorf("listed %d times", runs)
 		}
 		d.close()
 		f.stop()
