@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -27,7 +28,16 @@ func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, pa
 		look = s.client.StartLstat(p.abs(path))
 	}
 	w, err := look.WaitAttrs(ctx)
-	return s.attr(w), err
+	return s.attr(w), behindDone(err)
+}
+
+// behindDone is the error of a question behind a request that was executed: that it was
+// not sent says nothing of that one.
+func behindDone(err error) error {
+	if errors.Is(err, sftp3.ErrUnsent) {
+		return fmt.Errorf("%w, behind a request that was executed", sftp3.ErrLost)
+	}
+	return err
 }
 
 // lstatOn is Lstat on a session that is to answer a doubt.

@@ -127,7 +127,8 @@ func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, a
 			return nil, remote.Attr{}, err
 		}
 		s.conn.answered(time.Since(sent))
-		return p.described(ctx, h, path, pf)
+		h, a, err := p.described(ctx, h, path, pf)
+		return h, a, behindDone(err)
 	}
 	request := s.client.StartOpen(p.abs(path), pf, attrs)
 	look := s.client.StartStat(p.abs(path))
@@ -144,9 +145,10 @@ func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, a
 	}
 	if lostRequest(err) || ctx.Err() != nil {
 		h.close()
-		return nil, remote.Attr{}, err
+		return nil, remote.Attr{}, behindDone(err)
 	}
-	return p.described(ctx, h, path, pf)
+	h, a, err := p.described(ctx, h, path, pf)
+	return h, a, behindDone(err)
 }
 
 // described asks what a file just opened is. Where the server does not tell, it is
