@@ -196,7 +196,9 @@ func TestNoLeakAfterCuts(t *testing.T) {
 	fresh := goroutinesAfter(t, 0)
 	left := goroutinesAfter(t, cuts)
 	t.Logf("goroutines after %d cuts: %d, without: %d", cuts, left, fresh)
-	if left > fresh+5 {
+	// One that each cut leaves would be a hundred; a further session, which a busy
+	// machine is reason enough for, has six.
+	if left > fresh+20 {
 		t.Errorf("%d goroutines after %d cuts, %d without", left, cuts, fresh)
 	}
 }
