@@ -45,7 +45,8 @@ func TestLoginsAreBounded(t *testing.T) {
 			<-done
 		}
 		synctest.Wait()
-		if n := logins() - before; n > 10+60+1 {
+		// A few are under way when the minute begins and ends.
+		if n := logins() - before; n > 10+60+5 {
 			t.Errorf("%d logins in a minute", n)
 		} else {
 			t.Logf("%d logins in a minute", n)
