@@ -109,6 +109,12 @@ var mountWorks = []*work{
 		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random "$M/big" 8 %d`, z.reads) },
 	},
 	{
+		name: "random-each", title: "random reads of 4 KiB, 8 threads with a descriptor each", unit: "reads",
+		amount:  func(z sizes) float64 { return float64(z.reads) },
+		prepare: func(z sizes) string { z.mb = z.random; return bigFile("big")(z) },
+		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random-each "$M/big" 8 %d`, z.reads) },
+	},
+	{
 		name: "ls-lR", title: "ls -lR, 100 folders of 100",
 		prepare: text(hundredFolders),
 		script:  text(`ls -lR "$M" >/dev/null`),
