@@ -47,7 +47,7 @@ test:
 race: export GORACE := atexit_sleep_ms=100 $(GORACE)
 race:
 	@$(MAKE) --no-print-directory test TESTFLAGS="-race $(TESTFLAGS)"
-	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^(TestDefaultCosts|FuzzRequests)$$' ./keys ./serve
+	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^(TestDefaultCosts|FuzzRequests|TestComplete.*)$$' ./keys ./serve ./pool ./cache
 
 # All servers that people have, as far as Debian has them, at their tasks; writes
 # docs/SERVERS.md.

@@ -141,6 +141,8 @@ func (p *Pool) Symlink(ctx context.Context, target, path string) (remote.Attr, e
 
 // Link implements Remote.
 func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, error) {
+	o := p.files.at(oldPath)
+	dirty := o != nil && o.isDirty()
 	a, err := p.makeName(ctx, maker{
 		op: "link", path: newPath,
 		request: func(s *session) *sftp3.Call {
@@ -161,7 +163,7 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 		return remote.Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
 	}
 	p.files.linked(oldPath, newPath)
-	if o := p.files.at(oldPath); o != nil && o.isDirty() {
+	if dirty || o != nil && o.isDirty() {
 		return p.Lstat(ctx, newPath) // the answer does not count what is under way
 	}
 	return a, nil

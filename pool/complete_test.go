@@ -22,6 +22,9 @@ func turn(length int) remotetest.Turn {
 }
 
 func eachOrder(t *testing.T, test func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote)) {
+	if raceEnabled {
+		t.Skip("the run without the race detector has it: that many bubbles crash it")
+	}
 	for name, identification := range map[string]string{"OpenSSH": "SSH-2.0-OpenSSH_9.2p1", "foreign": "SSH-2.0-Other_1.0"} {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(t testing.TB, s *remotetest.Server) remote.Remote {

@@ -143,10 +143,9 @@ func (h *history) decide(Request) Fate {
 	}
 	h.packets++
 	switch {
-	case h.packets-1 == h.at+1 && h.fate == Zombie && h.late == 0:
+	case h.packets-1 > h.at && h.fate == Zombie && h.late == 0:
 		h.s.RunZombies()
-	case h.packets-1 != h.at:
-	default:
+	case h.packets-1 == h.at:
 		if h.fate == Zombie && h.late > 0 {
 			time.AfterFunc(h.late, h.s.RunZombies)
 		}

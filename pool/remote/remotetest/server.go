@@ -41,8 +41,9 @@ type Server struct {
 	Clock time.Duration
 
 	// Bubble makes what is changed as old as a synctest bubble says, where the disk's
-	// own clock is the real one.
+	// own clock is the real one. One request is executed at a time then.
 	Bubble bool
+	alone  sync.Mutex
 
 	// Users are the names that users-groups-by-id tells, by their numbers.
 	Users map[uint32]string

@@ -63,6 +63,10 @@ func (m message) status(err error) *reply {
 
 // do executes a request; ok is false when it failed.
 func (s *session) do(m message, r Request) (answer *reply, ok bool) {
+	if s.conn.server.Bubble {
+		s.conn.server.alone.Lock()
+		defer s.conn.server.alone.Unlock()
+	}
 	err := s.conn.server.Quirks.refusal(r)
 	if err != nil {
 		return m.status(err), false
