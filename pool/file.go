@@ -396,6 +396,8 @@ func (f *file) closedUnanswered(ctx context.Context) error {
 		f.mu.Unlock()
 		switch {
 		case moved:
+		case err != nil && ctx.Err() == nil && !f.p.connected():
+			// it was not asked: when it can be, the next look tells
 		case err == nil && !a.IsSymlink() && a.Size != size:
 			return syscall.EIO
 		case isErrno(err, syscall.ENOENT) && f.p.Info().Ordered:
