@@ -33,10 +33,7 @@ func (l *logins) lived(since time.Time) {
 	if l.full.Before(now) {
 		l.full = now
 	}
-	l.full = l.full.Add(loginCost)
-	if most := now.Add(l.max); l.full.After(most) {
-		l.full = most
-	}
+	l.full = l.full.Add(loginCost) // also beyond what the bucket held: several can be under way
 }
 
 // left is what is in the bucket.
