@@ -1,8 +1,6 @@
 package pool_test
 
 import (
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -10,16 +8,6 @@ import (
 	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
-
-// What is not played in full is a fiftieth, another one each day; `make history` plays
-// all.
-func turn(length int) remotetest.Turn {
-	every := 50
-	if n, err := strconv.Atoi(os.Getenv("REMOTEMOUNT_HISTORY_EVERY")); err == nil {
-		every = max(n, 1)
-	}
-	return remotetest.Turn{Length: length, Every: every, Turn: int(time.Now().Unix() / 86400)}
-}
 
 func eachOrder(t *testing.T, test func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote)) {
 	if raceEnabled {
@@ -37,12 +25,12 @@ func eachOrder(t *testing.T, test func(t *testing.T, open func(testing.TB, *remo
 
 func TestCompleteData(t *testing.T) {
 	eachOrder(t, func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote) {
-		remotetest.RunCompleteData(t, open, turn(4))
+		remotetest.RunCompleteData(t, open, remotetest.Today(4, 50))
 	})
 }
 
 func TestCompleteNames(t *testing.T) {
 	eachOrder(t, func(t *testing.T, open func(testing.TB, *remotetest.Server) remote.Remote) {
-		remotetest.RunCompleteNames(t, open, turn(3))
+		remotetest.RunCompleteNames(t, open, remotetest.Today(3, 50))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,15 @@ import (
 // ones, up to Length, one of every Every, beginning with the Turn-th. With and without a
 // pause between the operations where Every is 1, else one or the other.
 type Turn struct{ Length, Every, Turn int }
+
+// Today is the turn of the day, with one of so many of the longer histories, or as
+// REMOTEMOUNT_HISTORY_EVERY says; `make history` plays all.
+func Today(length, every int) Turn {
+	if n, err := strconv.Atoi(os.Getenv("REMOTEMOUNT_HISTORY_EVERY")); err == nil {
+		every = max(n, 1)
+	}
+	return Turn{Length: length, Every: every, Turn: int(time.Now().Unix() / 86400)}
+}
 
 // A play is a set of operations of which histories are made.
 type play struct {
