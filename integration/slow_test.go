@@ -59,10 +59,12 @@ func TestSlowLinkUnderCuts(t *testing.T) {
 // something beside that waits for a share of the link, and nothing is taken for dead.
 func TestSlowLinkIsShared(t *testing.T) {
 	d := newDistant(t, ordinary(t))
-	d.mount(t, away()...)
+	d.mount(t, away("--attr-timeout", "0")...)
 	for i := range 4 {
 		d.noise(t, fmt.Sprintf("remote/large%d", i), 2<<20)
-		must(t, d.Mkdir(fmt.Sprintf("remote/dir%d", i), 0o755))
+	}
+	for _, dir := range []string{"deep", "deep/dir"} {
+		must(t, d.Mkdir("remote/"+dir, 0o755))
 	}
 	d.sh(t, d.point, `for i in 0 1 2 3; do head -c 1 large$i >/dev/null; done`) // all is connected
 	d.link.SetRate(400 << 10)
@@ -74,7 +76,8 @@ func TestSlowLinkIsShared(t *testing.T) {
 	for i := range 4 {
 		time.Sleep(time.Second)
 		began := time.Now()
-		d.start(t, fmt.Sprintf(`ls -l "$M/dir%d"; stat "$M/missing%[1]d" 2>/dev/null || true`, i)).succeeds(t)
+		must(t, d.Mkdir(fmt.Sprintf("remote/deep/dir/new%d", i), 0o755)) // that nothing was told of
+		d.start(t, fmt.Sprintf(`exec stat "$M/deep/dir/new%d"`, i)).succeeds(t)
 		t.Logf("a look beside it: %v", time.Since(began).Round(time.Millisecond))
 		if took := time.Since(began); took > 2*awayTimeout {
 			t.Errorf("a look beside it took %v", took)

@@ -51,7 +51,7 @@ func (p *Pool) repeat(ctx context.Context, l lane, b bound, f try) error {
 		if err != nil {
 			return awayBy(err, lost)
 		}
-		stuck, err := p.within(ctx, b, func(ctx context.Context) error { return f(ctx, s, uncertain) })
+		stuck, err := p.within(ctx, b, s, func(ctx context.Context) error { return f(ctx, s, uncertain) })
 		switch {
 		case stuck && b == changes:
 			p.dropSession(s)

@@ -283,7 +283,7 @@ func (p *Pool) settleForeign(ctx context.Context, path string) error {
 		return nil
 	}
 	for _, o := range p.files.below(path) {
-		if err := p.lookBound(ctx, o.drain); err != nil {
+		if err := o.lookBound(ctx, o.drain); err != nil {
 			return pathError("rename", path, err)
 		}
 	}
@@ -309,7 +309,7 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remot
 	}
 	var b *barrier
 	if o != nil && c.Fields&remote.SetSize != 0 {
-		err := p.lookBound(ctx, func(ctx context.Context) (err error) {
+		err := o.lookBound(ctx, func(ctx context.Context) (err error) {
 			b, err = o.barrier(ctx, c.Size, endless)
 			return err
 		})

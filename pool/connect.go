@@ -43,6 +43,7 @@ func (p *Pool) dial(ctx context.Context, sessions int) error {
 		release()
 		return err
 	}
+	p.meets(t.Server())
 	c := &conn{pool: p, conn: t, release: release, born: time.Now(), opening: 1}
 	p.mu.Lock()
 	for range sessions - 1 {

@@ -28,7 +28,7 @@ func (p *Pool) Copy(ctx context.Context, dst remote.File, dstOff int64, src remo
 }
 
 func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, srcOff int64, n int64) (int64, error) {
-	if err := p.lookBound(ctx, s.drain); err != nil {
+	if err := s.lookBound(ctx, s.drain); err != nil {
 		return 0, err
 	}
 	a, err := s.stat(ctx)
@@ -52,7 +52,7 @@ func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, sr
 
 func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, srcOff, n int64) error {
 	var b *barrier
-	err := p.lookBound(ctx, func(ctx context.Context) (err error) {
+	err := d.lookBound(ctx, func(ctx context.Context) (err error) {
 		b, err = d.barrier(ctx, dstOff, dstOff+n)
 		return err
 	})

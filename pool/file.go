@@ -180,7 +180,7 @@ func (f *file) stat(ctx context.Context) (remote.Attr, error) {
 		return a, pathError("stat", f.name(), err)
 	}
 	asked := time.Now()
-	stuck, err := f.p.within(ctx, looks, func(ctx context.Context) error {
+	stuck, err := f.p.within(ctx, looks, nil, func(ctx context.Context) error {
 		return f.ask(ctx, f.p.look(), func(h *handle) (err error) {
 			a, err = h.fstat(ctx)
 			return err
@@ -252,7 +252,7 @@ func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err
 	if c.Fields&remote.SetSize != 0 {
 		f.resizing(c.Size)
 	}
-	err = f.p.lookBound(ctx, func(ctx context.Context) error {
+	err = f.lookBound(ctx, func(ctx context.Context) error {
 		if c.Fields&remote.SetSize != 0 && f.hasTimes() {
 			// Times that were set before are not those of the truncated file.
 			if _, err := f.flush(ctx, f.p.look(), remote.Change{}, false); err != nil {

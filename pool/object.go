@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,8 @@ type object struct {
 	doubted time.Time           // guarded by mu; when the path first led to another file; zero while it does not
 	out     outgoing            // guarded by mu
 	reading []*reading          // guarded by mu; not answered: what is written meanwhile is laid over them
+
+	acknowledged atomic.Uint64 // bytes written, ever
 }
 
 // A moving is a rename that is under way. Where its files are is known when it is
@@ -179,16 +182,23 @@ func (b *barrier) release() {
 // endless is behind every file's end.
 const endless = int64(1<<63 - 1)
 
-// lookBound bounds by the timeout how long a call waits for data that is under way:
-// a look, and a change of attributes, do not wait as data does.
-func (p *Pool) lookBound(ctx context.Context, do func(context.Context) error) error {
-	p.mu.Lock()
-	state := p.state
-	p.mu.Unlock()
+// lookBound bounds how long a call waits for data that is under way: a look, and a
+// change of attributes, do not wait as data does, but for the timeout, and for as long
+// as within each such time some of it is acknowledged.
+func (o *object) lookBound(ctx context.Context, do func(context.Context) error) error {
+	o.p.mu.Lock()
+	state := o.p.state
+	o.p.mu.Unlock()
 	if err := (&waiter{}).refuse(state); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	had := o.acknowledged.Load()
+	bounded, cancel := patience(ctx, o.p.cfg.Timeout, func(ctx context.Context) bool {
+		has := o.acknowledged.Load()
+		goesOn := has != had
+		had = has
+		return goesOn && sleep(ctx, o.p.cfg.Timeout) == nil
+	})
 	defer cancel()
 	err := do(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
@@ -215,7 +225,7 @@ func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err 
 		if held > statSettles || f == nil || !o.p.connected() {
 			return o.tell(), true, nil
 		}
-		err = o.p.lookBound(ctx, func(ctx context.Context) error {
+		err = o.lookBound(ctx, func(ctx context.Context) error {
 			a, err = f.flush(ctx, o.p.keep(), remote.Change{}, false)
 			return err
 		})

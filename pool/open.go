@@ -29,7 +29,7 @@ func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm
 		return p.openOrCreate(ctx, path, flag, perm)
 	}
 	var b *barrier
-	err = p.lookBound(ctx, func(ctx context.Context) error {
+	err = o.lookBound(ctx, func(ctx context.Context) error {
 		b, err = o.barrier(ctx, 0, endless)
 		return err
 	})

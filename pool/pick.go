@@ -25,9 +25,10 @@ func laneOf(ctx context.Context, l lane) lane {
 }
 
 // pick chooses a session for a kind of work: one that answers, and is not the one to
-// avoid; nil when there is none, or a better one is about to come. It gives the one
-// to avoid only when there is no other, and never will be. mu is held.
-func (p *Pool) pick(l lane, avoid *session) *session {
+// avoid; nil when there is none, or a better one is about to come and may be waited
+// for. It gives the one to avoid only when there is no other, and never will be. mu is
+// held.
+func (p *Pool) pick(l lane, avoid *session, waits bool) *session {
 	first, s := p.usual(l)
 	now := time.Now()
 	if s == nil || s != avoid && !s.isSlow(now) {
@@ -45,7 +46,7 @@ func (p *Pool) pick(l lane, avoid *session) *session {
 			}
 		}
 	}
-	if l != laneBackground && p.another(first) {
+	if l != laneBackground && p.another(first) && (waits || slow == avoid) {
 		return nil
 	}
 	return slow
@@ -120,6 +121,8 @@ func (p *Pool) leastLoaded(except *conn, now time.Time) *session {
 // session waits for a session to send on, another than the one to avoid. The wait
 // is bounded by w.
 func (p *Pool) session(ctx context.Context, l lane, w *waiter, avoid *session) (*session, error) {
+	began, better := time.Now(), p.cfg.Timeout/4
+	var settle <-chan time.Time
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -127,7 +130,7 @@ func (p *Pool) session(ctx context.Context, l lane, w *waiter, avoid *session) (
 		p.mu.Lock()
 		var s *session
 		if p.state != StateDisabled && p.state != StateClosed {
-			s = p.pick(l, avoid)
+			s = p.pick(l, avoid, time.Since(began) < better)
 		}
 		if s == nil && p.state == StateConnecting && time.Since(p.since) >= p.cfg.Timeout {
 			p.setState(StateAway, nil)
@@ -155,8 +158,12 @@ func (p *Pool) session(ctx context.Context, l lane, w *waiter, avoid *session) (
 		if err := w.refuse(state); err != nil {
 			return nil, err
 		}
+		if settle == nil {
+			settle = time.After(better)
+		}
 		select {
 		case <-changed:
+		case <-settle:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-w.expired():

@@ -23,6 +23,7 @@ type Pool struct {
 	log    *slog.Logger
 	slots  slots
 	logins logins
+	depth  depth
 	files  registry
 	clock  serverClock
 	count  counters
@@ -83,6 +84,7 @@ func New(cfg Config) (*Pool, error) {
 		nudge:   make(chan struct{}, 1),
 		counted: make(map[*session]struct{}),
 	}
+	p.depth.init()
 	p.replacing = replacements{dir: cfg.Replacing, busy: make(map[string]bool), work: make(chan struct{}, 1)}
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.chunks.New = newChunk

@@ -31,6 +31,7 @@ const (
 	NoReadWrite  Quirk = "it refuses to open a file for reading and writing at once; that is done by two openings"
 	OnlyAnew     Quirk = "it opens files for writing only to write them anew: programs that change a part of a file fail"
 	DraftSymlink Quirk = "it takes the arguments of SYMLINK the other way round than OpenSSH"
+	OneSession   Quirk = "it confuses sessions that share a connection; each has a connection of its own"
 	NoReplace    Quirk = "it cannot rename over a file that is there, so programs that save that way fail; mounts do it in steps with --replace-by-moving (-o workaround=rename), and sync by itself"
 )
 
@@ -76,6 +77,19 @@ func (p *Pool) learned(k Quirk) {
 	if p.quirks.add(k) {
 		p.log.Warn("the server is different: "+string(k), "remote", p.cfg.Addr)
 	}
+}
+
+// meets learns what the name of a server tells. ProFTPD's mod_sftp crashes, or leaves
+// requests without an answer, when several sessions of a connection are at work; a
+// crash takes everything along, so that it is not to be found out by trying.
+func (p *Pool) meets(server string) {
+	if !strings.Contains(server, "mod_sftp") {
+		return
+	}
+	p.mu.Lock()
+	p.perConn = 1
+	p.mu.Unlock()
+	p.learned(OneSession)
 }
 
 // declines reports whether a server does not do what was asked, as opposed to

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -376,4 +377,36 @@ func TestContractWithTheClockTwoHoursOff(t *testing.T) {
 			t.Errorf("%v off: a file that we wrote is taken for another's after a cut: %v", off, err)
 		}
 	}
+}
+
+// ProFTPD's mod_sftp crashes when several sessions of a connection are at work.
+func TestOneSessionWhereSeveralAreConfused(t *testing.T) {
+	s := remotetest.NewServer(t, t.TempDir())
+	s.Identification = "SSH-2.0-mod_sftp"
+	p, _, _ := otherPool(t, s, pool.Config{})
+	if err := os.WriteFile(filepath.Join(s.Root, "f"), make([]byte, 16<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads sync.WaitGroup
+	for i := range 4 {
+		reads.Go(func() {
+			if _, err := f.ReadAt(t.Context(), make([]byte, 4<<20), int64(i)<<22); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	reads.Wait()
+	save(t, p, "g", "data", 0o644)
+	sessions := make(map[int]int)
+	for _, r := range s.Requests() {
+		if other, ok := sessions[r.Conn]; ok && other != r.Session {
+			t.Fatalf("sessions %d and %d on connection %d", other, r.Session, r.Conn)
+		}
+		sessions[r.Conn] = r.Session
+	}
+	knows(t, p, pool.OneSession)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
@@ -68,14 +69,15 @@ func (r *reading) isCovered() bool {
 // A part is a packet of a reading. Only its session's reader touches it while
 // it is under way, and who holds file.mu while it waits for that.
 type part struct {
-	r    *reading
-	h    *handle
-	p    []byte
-	off  int64
-	got  int
-	asks int64 // of what is left, what is under way
-	err  error
-	done func(int, error)
+	r     *reading
+	h     *handle
+	p     []byte
+	off   int64
+	got   int
+	asks  int64     // of what is left, what is under way...
+	asked time.Time // ...and since when
+	err   error
+	done  func(int, error)
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
@@ -269,7 +271,7 @@ const readFlight = 3 << 20
 func (f *file) feed() {
 	for len(f.reads) > 0 {
 		h := f.roomiest(func(h *handle) bool { return h.reading < readFlight })
-		if h == nil && len(f.live()) > 0 {
+		if h == nil && len(f.live()) > 0 || h != nil && f.isReading() && !f.p.depth.hasRoom() {
 			return
 		}
 		pt := f.reads[0]
@@ -286,14 +288,21 @@ func (f *file) feed() {
 	}
 }
 
+// isReading reports whether an answer is awaited after which more can be asked for; mu
+// is held.
+func (f *file) isReading() bool {
+	return slices.ContainsFunc(f.handles, func(h *handle) bool { return h.reading > 0 })
+}
+
 // ask sends the request; mu is held. What was lost more than once is asked for in small
 // pieces: a whole packet may be more than a bad link carries at a time.
 func (pt *part) ask(h *handle) {
 	n := len(pt.p) - pt.got
-	if pt.r.tries > 1 {
+	if pt.r.tries > 1 || pt.r.f.p.depth.pieces() {
 		n = min(n, suspectPiece)
 	}
-	pt.h, pt.asks = h, int64(n)
+	pt.h, pt.asks, pt.asked = h, int64(n), time.Now()
+	pt.r.f.p.depth.asked.Add(pt.asks)
 	h.reading += pt.asks
 	h.s.pending.Add(pt.asks)
 	h.s.client.StartRead(h.reads, pt.p[pt.got:pt.got+n], pt.off+int64(pt.got), pt.done)
@@ -314,6 +323,10 @@ func (pt *part) answered(n int, err error) bool {
 	defer f.mu.Unlock()
 	pt.h.s.pending.Add(-pt.asks)
 	pt.h.reading -= pt.asks
+	f.p.depth.asked.Add(-pt.asks)
+	if err == nil {
+		f.p.depth.took(n, pt.asked, time.Duration(pt.h.s.conn.rtt.Load()), len(f.reads) > 0)
+	}
 	f.flying -= int64(n)
 	pt.got += n
 	if err == nil && pt.got < len(pt.p) {

@@ -38,7 +38,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		least := f.least()
 		var h *handle
 		var a remote.Attr
-		stuck, err := f.p.within(ctx, looks, func(ctx context.Context) (err error) {
+		stuck, err := f.p.within(ctx, looks, s, func(ctx context.Context) (err error) {
 			h, a, err = f.openAgain(ctx, s)
 			return err
 		})

@@ -212,3 +212,103 @@ func TestOrderNeedsOpenSSHsOwnServer(t *testing.T) {
 			}
 		})
 }
+
+// A server that keeps order and answers one request after the other is not stuck,
+// however long that takes: what waits behind much data gets its answer, on the only
+// session there is.
+func TestSlowIsNotStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.MaxSessions = 1
+		if err := os.WriteFile(filepath.Join(s.Root, "f"), make([]byte, 4<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p := connected(t, s, pool.Config{Timeout: 3 * time.Second, MaxConnections: 1})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Script(func(r remotetest.Request) remotetest.Fate {
+			if r.Type == "READ" {
+				time.Sleep(1400 * time.Millisecond)
+			}
+			return remotetest.Answer
+		})
+		read := make(chan error)
+		go func() {
+			_, err := f.ReadAt(t.Context(), make([]byte, 2<<20), 0)
+			read <- err
+		}()
+		time.Sleep(time.Millisecond)
+		lasts(t, "a look behind the data", 0, time.Minute, nil, lookAt(t.Context(), p, "f"))
+		lasts(t, "opening behind the data", 0, time.Minute, nil, func() error {
+			other, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+			if err == nil {
+				err = other.Close(t.Context())
+			}
+			return err
+		})
+		lasts(t, "a folder behind the data", 0, time.Minute, nil, func() error {
+			_, err := p.Mkdir(t.Context(), "dir", 0o755)
+			return err
+		})
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+		if _, _, dials := s.Connections(); dials != 1 {
+			t.Errorf("%d logins, want the first alone", dials)
+		}
+	})
+}
+
+// A change that waits for much data gets its turn, on a link on which that takes many
+// times the timeout.
+func TestChangesWaitForDataThatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.MaxSessions = 1
+		p := connected(t, s, pool.Config{Timeout: 3 * time.Second, MaxConnections: 1})
+		s.Script(func(r remotetest.Request) remotetest.Fate {
+			if r.Type == "WRITE" {
+				time.Sleep(2 * time.Second)
+			}
+			return remotetest.Answer
+		})
+		for what, change := range map[string]func(f remote.File) error{
+			"a truncation": func(f remote.File) error {
+				_, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetSize, Size: 3})
+				return err
+			},
+			"a truncation by path": func(remote.File) error {
+				_, err := p.SetAttr(t.Context(), "f", remote.Change{Fields: remote.SetSize, Size: 3})
+				return err
+			},
+			"chmod": func(f remote.File) error {
+				_, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetMode, Mode: 0o600})
+				return err
+			},
+			"rename": func(remote.File) error { return p.Rename(t.Context(), "f", "g", false) },
+			"opening anew": func(remote.File) error {
+				other, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagTruncate, 0)
+				if err == nil {
+					err = other.Close(t.Context())
+				}
+				return err
+			},
+			"close": func(remote.File) error { return nil },
+		} {
+			f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(t.Context(), make([]byte, 4<<20), 0); err != nil {
+				t.Fatal(err)
+			}
+			lasts(t, what, 0, 2*time.Minute, nil, func() error { return change(f) })
+			lasts(t, "close after "+what, 0, 2*time.Minute, nil, func() error { return f.Close(t.Context()) })
+		}
+		if _, _, dials := s.Connections(); dials != 1 {
+			t.Errorf("%d logins, want the first alone", dials)
+		}
+	})
+}

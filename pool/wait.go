@@ -28,14 +28,15 @@ const (
 // errStuck is why a context ended that bounds the wait for an answer.
 var errStuck = errors.New("no answer in time")
 
-// within makes one attempt, and reports whether it was ended for want of an answer.
-func (p *Pool) within(ctx context.Context, b bound, f func(context.Context) error) (stuck bool, err error) {
+// within makes one attempt, on that session if it is not nil, and reports whether it
+// was ended for want of an answer.
+func (p *Pool) within(ctx context.Context, b bound, s *session, f func(context.Context) error) (stuck bool, err error) {
 	bounded, cancel := ctx, func() {}
 	switch b {
 	case looks:
-		bounded, cancel = context.WithTimeoutCause(ctx, p.cfg.Timeout, errStuck)
+		bounded, cancel = s.patience(ctx, p.cfg.Timeout)
 	case changes:
-		bounded, cancel = context.WithTimeoutCause(ctx, 2*p.cfg.Timeout, errStuck)
+		bounded, cancel = s.patience(ctx, 2*p.cfg.Timeout)
 	}
 	defer cancel()
 	err = f(bounded)
@@ -43,6 +44,41 @@ func (p *Pool) within(ctx context.Context, b bound, f func(context.Context) erro
 		return true, err
 	}
 	return err != nil && isEnd(err) && ctx.Err() == nil && context.Cause(bounded) == errStuck, err
+}
+
+// patience is a context that ends for errStuck once goesOn, first called after a time,
+// reports that nothing has come of the waiting.
+func patience(ctx context.Context, first time.Duration, goesOn func(context.Context) bool) (bounded context.Context, cancel func()) {
+	bounded, end := context.WithCancelCause(ctx)
+	t := time.AfterFunc(first, func() {
+		for goesOn(bounded) {
+		}
+		end(errStuck)
+	})
+	return bounded, func() {
+		t.Stop()
+		end(nil)
+	}
+}
+
+// patience is for an answer that should come within d. A link that is slow, or has
+// much in front of it, is given the time that it takes: d counts once more from what
+// the server sent to show that all before it is here. So it does where a server that
+// keeps order has answered others meanwhile: it comes to this one after them.
+func (s *session) patience(ctx context.Context, d time.Duration) (bounded context.Context, cancel func()) {
+	if s == nil {
+		return context.WithTimeoutCause(ctx, d, errStuck)
+	}
+	return patience(ctx, d/2, func(ctx context.Context) bool {
+		had := s.client.Answered()
+		proof, cancel := context.WithTimeout(ctx, 2*d)
+		defer cancel()
+		_ = s.conn.conn.Ping(proof) // without an answer it has waited for long enough
+		if sleep(ctx, d/2) != nil {
+			return false
+		}
+		return s.ordered && s.client.Answered() != had
+	})
 }
 
 // isEnd reports whether an error is that of a context.

@@ -339,6 +339,7 @@ func (c *chunk) completed(err error) {
 	switch {
 	case err == nil:
 		f.p.count.bytesOut.Add(uint64(n))
+		o.acknowledged.Add(uint64(n))
 		f.losses = losses{}
 		o.out.stirred = time.Now()
 		o.out.endAt = o.out.stirred

@@ -52,6 +52,7 @@ type Client struct {
 	table      table    // requests that wait for their answer
 	free       *request // READs and WRITEs to use again
 	unanswered int      // queued, sent, or being answered
+	answered   uint64   // over
 	forgotten  int      // of these, Calls that nobody waits for
 	stats      Stats
 	err        error // why the session ended
@@ -173,6 +174,13 @@ func (c *Client) Oldest() time.Time {
 		return time.Time{}
 	}
 	return c.table.oldest.issued
+}
+
+// Answered counts the requests that are over.
+func (c *Client) Answered() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answered
 }
 
 // Awaited reports whether somebody waits for an answer.
