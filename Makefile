@@ -38,7 +38,7 @@ demo:
 # The tests on real mounts come last and alone: they wait for real time.
 test:
 	@integration/setup.sh test
-	REMOTEMOUNT_REQUIRE_ALL=1 go run ./integration/slowest -timeout 40m $(TESTFLAGS) \
+	REMOTEMOUNT_REQUIRE_ALL=1 go run ./integration/slowest -timeout 40m -parallel 16 $(TESTFLAGS) \
 		-- $$(go list ./... | grep -v /integration$$) -- ./integration
 
 # Key derivation at its default costs is too slow under the race detector. Each of

@@ -162,6 +162,7 @@ func TestReplaceByMovingIsSettledByTheNextMount(t *testing.T) {
 }
 
 func TestReplaceByMovingIsSettledByAReconnect(t *testing.T) {
+	t.Parallel()
 	s, dir := withoutPosixRename(t, remotetest.Quirks{}), filepath.Join(t.TempDir(), "replacing")
 	p, _, _ := otherPool(t, s, pool.Config{Replacing: dir})
 	stepped := false

@@ -10,12 +10,14 @@ import (
 )
 
 func TestCuts(t *testing.T) {
+	t.Parallel()
 	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second})
 	})
 }
 
 func TestCutsForeign(t *testing.T) {
+	t.Parallel()
 	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		s.Identification = "SSH-2.0-Other_1.0"
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second})
@@ -23,6 +25,7 @@ func TestCutsForeign(t *testing.T) {
 }
 
 func TestCutsOnOneConnection(t *testing.T) {
+	t.Parallel()
 	remotetest.RunCuts(t, func(t testing.TB, s *remotetest.Server) remote.Remote {
 		s.MaxConnections, s.MaxSessions = 1, 1
 		return connected(t, s, pool.Config{Timeout: 20 * time.Second, MaxConnections: 1})
