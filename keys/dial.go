@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/remotemount/remotemount/keys/nss"
 	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
@@ -62,7 +63,7 @@ func (c *Client) dialDirect(ctx context.Context) (net.Conn, error) {
 				network = "tcp4"
 			}
 		}
-		nc, err := d.DialContext(ctx, network, c.address())
+		nc, err := nss.Dial(ctx, &d, network, c.address())
 		if err == nil {
 			return c.pending.add(&conn{Conn: nc, client: c, timed: true}), nil
 		}

@@ -7,12 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/remotemount/remotemount/keys/nss"
 	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
@@ -20,7 +20,7 @@ import (
 func (c *Client) readSSHConfig(ctx context.Context) error {
 	cfg := &c.cfg
 	c.flags, c.typedHost = c.cfg, cfg.Host
-	local, err := user.Current()
+	local, err := nss.Current()
 	if err != nil {
 		return fmt.Errorf("find the user name: %w", err)
 	}
@@ -197,7 +197,7 @@ func defaultIdentityFiles(home string) []string {
 func lookup(ctx context.Context, host string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
+	if _, err := nss.LookupHost(ctx, host); err != nil {
 		return "", err
 	}
 	cname, err := net.DefaultResolver.LookupCNAME(ctx, host)

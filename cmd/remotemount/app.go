@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"runtime/debug"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/remotemount/remotemount/keys/nss"
 )
 
 // version is set by the linker, as are the commit it was built from and its day.
@@ -108,7 +109,7 @@ func run(args []string) int {
 // a service may not have: without a home there are no keys and no known hosts.
 func environment() error {
 	if getenv("HOME") == "" {
-		if u, err := user.Current(); err == nil && u.HomeDir != "" {
+		if u, err := nss.Current(); err == nil && u.HomeDir != "" {
 			if err := os.Setenv("HOME", u.HomeDir); err != nil {
 				return err
 			}

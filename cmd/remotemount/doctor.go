@@ -18,6 +18,7 @@ import (
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
+	"github.com/remotemount/remotemount/keys/nss"
 )
 
 func doctorCommand() *cli.Command {
@@ -123,7 +124,7 @@ func (d *doctor) name(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.link.timeout())
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupHost(ctx, host)
+	addrs, err := nss.LookupHost(ctx, host)
 	if err != nil {
 		// It may be reached through a jump host of ssh_config, which knows the name.
 		d.say("warn", "name", "%v", err)

@@ -7,12 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/remotemount/remotemount/keys"
+	"github.com/remotemount/remotemount/keys/nss"
 )
 
 func keyCommand() *cli.Command {
@@ -139,7 +139,7 @@ func keyIsThere(file string) error {
 // ownName is the comment ssh-keygen would give.
 func ownName() string {
 	host, _ := os.Hostname()
-	if u, err := user.Current(); err == nil {
+	if u, err := nss.Current(); err == nil {
 		return u.Username + "@" + host
 	}
 	return host

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"path"
 	"path/filepath"
 	"strconv"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/keys/nss"
 )
 
 // syncStateDir makes and gives the folder where the locks of pairs of folders lie. It
@@ -35,7 +35,7 @@ func homeFolder() (string, error) {
 	if home := getenv("HOME"); filepath.IsAbs(home) {
 		return home, nil
 	}
-	me, err := user.Current()
+	me, err := nss.Current()
 	if err != nil {
 		return "", err
 	}

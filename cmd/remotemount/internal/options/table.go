@@ -2,7 +2,6 @@ package options
 
 import (
 	"fmt"
-	"os/user"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+	"github.com/remotemount/remotemount/keys/nss"
 )
 
 type want int
@@ -289,7 +289,7 @@ func userID(v string) (*uint32, error) {
 	if id, err := number(v); err == nil {
 		return id, nil
 	}
-	u, err := user.Lookup(v)
+	u, err := nss.LookupUser(v)
 	if err != nil {
 		return nil, fmt.Errorf("no such user here")
 	}
@@ -300,7 +300,7 @@ func groupID(v string) (*uint32, error) {
 	if id, err := number(v); err == nil {
 		return id, nil
 	}
-	g, err := user.LookupGroup(v)
+	g, err := nss.LookupGroup(v)
 	if err != nil {
 		return nil, fmt.Errorf("no such group here")
 	}
