@@ -62,6 +62,8 @@ func TestComplete(t *testing.T) {
 		"remote add ":                          "words",
 		"remote add x ":                        "words",
 		"remote edit work --address ":          "words work",
+		"remote add --passphrase-file ":        "files",
+		"remote add --new":                     "words --new-key",
 		"key generate --type ":                 "words rsa ed25519",
 		"key convert --to p":                   "words pem pkcs8 ppk",
 		"key public ":                          "files",

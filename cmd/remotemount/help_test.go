@@ -12,7 +12,7 @@ import (
 // which there is nothing.
 func TestHelpHasDefaults(t *testing.T) {
 	nothing := strings.Fields(`password-file password-command jump bind-address host-key option sync sync-dir metrics log-file
-		passphrase-file address unset verify trigger-file authorized-keys fingerprint`)
+		passphrase-file name address unset verify trigger-file authorized-keys fingerprint`)
 	told := map[string]bool{}
 	for _, cmd := range everyCommand(newApp().Commands) {
 		for _, f := range cmd.Flags {

@@ -82,11 +82,14 @@ func keyGenerate(c *cli.Context) error {
 	if err := os.WriteFile(file+".pub", []byte(line+"\n"), 0o644); err != nil {
 		return fmt.Errorf("write the public key: %w", err)
 	}
-	return generated(c, file, line, key, len(passphrase) > 0)
+	return generated(c, file, key, len(passphrase) > 0, "ssh-copy-id -f -i "+shellQuote(file+".pub")+" user@host",
+		"remotemount mount --identity "+shellQuote(file)+" user@host: MOUNTPOINT")
 }
 
-// generated says what was made, and what comes next.
-func generated(c *cli.Context, file, line string, key *keys.Key, protected bool) error {
+// generated says what was made, and what comes next: the command that takes the
+// public line to the server, and the one that uses the key.
+func generated(c *cli.Context, file string, key *keys.Key, protected bool, publish, use string) error {
+	line := keys.PublicLine(key.Public(), key.Comment)
 	out := &printer{c.App.Writer, nil}
 	out.say("%s\n", line)
 	notes := &printer{c.App.ErrWriter, out.err}
@@ -103,9 +106,7 @@ func generated(c *cli.Context, file, line string, key *keys.Key, protected bool)
 		}
 	}
 	notes.say("remotemount: next: add that line to ~/.ssh/authorized_keys on the server, or give it to its administrator, or\n"+
-		"remotemount:   ssh-copy-id -f -i %s.pub user@host\n"+
-		"remotemount: then\n"+
-		"remotemount:   remotemount mount --identity %[1]s user@host: MOUNTPOINT\n", shellQuote(file))
+		"remotemount:   %s\nremotemount: then\nremotemount:   %s\n", publish, use)
 	return notes.err
 }
 
@@ -154,11 +155,16 @@ func newPassphrase(c *cli.Context, file string) ([]byte, error) {
 	if p == nil {
 		return nil, nil
 	}
-	one, err := p.Ask(c.Context, keys.Prompt{Text: fmt.Sprintf("Passphrase for the new key %s (empty for none): ", file)})
+	return askNewPassphrase(c.Context, p, file)
+}
+
+// askNewPassphrase has it typed twice, without showing it.
+func askNewPassphrase(ctx context.Context, p keys.Prompter, what string) ([]byte, error) {
+	one, err := p.Ask(ctx, keys.Prompt{Text: fmt.Sprintf("Passphrase for the new key %s (empty for none): ", what)})
 	if err != nil || one == "" {
 		return nil, err
 	}
-	two, err := p.Ask(c.Context, keys.Prompt{Text: "The same once more: "})
+	two, err := p.Ask(ctx, keys.Prompt{Text: "The same once more: "})
 	if err != nil {
 		return nil, err
 	}

@@ -201,7 +201,7 @@ func TestKeyGenerateCopyWithoutDesktop(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(out, "ssh-ed25519 ") {
 		t.Fatalf("%d %q %q", code, out, errOut)
 	}
-	for _, want := range []string{"warning: the clipboard cannot be reached", "ssh-copy-id -f -i '" + file + "'.pub user@host", "mount --identity '" + file + "' user@host:"} {
+	for _, want := range []string{"warning: the clipboard cannot be reached", "ssh-copy-id -f -i '" + file + ".pub' user@host", "mount --identity '" + file + "' user@host:"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("no %q in %q", want, errOut)
 		}

@@ -121,7 +121,7 @@ func TestManualHasExitCodesAndFiles(t *testing.T) {
 		}
 	}
 	files := section(t, text, ".SH FILES")
-	for _, file := range []string{"remotes/NAME.toml", "disabled-hosts", "serve_host_key", "/tmp/remotemount-UID", "$XDG_RUNTIME_DIR/remotemount", "known_hosts"} {
+	for _, file := range []string{"remotes/NAME.toml", "keys/NAME", "disabled-hosts", "serve_host_key", "/tmp/remotemount-UID", "$XDG_RUNTIME_DIR/remotemount", "known_hosts"} {
 		if !strings.Contains(files, file) {
 			t.Errorf("%s is missing", file)
 		}

@@ -21,7 +21,8 @@ import (
 // need not be standard input; where there is none, or SSH_ASKPASS_REQUIRE says
 // so, through the program that SSH_ASKPASS names, as ssh does.
 type terminalPrompter struct {
-	mu sync.Mutex // one question at a time
+	mu    sync.Mutex // one question at a time
+	alone bool       // no program is asked
 }
 
 // newPrompter gives nil when nobody can be asked.
@@ -35,6 +36,17 @@ func newPrompter() keys.Prompter {
 		_ = tty.Close() // opened again for each question
 	}
 	return p
+}
+
+// newTerminalPrompter is one that asks at the terminal and nowhere else, for a
+// conversation; nil where there is none.
+func newTerminalPrompter() keys.Prompter {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil
+	}
+	_ = tty.Close() // opened again for each question
+	return &terminalPrompter{alone: true}
 }
 
 func askpass() string {
@@ -55,7 +67,7 @@ func askpass() string {
 func (p *terminalPrompter) Ask(ctx context.Context, q keys.Prompt) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if program := askpass(); program != "" {
+	if program := askpass(); program != "" && !p.alone {
 		return askProgram(ctx, program, q)
 	}
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,7 +16,6 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 )
 
@@ -28,49 +27,19 @@ func remoteCommand() *cli.Command {
 		Name:  "remote",
 		Usage: "give remotes a name, and keep how to reach them",
 		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "keep a remote under a name", UsageText: "remotemount remote add NAME REMOTE [flags]",
-				Flags: append(connectionFlags(), retry), Action: remoteAdd},
+			{Name: "add", Usage: "keep a remote under a name", UsageText: "remotemount remote add [NAME [REMOTE]] [flags]",
+				Description: "What is missing of NAME and REMOTE is asked for at the terminal, and then how to log in.\n" +
+					"A key of --new-key or --identity - is kept beside the remote, for you alone to read.",
+				Flags: slices.Concat(connectionFlags(), []cli.Flag{retry}, remoteAddFlags(), keyFlags()), Action: remoteAdd},
 			{Name: "list", Usage: "list the names", UsageText: "remotemount remote list", Action: remoteList},
 			{Name: "show", Usage: "show what is kept of a remote", UsageText: "remotemount remote show NAME", Action: remoteShow},
 			{Name: "edit", Usage: "change what is kept", UsageText: "remotemount remote edit NAME [flags]",
-				Flags: append(connectionFlags(), retry, address, unset), Action: remoteEdit},
+				Flags: slices.Concat(connectionFlags(), []cli.Flag{retry, address, unset}, keyFlags()), Action: remoteEdit},
 			{Name: "test", Usage: "connect, log in and look at the folder", UsageText: "remotemount remote test [--write] NAME",
 				Flags: []cli.Flag{writeFlag()}, Action: remoteTest},
 			{Name: "remove", Usage: "forget a remote; nothing on the server changes", UsageText: "remotemount remote remove NAME", Action: remoteRemove},
 		},
 	}
-}
-
-func remoteAdd(c *cli.Context) error {
-	args, err := arguments(c, "NAME", "REMOTE")
-	if err != nil {
-		return err
-	}
-	store, err := config.Open(getenv)
-	if err != nil {
-		return err
-	}
-	if err := config.CheckName(args[0]); err != nil {
-		return usage("%w", err)
-	}
-	if _, err := address.Parse(args[1], nil); err != nil {
-		return err
-	}
-	conn, err := connectionFrom(c)
-	if err != nil {
-		return err
-	}
-	err = store.Add(args[0], config.Remote{Address: args[1], Connection: conn})
-	if errors.Is(err, fs.ErrExist) {
-		return fail(exitFailed, fmt.Errorf("remote %s: the name is taken", args[0]), "remotemount remote edit "+args[0]+", or another name")
-	}
-	if err != nil {
-		return fmt.Errorf("remote %s: %w", args[0], err)
-	}
-	if conn.Keyring {
-		return keepPassword(c.Context, args[0])
-	}
-	return nil
 }
 
 // keepPassword asks for the password of a remote that names the keyring.
@@ -150,6 +119,10 @@ func remoteEdit(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	identity, err := identityFrom(c, said)
+	if err != nil {
+		return err
+	}
 	before := r
 	for _, flag := range c.StringSlice("unset") {
 		if err := unsetField(&r.Connection, flag); err != nil {
@@ -160,13 +133,20 @@ func remoteEdit(c *cli.Context) error {
 	if c.IsSet("address") {
 		r.Address = c.String("address")
 	}
-	if reflect.DeepEqual(r, before) {
+	if reflect.DeepEqual(r, before) && !identity.make {
 		return usageHint("remote edit "+name+": nothing to change was said", "remotemount remote edit --help lists the flags")
 	}
 	if err := r.Check(); err != nil {
 		return usage("remote %s: %w", name, err)
 	}
+	kept, err := identity.keep(c, store, name, &r.Connection)
+	if err != nil {
+		return err
+	}
 	if err := store.Replace(name, r); err != nil {
+		return errors.Join(err, kept.forget())
+	}
+	if err := kept.show(c, name, r); err != nil {
 		return err
 	}
 	if said.Keyring {
@@ -217,7 +197,7 @@ func remoteTest(c *cli.Context) error {
 }
 
 func remoteRemove(c *cli.Context) error {
-	store, name, _, err := openNamed(c)
+	store, name, r, err := openNamed(c)
 	if err != nil && name == "" {
 		return err
 	}
@@ -225,7 +205,15 @@ func remoteRemove(c *cli.Context) error {
 		return err
 	}
 	// A broken file can be removed too.
-	return store.Remove(name)
+	if err := store.Remove(name); err != nil {
+		return err
+	}
+	for _, file := range keysLeft(store, r) {
+		if _, err := fmt.Fprintf(c.App.ErrWriter, "remotemount: its key stays in %s; the server may still let it in\n", file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // connectFor is how a verb that is not a mount connects: asking where there is a

@@ -43,6 +43,9 @@ func Open(getenv func(string) string) (*Store, error) {
 // Dir is where the files are.
 func (s *Store) Dir() string { return s.dir }
 
+// KeyDir is where keys lie that were made for, or given to, a named remote.
+func (s *Store) KeyDir() string { return filepath.Join(filepath.Dir(s.dir), "keys") }
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
 
 // CheckName says whether a remote may be called so.
