@@ -63,6 +63,8 @@ func TestComplete(t *testing.T) {
 		"remote add x ":                        "words",
 		"remote edit work --address ":          "words work",
 		"remote add --passphrase-file ":        "files",
+		"remote import ":                       "words ssh rclone",
+		"remote import rclone ":                "files",
 		"remote add --new":                     "words --new-key",
 		"key generate --type ":                 "words rsa ed25519",
 		"key convert --to p":                   "words pem pkcs8 ppk",

@@ -31,6 +31,7 @@ func remoteCommand() *cli.Command {
 				Description: "What is missing of NAME and REMOTE is asked for at the terminal, and then how to log in.\n" +
 					"A key of --new-key or --identity - is kept beside the remote, for you alone to read.",
 				Flags: slices.Concat(connectionFlags(), []cli.Flag{retry}, remoteAddFlags(), keyFlags()), Action: remoteAdd},
+			remoteImportCommand(),
 			{Name: "list", Usage: "list the names", UsageText: "remotemount remote list", Action: remoteList},
 			{Name: "show", Usage: "show what is kept of a remote", UsageText: "remotemount remote show NAME", Action: remoteShow},
 			{Name: "edit", Usage: "change what is kept", UsageText: "remotemount remote edit NAME [flags]",

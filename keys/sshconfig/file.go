@@ -27,6 +27,7 @@ type reader struct {
 	wantFinal bool
 	unknown   map[string]bool // said once
 	ran       map[string]bool // what commands of Match exec answered
+	named     *[]Named        // where hosts are collected; nil: they are not
 }
 
 // A source is where lines come from.
@@ -73,6 +74,7 @@ func (r *reader) block(lines []line, s source) error {
 	if len(lines) == 0 {
 		return nil
 	}
+	r.collect(lines)
 	first := lines[0].keyword
 	applies := !s.never && (first == "host" || first == "match" || !r.lacks(lines, s))
 	for _, l := range lines {
