@@ -44,15 +44,37 @@ func products() []product {
 				"rsync -a, and again":     "It loses a file that is renamed before it has stored it",
 			}},
 		{name: "ProFTPD mod_sftp", start: proFTPD, needs: "proftpd", seldom: true,
-			apart: "its LSTAT follows symbolic links, on which a quarter of the suite rests; and it left one read without an answer, which waits as reads do",
-			fails: map[string]string{
-				"symbolic links": "Its LSTAT and RENAME follow links: renaming a link renames what it leads to. Beware; `sync --links skip` leaves links alone",
+			can: remotetest.Capabilities{PosixRename: true, StatFS: true, Hardlinks: true, Fsync: true, FollowsOut: true},
+			lacks: map[string]string{
+				"look/Lstat_never_follows_and_Stat_does":    "Its LSTAT follows links; that is found out by the first listing, link made or name renamed, and until then a link is told as what it leads to",
+				"look/ReadLink_gives_the_target_unchanged":  "Its READLINK tells absolute targets without `..`; those inside of the mount are told as relative ones",
+				"look/ReadLink_of_no_link_is_EINVAL":        "It says that it has no READLINK; programs in a mount never ask for that",
+				"look/a_loop_of_links_is_ELOOP":             "It says that there is no such file",
+				"look/a_path_through_a_file_is_ENOTDIR":     "It says that there is no such file; programs in a mount are told before it is asked",
+				"look/a_long_name_is_ENAMETOOLONG":          "It says that there is no such file",
+				"open/a_folder_is_EISDIR":                   "It says that permission is denied; programs in a mount are told before it is asked",
+				"open/exclusive_is_EEXIST_over_anything":    "Over a folder or a link that leads nowhere it says that permission is denied; nothing is made",
+				"open/follows_links":                        "A link that leads nowhere cannot be opened to make its target",
+				"open/creates_the_exact_mode":               "Mode 0 is left as it is",
+				"attr/modes_are_exact":                      "Mode 0 is left as it is",
+				"size/of_a_folder_fails":                    "It says that it was done; programs in a mount never ask for that",
+				"tree/Rmdir_of_a_file_is_ENOTDIR":           "Its RMDIR removes a link as well; programs in a mount never ask for that",
+				"rename/a_name_onto_itself_changes_nothing": "It fails, and changes nothing; programs in a mount never ask for that",
+				"rename/fails_as_rename(2)_does":            "A folder into itself fails as not supported; programs in a mount are told before it is asked",
+				"rename/to_another_filesystem_is_EXDEV":     "It moves to another filesystem by copying",
+			},
+			unsure: map[string]string{
+				"data/another_File_sees_what_was_written": sizeAtOpening,
+				"order/a_hole_under_several_readers":      sizeAtOpening,
 			}},
 		{name: "AsyncSSH", start: asyncSSH, needs: debianPython,
 			can: remotetest.Capabilities{Hardlinks: true, StatFS: true, PosixRename: true, Fsync: true, FollowsOut: true}},
 		{name: "dropbear with OpenSSH's sftp-server", start: dropbear, needs: "dropbear", transport: true},
 	}
 }
+
+// sizeAtOpening is why something is not always read from ProFTPD.
+const sizeAtOpening = "A handle ends where the file ended at its opening: what it grew by since is read only through one that is opened later"
 
 // debianPython has the modules that are packages.
 const debianPython = "/usr/bin/python3"

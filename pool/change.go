@@ -25,7 +25,8 @@ func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, pa
 		return remote.Attr{}, err
 	}
 	if look == nil {
-		look = s.client.StartLstat(p.abs(path))
+		a, err := p.lookOn(ctx, s, path)
+		return a, behindDone(err)
 	}
 	w, err := look.WaitAttrs(ctx)
 	return s.attr(w), behindDone(err)
@@ -38,12 +39,6 @@ func behindDone(err error) error {
 		return fmt.Errorf("%w, behind a request that was executed", sftp3.ErrLost)
 	}
 	return err
-}
-
-// lstatOn is Lstat on a session that is to answer a doubt.
-func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (remote.Attr, error) {
-	w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
-	return s.attr(w), err
 }
 
 // maker is a request that makes a name.
@@ -136,7 +131,14 @@ func (p *Pool) Symlink(ctx context.Context, target, path string) (remote.Attr, e
 	if err != nil {
 		return remote.Attr{}, pathError("symlink", path, why{p, ctx}.make(err, path))
 	}
-	return a, nil
+	if a.IsSymlink() {
+		return a, nil
+	}
+	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) (err error) {
+		a, err = p.lstatOn(ctx, s, path)
+		return err
+	})
+	return a, err
 }
 
 // Link implements Remote.
@@ -236,6 +238,16 @@ func (p *Pool) Rmdir(ctx context.Context, path string) error {
 func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
 	if err := p.settleForeign(ctx, oldPath); err != nil {
 		return err
+	}
+	switch from, to, err := p.renamesLink(ctx, oldPath, newPath); {
+	case err != nil:
+		return pathError("rename", oldPath, errnoOf(err))
+	case to && noReplace:
+		return pathError("rename", oldPath, syscall.EEXIST)
+	case to:
+		return pathError("rename", oldPath, syscall.EOPNOTSUPP)
+	case from:
+		return pathError("rename", oldPath, errnoIn(p.moveLink(ctx, oldPath, newPath)))
 	}
 	m := &move{p: p, from: oldPath, to: newPath, noReplace: noReplace}
 	over := p.files.moves(oldPath, newPath)

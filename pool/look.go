@@ -35,9 +35,8 @@ func (p *Pool) lookError(ctx context.Context, op, path string, err error) error 
 }
 
 func (p *Pool) lstat(ctx context.Context, path string) (a remote.Attr, err error) {
-	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) error {
-		w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
-		a = s.attr(w)
+	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) (err error) {
+		a, err = p.lookOn(ctx, s, path)
 		return err
 	})
 	return a, err
@@ -66,7 +65,7 @@ func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err er
 	err = p.repeat(ctx, laneLook, looks, func(ctx context.Context, s *session, _ bool) error {
 		names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
 		if err == nil && len(names) == 1 {
-			target = names[0].Filename
+			target = p.targetOf(path, names[0].Filename)
 		}
 		return err
 	})
@@ -154,6 +153,9 @@ func (l *listing) run(ctx context.Context, s *session) error {
 	}()
 	err = s.client.ReadDir(pc.ctx, h, func(names []sftp3.Name) error {
 		if err := l.typed(pc.ctx, s, names); err != nil {
+			return err
+		}
+		if err := l.p.listedLink(pc.ctx, s, l.path, names); err != nil {
 			return err
 		}
 		batch := l.entries(s, names)

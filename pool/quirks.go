@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -23,16 +24,18 @@ type Quirk string
 
 // The quirks.
 const (
-	NoModes      Quirk = "it refuses to set permissions: files keep those that it gives them, and chmod fails"
-	NoTimes      Quirk = "it refuses to set times: files keep those of their writing, and touch fails"
-	LosesTimes   Quirk = "it does not keep times that are set"
-	TimeSteps    Quirk = "it keeps times in steps of two seconds"
-	NoTypes      Quirk = "its listings do not tell folders from files; each name without a type is asked for"
-	NoReadWrite  Quirk = "it refuses to open a file for reading and writing at once; that is done by two openings"
-	OnlyAnew     Quirk = "it opens files for writing only to write them anew: programs that change a part of a file fail"
-	DraftSymlink Quirk = "it takes the arguments of SYMLINK the other way round than OpenSSH"
-	OneSession   Quirk = "it confuses sessions that share a connection; each has a connection of its own"
-	NoReplace    Quirk = "it cannot rename over a file that is there, so programs that save that way fail; mounts do it in steps with --replace-by-moving (-o workaround=rename), and sync by itself"
+	NoModes       Quirk = "it refuses to set permissions: files keep those that it gives them, and chmod fails"
+	NoTimes       Quirk = "it refuses to set times: files keep those of their writing, and touch fails"
+	LosesTimes    Quirk = "it does not keep times that are set"
+	TimeSteps     Quirk = "it keeps times in steps of two seconds"
+	NoTypes       Quirk = "its listings do not tell folders from files; each name without a type is asked for"
+	NoReadWrite   Quirk = "it refuses to open a file for reading and writing at once; that is done by two openings"
+	OnlyAnew      Quirk = "it opens files for writing only to write them anew: programs that change a part of a file fail"
+	DraftSymlink  Quirk = "it takes the arguments of SYMLINK the other way round than OpenSSH"
+	FollowsLinks  Quirk = "its LSTAT, RENAME and SETSTAT follow symbolic links; a link is renamed by making it anew, nothing is renamed over one, and its attributes stay"
+	EndsAtOpening Quirk = "what is open ends there where the file ended at the opening; what it grew by since is read by opening it once more"
+	OneSession    Quirk = "it confuses sessions that share a connection; each has a connection of its own"
+	NoReplace     Quirk = "it cannot rename over a file that is there, so programs that save that way fail; mounts do it in steps with --replace-by-moving (-o workaround=rename), and sync by itself"
 )
 
 type quirks struct {
@@ -40,6 +43,7 @@ type quirks struct {
 	known   []Quirk // guarded by mu; as they were learned
 	symlink int     // guarded by mu; 1 as OpenSSH, 2 as the draft, 0 not known
 	late    int     // guarded by mu; times in a row that came back otherwise
+	links   atomic.Int32
 }
 
 // add reports whether it was not known before.

@@ -410,3 +410,124 @@ func TestOneSessionWhereSeveralAreConfused(t *testing.T) {
 	}
 	knows(t, p, pool.OneSession)
 }
+
+// ProFTPD follows links where no other server does. What was there before the mount,
+// and what nothing was told of, is no exception.
+func TestLinksThatAreFollowed(t *testing.T) {
+	for _, seen := range []bool{false, true} {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.Identification, s.Quirks = "SSH-2.0-Other", remotetest.Quirks{FollowsLinks: true}
+		delete(s.Extensions, "lsetstat@openssh.com")
+		for name, target := range map[string]string{"link": "file", "dangling": "nowhere", "over": "kept", "touched": "kept"} {
+			if err := os.Symlink(target, filepath.Join(s.Root, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, _, _ := otherPool(t, s, pool.Config{})
+		for _, name := range []string{"file", "kept", "new"} {
+			if err := os.WriteFile(filepath.Join(s.Root, name), []byte(name), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if seen {
+			if err := p.ReadDir(t.Context(), ".", func([]remote.Entry) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			for name, target := range map[string]string{"link": "file", "dangling": "nowhere"} {
+				if to, err := p.ReadLink(t.Context(), name); err != nil || to != target {
+					t.Errorf("%s leads to %q, %v", name, to, err)
+				}
+				if a, err := p.Lstat(t.Context(), name); err != nil || !a.IsSymlink() || a.Size != int64(len(target)) {
+					t.Errorf("%s: %+v, %v", name, a, err)
+				}
+			}
+			knows(t, p, pool.FollowsLinks)
+		}
+		if a, err := p.Symlink(t.Context(), "file", "another"); err != nil || !a.IsSymlink() {
+			t.Errorf("seen %v: making a link: %+v, %v", seen, a, err)
+		}
+		if _, err := p.SetAttr(t.Context(), "touched", remote.Change{Fields: remote.SetMode, Mode: 0o600}); !errors.Is(err, syscall.EOPNOTSUPP) {
+			t.Errorf("seen %v: chmod of a link: %v", seen, err)
+		}
+		if err := p.Rename(t.Context(), "link", "moved", false); err != nil {
+			t.Errorf("seen %v: renaming a link: %v", seen, err)
+		}
+		if err := p.Rename(t.Context(), "moved", "file", true); !errors.Is(err, syscall.EEXIST) {
+			t.Errorf("seen %v: renaming a link to a name that is there: %v", seen, err)
+		}
+		if err := p.Rename(t.Context(), "new", "over", false); !errors.Is(err, syscall.EOPNOTSUPP) {
+			t.Errorf("seen %v: renaming over a link: %v", seen, err)
+		}
+		if _, err := p.Symlink(t.Context(), "no/where", "made"); err != nil {
+			t.Errorf("seen %v: making a link: %v", seen, err)
+		}
+		if err := p.Rename(t.Context(), "new", "renamed", false); err != nil {
+			t.Errorf("seen %v: renaming a file: %v", seen, err)
+		}
+		for name, want := range map[string]string{"moved": "file", "over": "kept", "made": "no/where", "dangling": "nowhere"} {
+			if to, err := os.Readlink(filepath.Join(s.Root, name)); err != nil || to != want {
+				t.Errorf("seen %v: %s leads to %q, %v", seen, name, to, err)
+			}
+		}
+		for name, want := range map[string]string{"file": "file", "kept": "kept", "renamed": "new"} {
+			text, err := os.ReadFile(filepath.Join(s.Root, name))
+			if st, serr := os.Lstat(filepath.Join(s.Root, name)); err != nil || serr != nil || string(text) != want || st.Mode().Perm() != 0o644 {
+				t.Errorf("seen %v: %s has %q, %v, %v", seen, name, text, st, err)
+			}
+		}
+		knows(t, p, pool.FollowsLinks)
+	}
+}
+
+// A handle of ProFTPD's ends where the file ended when it was opened.
+func TestReadsBeyondTheEndAtTheOpening(t *testing.T) {
+	p, s, _ := other(t, remotetest.Quirks{EndsAtOpening: true}, pool.Config{})
+	if err := os.WriteFile(filepath.Join(s.Root, "f"), []byte("0123456789"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.WriteAt(t.Context(), []byte("more"), 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]remote.File{"the reader": reader, "the writer": writer} {
+		buf := make([]byte, 100)
+		if n, err := f.ReadAt(t.Context(), buf, 5); string(buf[:n]) != "56789more" || err != io.EOF {
+			t.Errorf("%s reads %q, %v", name, buf[:n], err)
+		}
+		if n, err := f.ReadAt(t.Context(), buf[:4], 10); string(buf[:n]) != "more" || err != nil && err != io.EOF {
+			t.Errorf("%s reads %q, %v", name, buf[:n], err)
+		}
+		if n, err := f.ReadAt(t.Context(), buf, 14); n != 0 || err != io.EOF {
+			t.Errorf("%s reads %q behind the end, %v", name, buf[:n], err)
+		}
+	}
+	knows(t, p, pool.EndsAtOpening)
+	other, err := os.OpenFile(filepath.Join(s.Root, "f"), os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = other.WriteString(" of another's")
+		err = errors.Join(err, other.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Stat(t.Context(), "f"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Stat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	if n, err := reader.ReadAt(t.Context(), buf, 14); string(buf[:n]) != " of another's" || err != io.EOF {
+		t.Errorf("of what another wrote: %q, %v", buf[:n], err)
+	}
+}

@@ -354,6 +354,10 @@ func (r *reading) arrived() {
 			return
 		}
 	}
+	if r.isCutShort() {
+		go r.beyond()
+		return
+	}
 	r.end(r.result())
 }
 

@@ -207,9 +207,12 @@ func TestOracle(t *testing.T) {
 				w.killed = kind.name == "folder"
 				w.name = fmt.Sprintf("%s, %s %+v, seed %d", kind.name, w.options.Mode, w.options, seed+int64(i))
 				worlds.Go(func() {
-					for time.Now().Before(until) && !t.Failed() {
+					for n := 1; time.Now().Before(until) && !t.Failed(); n++ {
 						w.round()
 						runs.Add(1)
+						if n%roundsOfAWorld == 0 {
+							w.afresh()
+						}
 					}
 					w.mu.Lock()
 					defer w.mu.Unlock()
@@ -220,6 +223,27 @@ func TestOracle(t *testing.T) {
 			t.Logf("%d runs, %d operations", runs.Load(), ops.Load())
 		})
 	}
+}
+
+// roundsOfAWorld is for how long a world is kept: nothing that it has had is ever thrown
+// away, and an hour of that filled a disk.
+const roundsOfAWorld = 20
+
+// afresh begins a world once more, with nothing in it.
+func (w *oracleWorld) afresh() {
+	if w.t.Failed() {
+		return // to be looked at
+	}
+	for _, dir := range []string{w.roots[Local], w.roots[Remote], w.users[0].pit} {
+		entries, err := os.ReadDir(dir)
+		must(w.t, err)
+		for _, e := range entries {
+			must(w.t, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all, w.buried, w.history = nil, [2][]int{}, nil
 }
 
 func newOracleWorld(t testing.TB, o Options, remoteRoot string, remote remote.Remote, seed uint64) *oracleWorld {

@@ -106,7 +106,7 @@ func (s *session) byPath(m message) (*reply, error) {
 	at := s.conn.server.absolute(m.path)
 	switch m.kind {
 	case typeLstat:
-		return s.describe(m, at, unix.AT_SYMLINK_NOFOLLOW)
+		return s.describe(m, at, s.conn.server.Quirks.lookFlags(at))
 	case typeStat:
 		return s.describe(m, at, 0)
 	case typeSetstat:
@@ -125,12 +125,14 @@ func (s *session) byPath(m message) (*reply, error) {
 	case typeRealPath:
 		return m.realPath(at)
 	case typeRename:
-		if s.conn.server.Quirks.Replaces {
-			return nil, unix.Rename(at, s.conn.server.absolute(m.target))
+		q := s.conn.server.Quirks
+		from, to := q.meant(at), q.meant(s.conn.server.absolute(m.target))
+		if q.Replaces {
+			return nil, unix.Rename(from, to)
 		}
-		return nil, rename(at, s.conn.server.absolute(m.target))
+		return nil, rename(from, to)
 	case typeReadLink:
-		return m.readLink(at)
+		return m.readLink(at, s.conn.server.Quirks.FollowsLinks)
 	case typeSymlink:
 		if s.conn.server.Quirks.DraftSymlink {
 			return nil, unix.Symlink(m.path, s.conn.server.absolute(m.target))
@@ -173,13 +175,17 @@ func (m message) realPath(at string) (*reply, error) {
 	return m.name(filepath.Join(dir, filepath.Base(at))), nil
 }
 
-func (m message) readLink(at string) (*reply, error) {
+func (m message) readLink(at string, absolute bool) (*reply, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlink(at, buf)
 	if err != nil {
 		return nil, err
 	}
-	return m.name(string(buf[:n])), nil
+	to := string(buf[:n])
+	if absolute && !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(at), to)
+	}
+	return m.name(to), nil
 }
 
 // rename is RENAME as OpenSSH does it: by link and unlink for files, so that
@@ -263,7 +269,7 @@ func (s *session) extended(m message) (*reply, error) {
 	at, to := server.absolute(m.path), server.absolute(m.target)
 	switch m.ext {
 	case "posix-rename@openssh.com":
-		return nil, unix.Rename(at, to)
+		return nil, unix.Rename(s.conn.server.Quirks.meant(at), s.conn.server.Quirks.meant(to))
 	case "hardlink@openssh.com":
 		return nil, unix.Link(at, to)
 	case "lsetstat@openssh.com":

@@ -16,6 +16,7 @@ type handle struct {
 	path  string // as it was opened
 	fd    int
 	names []string // of a folder, those not told yet
+	end   int64    // of a file at its opening
 }
 
 // maxHandles is OpenSSH's under the usual limit of descriptors.
@@ -88,7 +89,11 @@ func (s *session) open(m message) (*reply, error) {
 	if how&(unix.O_EXCL|unix.O_TRUNC) != 0 {
 		s.conn.server.stamp(openFile(fd))
 	}
-	return s.add(m, &handle{path: m.path, fd: fd})
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return s.add(m, &handle{path: m.path, fd: fd, end: st.Size})
 }
 
 func (s *session) openDir(m message) (*reply, error) {
@@ -129,6 +134,9 @@ func (s *session) read(m message) (*reply, error) {
 	n, err := unix.Pread(h.fd, buf, int64(m.off))
 	if err != nil {
 		return nil, err
+	}
+	if s.conn.server.Quirks.EndsAtOpening {
+		n = min(n, max(int(h.end-int64(m.off)), 0))
 	}
 	if n == 0 {
 		return nil, errEOF
