@@ -131,6 +131,19 @@ bench-sync:
 	go run ./integration/bench -binary $(BINARY) $(SYNC_BENCH) -tool sync,rsync -repeat 5
 	go run ./integration/bench -binary $(BINARY) $(SYNC_BENCH) -tool lftp,rclone-sync -repeat 1 -append
 
+# Packages of what is committed, for Debian, RPM, Alpine and Arch, in build/packages; then
+# they are tried, as packaging/check.sh says. Some minutes; root installs and removes them.
+PACKAGES := $(BUILD)/packages
+
+.PHONY: packages
+packages:
+	@integration/setup.sh packages
+	rm -rf $(PACKAGES)
+	go -C packaging/tools vet ./...
+	go -C packaging/tools test ./...
+	packaging/build.sh $(PACKAGES)
+	packaging/check.sh $(PACKAGES)
+
 man:
 	man -l docs/remotemount.1
 

@@ -30,6 +30,7 @@ var directions = map[string][]string{
 	"serve":                  {},
 	"integration":            {"integration/link", "serve"},
 	"integration/link":       {},
+	"packaging/tools":        {},
 }
 
 // inTests says what tests may import besides: servers and fakes to test against.

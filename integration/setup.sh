@@ -1,8 +1,8 @@
 #!/bin/sh
-# Gets ready what make needs: a Go as new as go.mod asks for, for the demo and the
-# tests programs, and for tests run by root an ordinary user.
+# Gets ready what make needs: a Go as new as go.mod asks for, for the demo, the tests
+# and the packages programs, and for tests run by root an ordinary user.
 #
-#   integration/setup.sh build|demo|test|servers|bench
+#   integration/setup.sh build|demo|test|servers|bench|packages
 #
 # What takes root is gathered first and then done in one go: by root, or by sudo.
 # Where there is neither it is written down for an administrator, and make stops.
@@ -37,10 +37,18 @@ need() {
 	case " $packages " in *" $2 "*) ;; *) packages="$packages $2" ;; esac
 }
 
+need_for_packages() {
+	for p in git:git lintian:lintian dpkg-deb:dpkg rpm:rpm rpm2archive:rpm2cpio zstd:zstd \
+		sshd:openssh-server ssh-keygen:openssh-client; do
+		need "${p%:*}" "${p#*:}"
+	done
+}
+
 need_programs() {
 	programs= packages=
 	need go golang-go
 	[ "$what" = build ] && return
+	if [ "$what" = packages ]; then need_for_packages; fi
 	need fusermount3 fuse3
 	runs_tests || return 0
 	for p in sshd:openssh-server ssh:openssh-client \
