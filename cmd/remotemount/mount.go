@@ -48,6 +48,7 @@ func mountFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "replace-by-moving", Usage: "where the server cannot rename over a file, move the old one aside first"},
 		&cli.BoolFlag{Name: "multiuser", Usage: "give new files to who makes them; for a privileged user on the server"},
 		&cli.BoolFlag{Name: "wait", Usage: "mount also while the server cannot be reached, and connect when it can"},
+		&cli.BoolFlag{Name: "no-notify", Usage: "show no notice on the desktop when the mount is away, disabled or loses data"},
 		&cli.StringFlag{Name: "subtype", DefaultText: "sshfs", Usage: "filesystem `TYPE` shown after fuse."},
 		&cli.StringFlag{Name: "sync", Usage: "keep --sync-dir in step with the mount: `push|pull|two-way`"},
 		&cli.StringFlag{Name: "sync-dir", Usage: "local `FOLDER` for --sync"},
@@ -144,6 +145,7 @@ func (m *mounting) readFlags(c *cli.Context) {
 	m.MultiUser = m.MultiUser || c.Bool("multiuser")
 	m.FollowSymlinks = m.FollowSymlinks || c.Bool("follow-symlinks")
 	m.ReplaceByMoving = m.ReplaceByMoving || c.Bool("replace-by-moving")
+	m.NoNotify = m.NoNotify || c.Bool("no-notify")
 	m.Wait = m.Wait || c.Bool("wait")
 	if c.IsSet("default-permissions") {
 		on := c.Bool("default-permissions")

@@ -17,6 +17,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/keys"
 )
 
 func remoteCommand() *cli.Command {
@@ -67,6 +69,8 @@ func remoteList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	mounts, _ := control.NewClient(getenv).All(c.Context) // a mount that does not answer is no matter of the list
+	someDisabled := hasDisabledHosts()
 	for _, name := range names {
 		text := ""
 		if r, err := store.Get(name); err != nil {
@@ -77,8 +81,23 @@ func remoteList(c *cli.Context) error {
 		if _, err := fmt.Fprintf(c.App.Writer, "%-16s %s\n", name, text); err != nil {
 			return err
 		}
+		for _, line := range attentionOf(c.Context, name, mounts, someDisabled) {
+			if _, err := fmt.Fprintf(c.App.Writer, "%-16s %s\n", "", oneLine(line)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// hasDisabledHosts: there is a host whose key changed.
+func hasDisabledHosts() bool {
+	dir, err := stateDir()
+	if err != nil {
+		return false
+	}
+	hosts, err := (&keys.KnownHosts{StateDir: dir}).Disabled()
+	return err == nil && len(hosts) > 0
 }
 
 // openNamed reads the one remote a verb is about.

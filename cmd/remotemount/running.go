@@ -156,6 +156,9 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	r.serveMetrics(metrics)
 	r.work.Go(r.enableWhenAccepted)
 	r.work.Go(r.keepMemory)
+	if !m.NoNotify {
+		r.work.Go(r.notify)
+	}
 	if m.Wait {
 		r.work.Go(func() { _, _ = r.link.pool.Stat(remote.Background(r.ctx), "") }) // whoever asks has the pool dial until it is there
 	}

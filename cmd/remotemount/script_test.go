@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"remotemount": main, "mount.remotemount": main})
+	testscript.Main(m, map[string]func(){"remotemount": main, "mount.remotemount": main, "desktop": desktopMain})
 }
 
 // TestScripts are the scripts that need no FUSE.

@@ -20,9 +20,15 @@ func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "status",
 		Usage:     "show what is mounted, and how it is doing",
-		UsageText: "remotemount status [--json] [MOUNTPOINT]",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "for programs"}},
+		UsageText: "remotemount status [--json|--short] [MOUNTPOINT]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "for programs"},
+			&cli.BoolFlag{Name: "short", Usage: "for a prompt: one line of what is disabled, away or has lost data, or nothing"},
+		},
 		Action: func(c *cli.Context) error {
+			if c.Bool("short") {
+				return showShort(c)
+			}
 			all, err := statuses(c)
 			if err != nil {
 				return err
@@ -33,6 +39,29 @@ func statusCommand() *cli.Command {
 			return showStatus(c.App.Writer, all, time.Now())
 		},
 	}
+}
+
+// shortTime is how long a prompt may wait for all mounts.
+const shortTime = 300 * time.Millisecond
+
+// showShort passes over mounts that do not answer in time, and over errors: a prompt
+// is no place to tell them.
+func showShort(c *cli.Context) error {
+	if c.Bool("json") {
+		return usage("status: --short and --json are two forms: one of them")
+	}
+	ctx, cancel := context.WithTimeout(c.Context, shortTime)
+	defer cancel()
+	c.Context = ctx
+	all, err := statuses(c)
+	if err != nil && c.NArg() > 0 {
+		return err
+	}
+	if line := shortStatus(all); line != "" {
+		_, err = fmt.Fprintln(c.App.Writer, line)
+		return err
+	}
+	return nil
 }
 
 // statuses asks the mount named, or all of this user's.
@@ -133,6 +162,9 @@ func statusText(s control.Status, now time.Time) string {
 	}
 	for _, l := range s.Lost {
 		line("LOST", "%s: %d bytes at %s: %s", l.Path, l.Bytes, l.Time.Format(time.DateTime), l.Error)
+	}
+	if s.LostFiles > 0 {
+		line("hint", "write these again; this is told until the folder is mounted anew")
 	}
 	if s.Sync != "" {
 		line("sync", "%s", s.Sync)

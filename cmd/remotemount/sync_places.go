@@ -18,6 +18,15 @@ import (
 // is in the home folder and not in the runtime folder: cron and a session have
 // different ones of those, and must meet.
 func syncStateDir() (string, error) {
+	dir, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// stateDir is that folder, whether it is there or not.
+func stateDir() (string, error) {
 	base := getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(base) {
 		home, err := homeFolder()
@@ -26,8 +35,7 @@ func syncStateDir() (string, error) {
 		}
 		base = filepath.Join(home, ".local/state")
 	}
-	dir := filepath.Join(base, "remotemount")
-	return dir, os.MkdirAll(dir, 0o700)
+	return filepath.Join(base, "remotemount"), nil
 }
 
 // homeFolder also works where nothing has set HOME, as in some services.

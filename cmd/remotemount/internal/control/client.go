@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -48,24 +49,31 @@ func (c *Client) Status(ctx context.Context, mountpoint string) (Status, error) 
 	return Status{}, ErrNone
 }
 
-// All asks every mount, in the order of mountpoints. Sockets that nobody answers
+// All asks every mount, all at once, and gives them in the order of mountpoints. Sockets that nobody answers
 // on any more, because the mount was killed, are removed.
 func (c *Client) All(ctx context.Context) ([]Status, error) {
-	var all []Status
-	var errs error
+	var mu sync.Mutex
+	var all []Status // guarded by mu until all have answered
+	var errs error   // likewise
+	var asked sync.WaitGroup
 	for _, dir := range c.dirs {
 		for _, name := range sockets(dir) {
-			s, err := ask(ctx, dir, name)
-			switch {
-			case err == nil:
-				all = append(all, s)
-			case errors.Is(err, syscall.ECONNREFUSED):
-				_ = os.Remove(filepath.Join(dir, name)) // another may be doing the same
-			case !gone(err) && !died(err):
-				errs = errors.Join(errs, err)
-			}
+			asked.Go(func() {
+				s, err := ask(ctx, dir, name)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					all = append(all, s)
+				case errors.Is(err, syscall.ECONNREFUSED):
+					_ = os.Remove(filepath.Join(dir, name)) // another may be doing the same
+				case !gone(err) && !died(err):
+					errs = errors.Join(errs, err)
+				}
+			})
 		}
 	}
+	asked.Wait()
 	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
 	return all, errs
 }

@@ -47,6 +47,7 @@ type Settings struct {
 	Kernel             []string // for mount(2): nosuid, noexec, ...
 	PasswordStdin      bool
 	Batch              bool   // never ask
+	NoNotify           bool   // nothing is shown on the desktop
 	Wait               bool   // mount also while the server cannot be reached
 	Subdir             string // below the folder that was named
 	Debug              bool

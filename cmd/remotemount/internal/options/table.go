@@ -64,6 +64,7 @@ func own() map[string]option {
 		"log_file":          text(func(s *Settings) *string { return &s.LogFile }),
 		"sftp_command":      text(func(s *Settings) *string { return &s.SFTPCommand }),
 		"replace_by_moving": flag(func(s *Settings) { s.ReplaceByMoving = true }),
+		"no_notify":         flag(func(s *Settings) { s.NoNotify = true }),
 		"wait":              flag(func(s *Settings) { s.Wait = true }),
 		"sync_mode":         text(func(s *Settings) *string { return &s.SyncMode }),
 		"sync_dir":          text(func(s *Settings) *string { return &s.SyncDir }),
