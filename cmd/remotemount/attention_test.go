@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
 )
 
@@ -55,5 +58,32 @@ func TestNotices(t *testing.T) {
 		if due != (step.want != "") || !strings.Contains(got.Text, step.want) || strings.Contains(got.Text, "secret") {
 			t.Errorf("at %v: %v, %q; want %q", step.at, due, got.Text, step.want)
 		}
+	}
+}
+
+// A remote whose host key changed shows in the list with what mends it, also when it is
+// not mounted; its neighbour does not.
+func TestListShowsDisabledHosts(t *testing.T) {
+	state := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", state)
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	store := configHome(t)
+	for name, host := range map[string]string{"work": "files.invalid:", "other": "other.invalid:"} {
+		if err := store.Add(name, config.Remote{Address: host, Connection: config.Connection{SSHConfig: "none"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line := "files.invalid SHA256:old ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPFWEEkDQ5Jb95ar5rdpffp2cyu3oYezZGhBZi37TJFl 2026-11-26T12:00:00Z\n"
+	if err := os.MkdirAll(filepath.Join(state, "remotemount"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "remotemount", "disabled-hosts"), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := verb(t, "remote", "list")
+	if code != 0 || strings.Count(out, "disabled") != 1 || !strings.Contains(out, "files.invalid:\n                 disabled: ask the administrator") ||
+		!strings.Contains(out, "remotemount hostkey accept files.invalid ") {
+		t.Errorf("%d %q %q", code, out, errOut)
 	}
 }

@@ -49,7 +49,8 @@ func completeCommand() *cli.Command {
 	return &cli.Command{
 		Name: "__complete", Hidden: true, SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
-			known := knowledge{remotes: namedRemotes, mounts: func() []string { return mountpoints(c) }}
+			known := knowledge{remotes: namedRemotes, mounts: func() []string { return mountpoints(c) },
+				folders: func(word string) []string { return remoteFolders(c.Context, word) }}
 			words := c.Args().Slice()
 			if len(words) > 0 && words[0] == "--" {
 				words = words[1:] // ours, so that flags are words
@@ -88,6 +89,7 @@ type offer struct {
 // knowledge is what completion has to look up.
 type knowledge struct {
 	remotes, mounts func() []string
+	folders         func(remote string) []string // of a remote that is mounted; nil: none
 }
 
 func (k knowledge) complete(app *cli.App, words []string) offer {
@@ -115,23 +117,23 @@ func (k knowledge) at(app *cli.App, at place, last string) offer {
 		return offer{"words", optionWords(last)}
 	case at.flag != nil:
 		value, _ := unquoteUsage(at.flag.(cli.DocGenerationFlag).GetUsage())
-		return k.named(value, at.command)
+		return k.named(value, at.command, last)
 	case strings.HasPrefix(last, "-") && at.command != nil && !at.only:
 		return offer{"words", flagWords(at.command)}
 	case at.command == nil:
-		return offer{"words", append(verbNames(app.Commands), k.remotes()...)}
+		return offer{"words", append(verbNames(app.Commands), k.places(last)...)}
 	case len(at.command.Subcommands) > 0:
 		return offer{"words", verbNames(at.command.Subcommands)}
 	}
 	if names := argumentNames(at.command); at.arguments < len(names) {
-		return k.named(names[at.arguments], at.command)
+		return k.named(names[at.arguments], at.command, last)
 	}
 	return offer{kind: "words"}
 }
 
 // named gives what help's name of a value or an argument stands for. One in small
 // letters is what is to be written.
-func (k knowledge) named(name string, command *cli.Command) offer {
+func (k knowledge) named(name string, command *cli.Command, last string) offer {
 	switch {
 	case name == "FILE" || name == "COMMAND":
 		return offer{kind: "files"}
@@ -143,12 +145,22 @@ func (k knowledge) named(name string, command *cli.Command) offer {
 		return offer{"words", k.mounts()}
 	case name == "REMOTE" && command.Name == "add":
 		return offer{kind: "words"} // what is to be named
-	case name == "REMOTE" || name == "HOST" || name == "NAME" && command.Name != "add":
+	case name == "REMOTE":
+		return offer{"words", k.places(last)}
+	case name == "HOST" || name == "NAME" && command.Name != "add":
 		return offer{"words", k.remotes()}
 	case name != "" && name == strings.ToLower(name):
 		return offer{"words", strings.Split(name, "|")}
 	}
 	return offer{kind: "words"}
+}
+
+// places are what a REMOTE can be: a name, or behind its colon a folder.
+func (k knowledge) places(last string) []string {
+	if k.folders == nil || !strings.Contains(last, ":") {
+		return k.remotes()
+	}
+	return append(k.remotes(), k.folders(last)...)
 }
 
 // argumentNames reads a verb's arguments from its usage.

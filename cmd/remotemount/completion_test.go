@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 )
 
@@ -85,6 +86,43 @@ func TestComplete(t *testing.T) {
 		o := known.complete(newApp(), strings.Split(line, " "))
 		if got := strings.Join(append([]string{o.kind}, o.words...), " "); got != want {
 			t.Errorf("%q: %s, want %s", line, got, want)
+		}
+	}
+}
+
+// Folders of a remote lie in a mount of the same one, or below none.
+func TestFoldersBelow(t *testing.T) {
+	for _, c := range []struct{ typed, mounted, root, dir string }{
+		{"work:", "work", "/home/kim/proj", ""},
+		{"work:su", "work:", "/home/kim/proj", ""},
+		{"work:sub/x/y", "work", "/home/kim/proj", "sub/x/"},
+		{"work:sub/x/y", "work:sub", "/home/kim/proj/sub", "x/"},
+		{"work:other/x", "work:sub", "/home/kim/proj/sub", "-"},
+		{"work:subother/x", "work:sub", "/home/kim/proj/sub", "-"},
+		{"work:/home/kim/proj/sub/x", "work", "/home/kim/proj", "sub/"},
+		{"work:/home/kim/x", "work", "/home/kim/proj", "-"},
+		{"work:/etc/x", "work:/", "/", "/etc/"},
+		{"work:x/y", "work:/", "/", "-"},
+		{"work:x/../../y", "work", "/home/kim", "-"},
+		{"kim@h:a/", "kim@h:", "/home/kim", "a/"},
+		{"eva@h:a/", "kim@h:", "/home/kim", "-"},
+		{"work:a/", "h:", "/home/kim", "-"},
+	} {
+		named := func(name string) bool { return name == "work" }
+		at, err := address.Parse(c.typed, named)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of, err := address.Parse(c.mounted, named)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, ok := below(at, of, c.root)
+		if !ok {
+			dir = "-"
+		}
+		if dir != c.dir {
+			t.Errorf("%s in a mount of %s: %q, want %q", c.typed, c.mounted, dir, c.dir)
 		}
 	}
 }

@@ -34,6 +34,10 @@ func TestMountScripts(t *testing.T) {
 }
 
 func scripts(t *testing.T, dir string) {
+	repo, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: dir, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
@@ -44,6 +48,7 @@ func scripts(t *testing.T, dir string) {
 			env.Setenv("XDG_CONFIG_HOME", "")
 			env.Setenv("XDG_STATE_HOME", "")
 			env.Setenv("SSH_AUTH_SOCK", "")
+			env.Setenv("REPO", repo)
 			env.Setenv("LC_ALL", "C")
 			env.Setenv("GORACE", os.Getenv("GORACE")) // it steers the programs too
 			return errors.Join(os.MkdirAll(run, 0o700), os.MkdirAll(home, 0o700))

@@ -24,6 +24,10 @@ _remotemount() {
 		# Readline puts back what stands before its own last word.
 		head=${cur%"${cur##*[:=]}"}
 		[[ $COMP_WORDBREAKS == *:* && $COMP_WORDBREAKS == *=* ]] && COMPREPLY=("${COMPREPLY[@]#"$head"}")
+		# What a shell would take apart is quoted.
+		for kind in "${!COMPREPLY[@]}"; do
+			[[ ${COMPREPLY[kind]} == *[!a-zA-Z0-9_./:,=@%+~-]* ]] && printf -v "COMPREPLY[kind]" %q "${COMPREPLY[kind]}"
+		done
 		;;
 	esac
 }

@@ -12,7 +12,12 @@ _remotemount() {
 		if [[ $kind == files ]]; then _files; else _files -/; fi
 		;;
 	*)
-		(( $#offers )) && compadd -Q -- "${(@q)offers}"
+		# A folder of a remote is gone on with.
+		if [[ $offers[1] == */ ]]; then
+			compadd -Q -S '' -- "${(@q)offers}"
+		elif (( $#offers )); then
+			compadd -Q -- "${(@q)offers}"
+		fi
 		;;
 	esac
 }
