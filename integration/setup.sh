@@ -25,6 +25,14 @@ fail() { # MESSAGE HINT...
 is_root() { [ "$(id -u)" = 0 ]; }
 runs_tests() { [ "$what" = test ] || [ "$what" = servers ] || [ "$what" = bench ]; }
 
+# mounts: the packages are tried on a mount by root alone.
+mounts() {
+	case $what in
+	build) return 1 ;;
+	packages) is_root ;;
+	esac
+}
+
 # have PROGRAM: also in the places where an ordinary user's PATH does not look.
 have() {
 	PATH="$PATH:/usr/sbin:/sbin:/usr/lib/openssh" command -v "$1" >/dev/null 2>&1
@@ -47,8 +55,8 @@ need_for_packages() {
 need_programs() {
 	programs= packages=
 	need go golang-go
-	[ "$what" = build ] && return
 	if [ "$what" = packages ]; then need_for_packages; fi
+	mounts || return 0
 	need fusermount3 fuse3
 	runs_tests || return 0
 	for p in sshd:openssh-server ssh:openssh-client \
@@ -116,7 +124,7 @@ need_root() {
 		step "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300$packages"
 		case "$packages" in *proftpd*) let_go ;; esac
 	fi
-	[ "$what" = build ] && return
+	mounts || return 0
 	if fuse_is_closed; then step "chmod 666 /dev/fuse"; fi
 	# An older fusermount3 looks there; systemd has made it, a bare root has not.
 	[ -e /etc/mtab ] || step "ln -sf ../proc/self/mounts /etc/mtab"
@@ -201,7 +209,7 @@ if [ -n "$steps" ]; then
 	need_root
 fi
 still_missing
-if [ "$what" != build ] && [ ! -c /dev/fuse ]; then
+if mounts && [ ! -c /dev/fuse ]; then
 	fail "there is no /dev/fuse on this machine" \
 		"modprobe fuse; in a container, give it --device /dev/fuse --cap-add SYS_ADMIN"
 fi

@@ -4,9 +4,9 @@
 #
 #   packaging/build.sh FOLDER
 #
-# All of it is made in a fresh clone, and depends on the commit and the release of Go
-# alone: the same bytes come out anywhere at any time. A tag vX.Y.Z on the commit is the
-# version; a later commit is newer than the tag, and older than the next.
+# All of it is made in a fresh clone, and depends on the commit, the release of Go and
+# gzip alone: the same bytes come out in any folder at any time. A tag vX.Y.Z on the
+# commit is the version; a later commit is newer than the tag, and older than the next.
 #
 # ARCHES and PACKAGERS name some of them, PROGRAM_CACHE a folder for what is compiled.
 set -eu
