@@ -163,8 +163,9 @@ func Dial(ctx context.Context, d *net.Dialer, network, address string) (net.Conn
 		return nc, err
 	}
 	var failed error
-	for _, ip := range Addresses(ctx, host) {
-		nc, dialErr := d.DialContext(ctx, network, net.JoinHostPort(ip, port))
+	addresses := Addresses(ctx, host)
+	for i, ip := range addresses {
+		nc, dialErr := dialOne(ctx, d, network, net.JoinHostPort(ip, port), i == len(addresses)-1)
 		if dialErr == nil {
 			return nc, nil
 		}
@@ -176,4 +177,14 @@ func Dial(ctx context.Context, d *net.Dialer, network, address string) (net.Conn
 		return nil, failed
 	}
 	return nil, err
+}
+
+// dialOne leaves time for the next address where there is one.
+func dialOne(ctx context.Context, d *net.Dialer, network, address string, last bool) (net.Conn, error) {
+	if !last {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience/2)
+		defer cancel()
+	}
+	return d.DialContext(ctx, network, address)
 }
