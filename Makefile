@@ -35,11 +35,12 @@ demo:
 	$(BINARY) demo
 
 # A skipped test is a failure here: everything the tests need has been set up.
-# The tests on real mounts come last and alone: they wait for real time.
+# The tests on real mounts come last and alone: they wait for real time. First are those
+# that take longest.
 test:
 	@integration/setup.sh test
 	REMOTEMOUNT_REQUIRE_ALL=1 go run ./integration/slowest -timeout 40m -parallel 16 $(TESTFLAGS) \
-		-- $$(go list ./... | grep -v /integration$$) -- ./integration
+		-- ./pool ./sync ./cache $$(go list ./... | grep -v /integration$$) -- ./integration
 
 # Key derivation at its default costs is too slow under the race detector. Each of
 # hundreds of programs that the tests run would wait for a second when it ends, for

@@ -165,7 +165,7 @@ func toldTo(use func(kind string, lie remotetest.Lie)) (count int) {
 // One lie in so many is told to a mount, for so long.
 const (
 	hostileStep = 6
-	hostileTime = time.Minute
+	hostileTime = 30 * time.Second
 )
 
 // TestHostileMount mounts what the liar serves. Programs end, whatever they are

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
@@ -14,15 +15,14 @@ import (
 // before where it is known to end.
 func (r *reading) isCutShort() bool {
 	f := r.f
+	i := slices.IndexFunc(r.parts, func(pt *part) bool { return pt.err == io.EOF && pt.h != nil && !pt.h.s.ordered })
+	if i < 0 {
+		return false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	known := max(f.seen.Size, f.out.least)
-	for _, pt := range r.parts {
-		if pt.err == io.EOF && pt.h != nil && !pt.h.s.ordered && pt.off+int64(pt.got) < known {
-			return !f.gone && !f.closed && f.move == nil
-		}
-	}
-	return false
+	end := r.parts[i].off + int64(r.parts[i].got)
+	return end < max(f.seen.Size, f.out.least) && !f.gone && !f.closed && f.move == nil
 }
 
 // beyond reads what a handle does not know of through one that is opened for it. Where

@@ -22,6 +22,9 @@ const (
 
 	promptAnswer = 250 * time.Millisecond
 	lateAnswer   = time.Second
+
+	// fastLink is what nobody's link carries more than, in bytes a second.
+	fastLink = 1 << 30
 )
 
 func (d *depth) init() { d.most.Store(firstDepth) }
@@ -42,7 +45,7 @@ func (d *depth) took(n int, asked time.Time, rtt time.Duration, waits bool) {
 		if last := d.reduced.Load(); asked.UnixNano() > last && d.reduced.CompareAndSwap(last, time.Now().UnixNano()) {
 			d.most.Store(max(most/2, leastDepth))
 		}
-	case waits && took < max(promptAnswer, 2*rtt) && most < int64(took.Seconds()*linkRate):
+	case waits && took < max(promptAnswer, 2*rtt) && most < int64(took.Seconds()*fastLink):
 		d.most.Store(min(most+int64(n), mostDepth))
 	}
 }
