@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -67,6 +68,18 @@ func products() []product {
 				"data/another_File_sees_what_was_written": sizeAtOpening,
 				"order/a_hole_under_several_readers":      sizeAtOpening,
 			}},
+		{name: "SFTPGo", start: sftpGo, needs: sftpGoProgram, seldom: true,
+			lacks: map[string]string{
+				"look/a_loop_of_links_is_ELOOP":             "It says only that it failed",
+				"look/ReadLink_gives_the_target_unchanged":  "Its READLINK tells absolute targets without `..`, and it keeps absolute ones inside of its folder",
+				"rename/replaces_in_one_step":               "It renames no folder over an empty one",
+				"rename/a_name_onto_itself_changes_nothing": "It refuses, and changes nothing; programs in a mount never ask for that",
+				"rename/fails_as_rename(2)_does":            "It says only that it does not support it",
+				"open/exclusive_is_EEXIST_over_anything":    "Over a folder it says that it does not support it; nothing is made",
+				"open/a_folder_is_EISDIR":                   "It says that it does not support it; programs in a mount are told before it is asked",
+				"alive/removed_goes_on":                     "It finds what is open by its path; a mount keeps what is removed while it is open under a hidden name",
+			},
+			can: remotetest.Capabilities{StatFS: true, PosixRename: true, NoAtime: true}},
 		{name: "AsyncSSH", start: asyncSSH, needs: debianPython,
 			can: remotetest.Capabilities{Hardlinks: true, StatFS: true, PosixRename: true, Fsync: true, FollowsOut: true}},
 		{name: "dropbear with OpenSSH's sftp-server", start: dropbear, needs: "dropbear", transport: true},
@@ -133,6 +146,42 @@ func rclone(t testing.TB, s *site) server {
 	at := s.program(t, port, "rclone", "serve", "sftp", "--addr", fmt.Sprintf("127.0.0.1:%d", port), "--config", s.Path("rclone.conf"),
 		"--authorized-keys", s.keyFile("authorized_keys"), "--key", s.keyFile("host_key"), "--vfs-cache-mode", "full",
 		"--cache-dir", s.Path("rclone-cache"), "--dir-cache-time", "0s", "--vfs-write-back", "0s", s.remote)
+	at.path = "/"
+	return at
+}
+
+// sftpGoProgram is built by `make servers`: it is under the AGPL, and no part of this.
+const sftpGoProgram = "../build/sftpgo/sftpgo"
+
+func sftpGo(t testing.TB, s *site) server {
+	t.Helper()
+	port := unusedPort(t)
+	key, err := os.ReadFile(s.keyFile("authorized_keys"))
+	must(t, err)
+	program := s.Path("sftpgo")
+	must(t, os.Link(sftpGoProgram, program))
+	templates := s.Path("templates")
+	must(t, os.CopyFS(templates, os.DirFS(filepath.Join(filepath.Dir(sftpGoProgram), "templates"))))
+	for name, content := range map[string]any{
+		"sftpgo.json": map[string]any{
+			"smtp": map[string]any{"templates_path": templates},
+			"sftpd": map[string]any{
+				"bindings":  []any{map[string]any{"address": "127.0.0.1", "port": port}},
+				"host_keys": []string{s.keyFile("host_key")},
+			},
+			"httpd":         map[string]any{"bindings": []any{map[string]any{"port": 0}}},
+			"data_provider": map[string]any{"driver": "memory", "name": s.Path("users.json")},
+		},
+		"users.json": map[string]any{"version": 16, "users": []any{map[string]any{
+			"username": s.sshd.User, "status": 1, "home_dir": s.remote, "public_keys": []string{strings.TrimSpace(string(key))},
+			"permissions": map[string]any{"/": []string{"*"}},
+		}}},
+	} {
+		text, err := json.Marshal(content)
+		must(t, err)
+		must(t, s.WriteFile(name, text, 0o600))
+	}
+	at := s.program(t, port, program, "serve", "--config-dir", s.Dir, "--log-file-path", "", "--log-level", "warn")
 	at.path = "/"
 	return at
 }

@@ -437,7 +437,7 @@ the quirks of ` + "`pool/quirks.go`" + ` have their tests there.
 	b.WriteString(`
 ## Not tried
 
-SFTPGo, which Debian has not packaged. AWS Transfer and other gateways in the cloud: what
+AWS Transfer and other gateways in the cloud: what
 is known of them is among the differences above.
 `)
 	return b.String()

@@ -201,6 +201,26 @@ fetch_go() {
 	ln -sfn "$dir" "$top/build/go" # in front of the Makefile's PATH
 }
 
+# SFTPGo is under the AGPL, and its go.mod has replacements, which count in its own
+# module alone: it is built from a copy of that, and is no part of anything here.
+sftpgo=github.com/drakkan/sftpgo/v2@v2.6.0
+need_sftpgo() {
+	to=$top/build/sftpgo
+	if [ -x "$to/sftpgo" ]; then return; fi
+	echo "setup: building $sftpgo" >&2
+	said=$(cd / && go mod download -json "$sftpgo" 2>&1) ||
+		fail "SFTPGo cannot be fetched: $said" "it comes by the module proxy (go env GOPROXY)"
+	rm -rf "$to.part"
+	mkdir -p "$top/build"
+	cp -r "$(echo "$said" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')" "$to.part"
+	chmod -R u+w "$to.part"
+	(cd "$to.part" && CGO_ENABLED=0 go build -mod=mod -o sftpgo \
+		-tags nogcs,nos3,noazblob,nobolt,nomysql,nopgsql,nosqlite,noportable,nometrics .) ||
+		fail "SFTPGo cannot be built"
+	rm -rf "$to"
+	mv "$to.part" "$to"
+}
+
 need_programs
 need_root
 if [ -n "$steps" ]; then
@@ -214,3 +234,4 @@ if mounts && [ ! -c /dev/fuse ]; then
 		"modprobe fuse; in a container, give it --device /dev/fuse --cap-add SYS_ADMIN"
 fi
 need_go
+if [ "$what" = servers ]; then need_sftpgo; fi

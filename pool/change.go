@@ -124,8 +124,8 @@ func (p *Pool) Symlink(ctx context.Context, target, path string) (remote.Attr, e
 		op: "symlink", path: path,
 		request: func(s *session) *sftp3.Call { return p.symlink(s, target, path) },
 		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
-			names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
-			return a.IsSymlink() && err == nil && len(names) == 1 && names[0].Filename == target
+			told, err := p.readTarget(ctx, s, path)
+			return a.IsSymlink() && err == nil && told == target
 		},
 	})
 	if err != nil {

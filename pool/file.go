@@ -14,15 +14,16 @@ import (
 // A handle is a file open on one session.
 type handle struct {
 	s       *session
+	path    string // that it was opened by
 	id      sftp3.Handle
 	reads   sftp3.Handle // the same, where the server lets one handle read and write
 	reading int64        // guarded by object.mu; bytes of reads under way
 	writing int64        // guarded by object.mu; bytes of writes under way
 }
 
-func newHandle(s *session, id sftp3.Handle) *handle {
+func newHandle(s *session, path string, id sftp3.Handle) *handle {
 	s.handles.Add(1)
-	return &handle{s: s, id: id, reads: id}
+	return &handle{s: s, path: path, id: id, reads: id}
 }
 
 // close gives the handle back; nobody waits for the answer.
@@ -182,7 +183,7 @@ func (f *file) stat(ctx context.Context) (remote.Attr, error) {
 	asked := time.Now()
 	stuck, err := f.p.within(ctx, looks, nil, func(ctx context.Context) error {
 		return f.ask(ctx, f.p.look(), func(h *handle) (err error) {
-			a, err = h.fstat(ctx)
+			a, err = f.fstat(ctx, h)
 			return err
 		})
 	})
@@ -226,7 +227,7 @@ func (f *file) End(ctx context.Context) (int64, error) {
 	var a remote.Attr
 	asked := time.Now()
 	err := f.ask(ctx, f.p.keep(), func(h *handle) (err error) {
-		a, err = h.fstat(ctx)
+		a, err = f.fstat(ctx, h)
 		return err
 	})
 	if err != nil {

@@ -287,7 +287,7 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 		}
 		have := have
 		if look {
-			if have, err = h.fstat(ctx); err != nil {
+			if have, err = f.fstat(ctx, h); err != nil {
 				return err
 			}
 		}
@@ -299,12 +299,12 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 			return err
 		}
 		if told != 0 {
-			if err := h.s.client.StartFsetstat(h.id, toWire(toldTime(told), have)).WaitStatus(ctx); lostRequest(err) {
+			if err := f.fsetstat(ctx, h, toWire(toldTime(told), have)); lostRequest(err) {
 				return err
 			}
 		}
 		for _, part := range partsOf(change) {
-			if err := h.s.client.StartFsetstat(h.id, toWire(part, have)).WaitStatus(ctx); err != nil {
+			if err := f.fsetstat(ctx, h, toWire(part, have)); err != nil {
 				if !lenient || !declines(errnoOf(err)) {
 					return err
 				}
@@ -316,7 +316,7 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 				return err
 			}
 		}
-		a, err = h.fstat(ctx)
+		a, err = f.fstat(ctx, h)
 		return err
 	})
 	return a, refused, err

@@ -13,23 +13,28 @@ import (
 // ProFTPD's LSTAT follows symbolic links that lead somewhere, and its RENAME does at both
 // ends: to rename a link renames the file that it leads to, and to rename over one
 // replaces that. Its listings tell links, and so does its READLINK, with absolute
-// targets. So a server that is not OpenSSH's is asked by READLINK as well where
-// something rests on it, until its LSTAT has told a link that leads somewhere.
+// targets. Where that may be so READLINK is asked as well.
 
 // What is known of a server's LSTAT.
 const (
-	linksUnknown int32 = iota
-	linksTold
+	linksTrusted int32 = iota // nothing: no listing has told a link that it did not
+	linksSuspect              // its name says that it may follow links
+	linksTold                 // it has told a link that leads somewhere
 	linksFollowed
 )
 
 // lstatOn is LSTAT on a session, where something rests on a link being told.
 func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (remote.Attr, error) {
-	look := s.client.StartLstat(p.abs(path))
-	if s.ordered || p.quirks.links.Load() == linksTold {
-		w, err := look.WaitAttrs(ctx)
-		return s.attr(w), err
+	if k := p.quirks.links.Load(); k == linksSuspect || k == linksFollowed {
+		return p.lstatTwice(ctx, s, path)
 	}
+	w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
+	return s.attr(w), err
+}
+
+// lstatTwice is LSTAT with READLINK beside it, and learns from them.
+func (p *Pool) lstatTwice(ctx context.Context, s *session, path string) (remote.Attr, error) {
+	look := s.client.StartLstat(p.abs(path))
 	link := s.client.StartReadLink(p.abs(path))
 	w, err := look.WaitAttrs(ctx)
 	a := s.attr(w)
@@ -55,12 +60,12 @@ func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (remote.Att
 
 // learnLinks finds out whether the link at path, which LSTAT has told, leads somewhere.
 func (p *Pool) learnLinks(ctx context.Context, s *session, path string) error {
-	if p.quirks.links.Load() != linksUnknown {
+	if p.quirks.links.Load() == linksFollowed {
 		return nil
 	}
 	_, err := s.client.StartStat(p.abs(path)).WaitAttrs(ctx)
 	if err == nil {
-		p.quirks.links.CompareAndSwap(linksUnknown, linksTold)
+		p.quirks.links.Store(linksTold)
 	}
 	if lostRequest(err) {
 		return err
@@ -68,12 +73,17 @@ func (p *Pool) learnLinks(ctx context.Context, s *session, path string) error {
 	return nil
 }
 
-// targetOf is what a link that READLINK has told contains: where a server follows links
-// it tells absolute targets, and those inside of the remote are taken to be relative.
+// targetOf is what a link that READLINK has told contains. There are servers that tell
+// all targets as absolute ones: those inside of the remote are taken to be relative.
 func (p *Pool) targetOf(link, target string) string {
-	if p.quirks.links.Load() != linksFollowed {
+	if !p.quirks.has(FollowsLinks) && !p.quirks.has(AbsoluteLinks) {
 		return target
 	}
+	return p.relative(link, target)
+}
+
+// relative is a target inside of the remote as seen from its link; any other as it is.
+func (p *Pool) relative(link, target string) string {
 	if inside, ok := strings.CutPrefix(target, strings.TrimSuffix(p.abs("."), "/")+"/"); ok {
 		dir, _ := remote.Split(link)
 		if rel, err := filepath.Rel(dir, inside); err == nil {
@@ -81,6 +91,26 @@ func (p *Pool) targetOf(link, target string) string {
 		}
 	}
 	return target
+}
+
+// readTarget asks what a link contains, and learns whether the server tells that: an
+// absolute target that is longer than the link is not what it contains.
+func (p *Pool) readTarget(ctx context.Context, s *session, link string) (string, error) {
+	names, err := s.client.StartReadLink(p.abs(link)).WaitNames(ctx)
+	if err != nil || len(names) != 1 {
+		return "", err
+	}
+	target := names[0].Filename
+	if !s.ordered && !p.quirks.has(AbsoluteLinks) && p.relative(link, target) != target {
+		a, err := p.lstatOn(ctx, s, link)
+		if lostRequest(err) || ctx.Err() != nil {
+			return "", err
+		}
+		if err == nil && a.IsSymlink() && a.Size > 0 && a.Size < int64(len(target)) {
+			p.learned(AbsoluteLinks)
+		}
+	}
+	return p.targetOf(link, target), nil
 }
 
 // lookOn is LSTAT where nothing rests on it until links are known to be followed.
@@ -100,12 +130,12 @@ const mostTried = 3
 func (p *Pool) listedLink(ctx context.Context, s *session, dir string, names []sftp3.Name) error {
 	tried := 0
 	for _, n := range names {
-		if tried == mostTried || s.ordered || p.quirks.links.Load() != linksUnknown {
+		if k := p.quirks.links.Load(); tried == mostTried || s.ordered || k == linksTold || k == linksFollowed {
 			return nil
 		}
 		if n.Attrs.Permissions&syscall.S_IFMT == syscall.S_IFLNK && isName(n.Filename) {
 			tried++
-			_, err := p.lstatOn(ctx, s, remote.Join(dir, n.Filename))
+			_, err := p.lstatTwice(ctx, s, remote.Join(dir, n.Filename))
 			if lostRequest(err) || ctx.Err() != nil {
 				return err
 			}
@@ -116,7 +146,7 @@ func (p *Pool) listedLink(ctx context.Context, s *session, dir string, names []s
 
 // renamesLink reports which of two names is a link that RENAME would follow.
 func (p *Pool) renamesLink(ctx context.Context, oldPath, newPath string) (from, to bool, err error) {
-	if p.Info().Ordered || p.quirks.links.Load() == linksTold {
+	if k := p.quirks.links.Load(); k == linksTrusted || k == linksTold {
 		return false, false, nil
 	}
 	err = p.repeat(ctx, laneLook, looks, func(ctx context.Context, s *session, _ bool) error {

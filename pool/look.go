@@ -63,10 +63,7 @@ func (p *Pool) stat(ctx context.Context, path string) (a remote.Attr, err error)
 // ReadLink implements Remote.
 func (p *Pool) ReadLink(ctx context.Context, path string) (target string, err error) {
 	err = p.repeat(ctx, laneLook, looks, func(ctx context.Context, s *session, _ bool) error {
-		names, err := s.client.StartReadLink(p.abs(path)).WaitNames(ctx)
-		if err == nil && len(names) == 1 {
-			target = p.targetOf(path, names[0].Filename)
-		}
+		target, err = p.readTarget(ctx, s, path)
 		return err
 	})
 	if isFailure(err) {

@@ -138,7 +138,7 @@ func (p *Pool) openOn(ctx context.Context, s *session, path string, pf uint32, a
 		return nil, remote.Attr{}, err
 	}
 	s.conn.answered(time.Since(sent))
-	h := newHandle(s, id)
+	h := newHandle(s, path, id)
 	w, err := look.WaitAttrs(ctx)
 	if err == nil {
 		return h, s.attr(w), nil

@@ -34,6 +34,7 @@ const (
 	DraftSymlink  Quirk = "it takes the arguments of SYMLINK the other way round than OpenSSH"
 	FollowsLinks  Quirk = "its LSTAT, RENAME and SETSTAT follow symbolic links; a link is renamed by making it anew, nothing is renamed over one, and its attributes stay"
 	EndsAtOpening Quirk = "what is open ends there where the file ended at the opening; what it grew by since is read by opening it once more"
+	AbsoluteLinks Quirk = "it tells all targets of symbolic links as absolute paths; those inside of the remote are taken to be relative"
 	OneSession    Quirk = "it confuses sessions that share a connection; each has a connection of its own"
 	NoReplace     Quirk = "it cannot rename over a file that is there, so programs that save that way fail; mounts do it in steps with --replace-by-moving (-o workaround=rename), and sync by itself"
 )
@@ -94,6 +95,7 @@ func (p *Pool) meets(server string) {
 	p.perConn = 1
 	p.mu.Unlock()
 	p.learned(OneSession)
+	p.quirks.links.CompareAndSwap(linksTrusted, linksSuspect)
 }
 
 // declines reports whether a server does not do what was asked, as opposed to
@@ -242,7 +244,7 @@ func (p *Pool) openAs(ctx context.Context, s *session, path string, way, pf uint
 	if err != nil {
 		return nil, err
 	}
-	h := newHandle(s, id)
+	h := newHandle(s, path, id)
 	if pf&^way&sftp3.OpenRead != 0 {
 		if h.reads, err = s.client.StartOpen(p.abs(path), sftp3.OpenRead, sftp3.Attrs{}).WaitHandle(ctx); err != nil {
 			h.reads = h.id

@@ -416,7 +416,10 @@ func TestOneSessionWhereSeveralAreConfused(t *testing.T) {
 func TestLinksThatAreFollowed(t *testing.T) {
 	for _, seen := range []bool{false, true} {
 		s := remotetest.NewServer(t, t.TempDir())
-		s.Identification, s.Quirks = "SSH-2.0-Other", remotetest.Quirks{FollowsLinks: true}
+		s.Identification, s.Quirks = "SSH-2.0-mod_sftp", remotetest.Quirks{FollowsLinks: true, AbsoluteLinks: true}
+		if seen { // then no name is needed
+			s.Identification = "SSH-2.0-Other"
+		}
 		delete(s.Extensions, "lsetstat@openssh.com")
 		for name, target := range map[string]string{"link": "file", "dangling": "nowhere", "over": "kept", "touched": "kept"} {
 			if err := os.Symlink(target, filepath.Join(s.Root, name)); err != nil {
@@ -441,7 +444,6 @@ func TestLinksThatAreFollowed(t *testing.T) {
 					t.Errorf("%s: %+v, %v", name, a, err)
 				}
 			}
-			knows(t, p, pool.FollowsLinks)
 		}
 		if a, err := p.Symlink(t.Context(), "file", "another"); err != nil || !a.IsSymlink() {
 			t.Errorf("seen %v: making a link: %+v, %v", seen, a, err)
@@ -475,7 +477,9 @@ func TestLinksThatAreFollowed(t *testing.T) {
 				t.Errorf("seen %v: %s has %q, %v, %v", seen, name, text, st, err)
 			}
 		}
-		knows(t, p, pool.FollowsLinks)
+		if !slices.Contains(p.Status().Quirks, pool.FollowsLinks) {
+			t.Errorf("seen %v: learned %q", seen, p.Status().Quirks)
+		}
 	}
 }
 
@@ -529,5 +533,78 @@ func TestReadsBeyondTheEndAtTheOpening(t *testing.T) {
 	buf := make([]byte, 100)
 	if n, err := reader.ReadAt(t.Context(), buf, 14); string(buf[:n]) != " of another's" || err != io.EOF {
 		t.Errorf("of what another wrote: %q, %v", buf[:n], err)
+	}
+}
+
+func TestLinksToldAsAbsolute(t *testing.T) {
+	p, s, _ := other(t, remotetest.Quirks{AbsoluteLinks: true}, pool.Config{})
+	if err := os.Mkdir(filepath.Join(s.Root, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	absolute := filepath.Join(s.Root, "d/file")
+	if err := os.Symlink(absolute, filepath.Join(s.Root, "d/absolute")); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := p.ReadLink(t.Context(), "d/absolute"); err != nil || to != absolute {
+		t.Errorf("one that is: %q, %v", to, err)
+	}
+	for link, want := range map[string]string{"d/beside": "file", "d/above": "../file"} {
+		a, err := p.Symlink(t.Context(), want, link)
+		if err != nil || !a.IsSymlink() {
+			t.Errorf("%s: %+v, %v", link, a, err)
+		}
+		if to, err := p.ReadLink(t.Context(), link); err != nil || to != want {
+			t.Errorf("%s leads to %q, %v, want %q", link, to, err, want)
+		}
+	}
+	knows(t, p, pool.AbsoluteLinks)
+}
+
+// The request server of pkg/sftp finds what is open by the path that it was opened by.
+func TestRenamedWhileOpenOnAServerThatGoesByPaths(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		p, s, _ := other(t, remotetest.Quirks{ByPath: true}, pool.Config{})
+		f, _, err := p.Open(t.Context(), "old", remote.FlagRead|remote.FlagWrite|remote.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Rename(t.Context(), "old", "new", false); err != nil {
+			t.Fatal(err)
+		}
+		if another {
+			save(t, p, "old", "another's", 0o600)
+		}
+		if _, err := f.WriteAt(t.Context(), []byte("data and more"), 0); err != nil {
+			t.Error(err)
+		}
+		if a, err := f.Flush(t.Context()); err != nil || a.Size != 13 {
+			t.Errorf("flush: size %d, %v", a.Size, err)
+		}
+		if a, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetMode, Mode: 0o640}); err != nil || a.Perm() != 0o640 {
+			t.Errorf("chmod: %o, %v", a.Mode, err)
+		}
+		if a, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetSize, Size: 6}); err != nil || a.Size != 6 {
+			t.Errorf("truncate: size %d, %v", a.Size, err)
+		}
+		if a, err := f.Stat(t.Context()); err != nil || a.Size != 6 || a.Perm() != 0o640 {
+			t.Errorf("stat: %+v, %v", a, err)
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		text, err := os.ReadFile(filepath.Join(s.Root, "new"))
+		if err != nil || string(text) != "data a" {
+			t.Errorf("it has %q, %v", text, err)
+		}
+		if another {
+			text, err := os.ReadFile(filepath.Join(s.Root, "old"))
+			st, serr := os.Stat(filepath.Join(s.Root, "old"))
+			if err != nil || serr != nil || string(text) != "another's" || st.Mode().Perm() != 0o600 {
+				t.Errorf("the other has %q, %v, %v", text, st, errors.Join(err, serr))
+			}
+		}
 	}
 }

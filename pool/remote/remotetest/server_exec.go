@@ -132,7 +132,7 @@ func (s *session) byPath(m message) (*reply, error) {
 		}
 		return nil, rename(from, to)
 	case typeReadLink:
-		return m.readLink(at, s.conn.server.Quirks.FollowsLinks)
+		return m.readLink(at, s.conn.server.Quirks.AbsoluteLinks)
 	case typeSymlink:
 		if s.conn.server.Quirks.DraftSymlink {
 			return nil, unix.Symlink(m.path, s.conn.server.absolute(m.target))

@@ -205,6 +205,10 @@ func (s *session) byHandle(m message) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.conn.server.Quirks.ByPath {
+		m.path, m.kind = h.path, map[byte]byte{typeFstat: typeStat, typeFsetstat: typeSetstat}[m.kind]
+		return s.byPath(m)
+	}
 	if m.kind == typeFsetstat {
 		return nil, m.attrs.apply(target{
 			truncate: func(size int64) error {

@@ -15,8 +15,10 @@ type Quirks struct {
 	NoTypes       bool                // listings have permissions without the type of file
 	NoLongNames   bool                // and nothing in the place of a line of ls -l
 	DraftSymlink  bool                // SYMLINK has its arguments as the draft has them
+	ByPath        bool                // FSTAT and FSETSTAT go by the path that the handle was opened with
 	EndsAtOpening bool                // a handle ends where the file ended when it was opened
-	FollowsLinks  bool                // LSTAT follows those that lead somewhere, and so do the renames, at both ends; READLINK tells absolute targets
+	AbsoluteLinks bool                // READLINK tells all targets as absolute ones
+	FollowsLinks  bool                // LSTAT follows those that lead somewhere, and so do the renames, at both ends
 	Mode          uint32              // the permissions that everything is made with, in place of those asked for; 0 for none
 	Replaces      bool                // RENAME is rename(2)
 	Names         func(string) string // how names are told in listings
