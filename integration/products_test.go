@@ -47,7 +47,6 @@ func products() []product {
 		{name: "ProFTPD mod_sftp", start: proFTPD, needs: "proftpd", seldom: true,
 			can: remotetest.Capabilities{PosixRename: true, StatFS: true, Hardlinks: true, Fsync: true, FollowsOut: true},
 			lacks: map[string]string{
-				"look/Lstat_never_follows_and_Stat_does":    "Its LSTAT follows links; that is found out by the first listing, link made or name renamed, and until then a link is told as what it leads to",
 				"look/ReadLink_gives_the_target_unchanged":  "Its READLINK tells absolute targets without `..`; those inside of the mount are told as relative ones",
 				"look/ReadLink_of_no_link_is_EINVAL":        "It says that it has no READLINK; programs in a mount never ask for that",
 				"look/a_loop_of_links_is_ELOOP":             "It says that there is no such file",
@@ -63,10 +62,6 @@ func products() []product {
 				"rename/a_name_onto_itself_changes_nothing": "It fails, and changes nothing; programs in a mount never ask for that",
 				"rename/fails_as_rename(2)_does":            "A folder into itself fails as not supported; programs in a mount are told before it is asked",
 				"rename/to_another_filesystem_is_EXDEV":     "It moves to another filesystem by copying",
-			},
-			unsure: map[string]string{
-				"data/another_File_sees_what_was_written": sizeAtOpening,
-				"order/a_hole_under_several_readers":      sizeAtOpening,
 			}},
 		{name: "SFTPGo", start: sftpGo, needs: sftpGoProgram, seldom: true,
 			lacks: map[string]string{
@@ -85,9 +80,6 @@ func products() []product {
 		{name: "dropbear with OpenSSH's sftp-server", start: dropbear, needs: "dropbear", transport: true},
 	}
 }
-
-// sizeAtOpening is why something is not always read from ProFTPD.
-const sizeAtOpening = "A handle ends where the file ended at its opening: what it grew by since is read only through one that is opened later"
 
 // debianPython has the modules that are packages.
 const debianPython = "/usr/bin/python3"

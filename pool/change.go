@@ -25,7 +25,7 @@ func (p *Pool) thenLook(ctx context.Context, s *session, request *sftp3.Call, pa
 		return remote.Attr{}, err
 	}
 	if look == nil {
-		a, err := p.lookOn(ctx, s, path)
+		a, err := p.lstatOn(ctx, s, path)
 		return a, behindDone(err)
 	}
 	w, err := look.WaitAttrs(ctx)

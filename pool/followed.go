@@ -23,7 +23,7 @@ const (
 	linksFollowed
 )
 
-// lstatOn is LSTAT on a session, where something rests on a link being told.
+// lstatOn is LSTAT on a session.
 func (p *Pool) lstatOn(ctx context.Context, s *session, path string) (remote.Attr, error) {
 	if k := p.quirks.links.Load(); k == linksSuspect || k == linksFollowed {
 		return p.lstatTwice(ctx, s, path)
@@ -111,15 +111,6 @@ func (p *Pool) readTarget(ctx context.Context, s *session, link string) (string,
 		}
 	}
 	return p.targetOf(link, target), nil
-}
-
-// lookOn is LSTAT where nothing rests on it until links are known to be followed.
-func (p *Pool) lookOn(ctx context.Context, s *session, path string) (remote.Attr, error) {
-	if p.quirks.links.Load() == linksFollowed {
-		return p.lstatOn(ctx, s, path)
-	}
-	w, err := s.client.StartLstat(p.abs(path)).WaitAttrs(ctx)
-	return s.attr(w), err
 }
 
 // mostTried is how many links of one answer are tried: those that lead nowhere tell

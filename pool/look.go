@@ -36,7 +36,7 @@ func (p *Pool) lookError(ctx context.Context, op, path string, err error) error 
 
 func (p *Pool) lstat(ctx context.Context, path string) (a remote.Attr, err error) {
 	err = p.ask(ctx, "lstat", path, laneLook, func(ctx context.Context, s *session, _ bool) (err error) {
-		a, err = p.lookOn(ctx, s, path)
+		a, err = p.lstatOn(ctx, s, path)
 		return err
 	})
 	return a, err
