@@ -380,3 +380,57 @@ func TestATargetThatIsOpenForWritingIsKept(t *testing.T) {
 	}
 	noTemps(t, p.local)
 }
+
+// lateRename is a server that executes a rename a while after it was asked for, whether
+// anybody waits for the answer or not.
+type lateRename struct {
+	remote.Remote
+	begun, executed chan struct{}
+}
+
+func (r lateRename) Rename(ctx context.Context, from, to string, noReplace bool) error {
+	close(r.begun)
+	done := make(chan error, 1)
+	go func() {
+		time.Sleep(200 * time.Millisecond)
+		err := r.Remote.Rename(context.WithoutCancel(ctx), from, to, noReplace)
+		close(r.executed)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A rename whose answer is not waited for would replace what somebody has put there
+// after the run.
+func TestARunEndsWithItsRenames(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		p := newPairing(t, Options{Mode: Push})
+		writeText(t, filepath.Join(p.local, "f"), "new")
+		if there {
+			writeText(t, filepath.Join(p.remote, "f"), "of before")
+		}
+		c := p.config()
+		r := lateRename{p.dir, make(chan struct{}), make(chan struct{})}
+		c.Remote = r
+		run, err := New(c)
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-r.begun
+			cancel()
+		}()
+		_, _ = run.Run(ctx)
+		select {
+		case <-r.executed:
+		default:
+			t.Errorf("there before: %v: the run is over, and its rename comes later", there)
+			<-r.executed
+		}
+		wantFile(t, p.remote, "f", "new")
+	}
+}

@@ -10,8 +10,15 @@ import (
 )
 
 // place renames what was made under a temporary name into its place. A name that
-// was absent must still be; what is replaced is replaced in one step.
+// was absent must still be; what is replaced is replaced in one step. What is begun is
+// ended: a request that is executed when the run is over would replace what somebody
+// has put there by then.
 func (p *pass) place(ctx context.Context, dst tree, tmp string, a Action) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer cancel()
 	if a.Target.Kind == Absent {
 		err := dst.Rename(ctx, tmp, a.Path, true)
 		if errors.Is(err, fs.ErrExist) {
