@@ -61,6 +61,10 @@ type Config struct {
 	// some; 200,000 when it is 0.
 	MostNames int
 
+	// Orphaned, if not nil, is called when the mount shows nowhere here any more, and goes
+	// on for those who are in it.
+	Orphaned func()
+
 	// Options are further options of mount(8), such as "noexec". A filesystem is
 	// mounted nosuid and nodev unless "suid" or "dev" stand here.
 	Options []string

@@ -97,6 +97,9 @@ const (
 
 // linger ends the mount when it is free.
 func (m *FS) linger(free func() bool) {
+	if m.fs.cfg.Orphaned != nil {
+		m.fs.cfg.Orphaned()
+	}
 	for pause := lingerPoll; !m.gone(); pause = min(pause*5/4, lingerMax) {
 		select {
 		case <-m.fs.base.Done():

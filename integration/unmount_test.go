@@ -20,7 +20,13 @@ const unmountLimit = 10 * time.Second
 // inBackground mounts as people do, and gives the mount's process.
 func (s *site) inBackground(t testing.TB, flags ...string) (pid int) {
 	t.Helper()
-	args := append(append([]string{"mount"}, s.connect(t, s.sshd.Port)...), flags...)
+	return s.inBackgroundBy(t, s.sshd.Port, flags...)
+}
+
+// inBackgroundBy is inBackground over a link.
+func (s *site) inBackgroundBy(t testing.TB, port int, flags ...string) (pid int) {
+	t.Helper()
+	args := append(append([]string{"mount"}, s.connect(t, port)...), flags...)
 	_, stderr, code := s.run(t, binary, append(args, s.address(), s.point)...)
 	if code != 0 {
 		t.Fatalf("mount: exit code %d: %s", code, stderr)
@@ -122,6 +128,29 @@ func TestUnmountUsedElsewhere(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOrphanHoldsNoConnection pins that a mount which goes on in another namespace for
+// a file that is open there keeps no connection while nobody uses that, and that it is
+// used as before.
+func TestOrphanHoldsNoConnection(t *testing.T) {
+	d := newDistant(t, ordinary(t))
+	pid := d.inBackgroundBy(t, d.link.Port())
+	other := d.copied(t, `exec 3<>"$M/file"; echo before >&3
+		{ until test -e "$L/go"; do sleep 0.1; done; echo after >&3; cat "/proc/self/fd/3" >"$L/got"; touch "$L/done"; } &`)
+	d.unmounts(t)
+	for round := range 2 {
+		eventually(t, 30*time.Second, "it has no connection", func() bool { return d.link.Stats().Open == 0 })
+		if round == 0 {
+			must(t, d.Mkdir("go", 0o755))
+			eventually(t, 30*time.Second, "it is used", func() bool { _, err := os.Stat(d.Path("done")); return err == nil })
+			d.sh(t, d.Dir, `test "$(cat got)" = "before
+after"`)
+		}
+	}
+	other.signal(t, syscall.SIGTERM)
+	eventually(t, unmountLimit, "the mount's process ends", func() bool { return !runs(pid) })
+	d.sh(t, d.Dir, `test "$(tail -n 1 "$R/file")" = after`)
 }
 
 // TestUnmountByOthers pins that a copy of the mount in another mount namespace does

@@ -61,7 +61,8 @@ type Pool struct {
 	owned   bool          // guarded by mu; the owner in info is that of a file that we made
 	lost    []LostData    // guarded by mu
 
-	disordered bool // guarded by mu; the server was seen not to keep order
+	resting    atomic.Bool // no connection is kept without work
+	disordered bool        // guarded by mu; the server was seen not to keep order
 
 	counted map[*session]struct{} // guarded by mu; sessions whose requests are not in count
 }

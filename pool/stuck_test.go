@@ -312,3 +312,45 @@ func TestChangesWaitForDataThatGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// What is left of a mount that nobody sees any more keeps no connection while it has
+// nothing to do, and what is open in it goes on.
+func TestRestKeepsNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite|remote.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(text string, off int64) {
+			if _, err := f.WriteAt(t.Context(), []byte(text), off); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("one ", 0)
+		time.Sleep(10 * time.Minute)
+		if now, _, _ := s.Connections(); now == 0 {
+			t.Error("a mount that is seen has no connection")
+		}
+		p.Rest()
+		for i, text := range []string{"two ", "three"} {
+			time.Sleep(10 * time.Second)
+			if now, _, _ := s.Connections(); now != 0 {
+				t.Errorf("round %d: %d connections are kept", i, now)
+			}
+			write(text, int64(4*i+4))
+		}
+		buf := make([]byte, 20)
+		time.Sleep(10 * time.Second)
+		if n, err := f.ReadAt(t.Context(), buf, 0); string(buf[:n]) != "one two three" {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

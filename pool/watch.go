@@ -62,7 +62,7 @@ func (p *Pool) look1(now time.Time, known map[*conn]*health) {
 		case p.isDead(c, h, now):
 			p.log.Warn("no byte from the server, connection abandoned", "timeout", p.cfg.Timeout)
 			p.dropConn(c)
-		case i > 0 && p.isIdle(c, now, spare):
+		case (i > 0 || p.resting.Load()) && p.isIdle(c, now, spare):
 			spare = false
 			p.retire(c)
 		}
@@ -157,8 +157,9 @@ func (p *Pool) isIdle(c *conn, now time.Time, wanted bool) bool {
 	busy := c.outstanding() > 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	resting := p.resting.Load()
 	for _, s := range c.sessions {
-		busy = busy || s.handles.Load() > 0
+		busy = busy || s.handles.Load() > 0 && !resting
 	}
 	switch {
 	case busy:
@@ -166,8 +167,19 @@ func (p *Pool) isIdle(c *conn, now time.Time, wanted bool) bool {
 	case c.idleFrom.IsZero():
 		c.idleFrom = now
 	}
-	return !busy && (wanted || now.Sub(c.idleFrom) > p.cfg.Idle)
+	idle := p.cfg.Idle
+	if resting {
+		idle = restIdle
+	}
+	return !busy && (wanted || now.Sub(c.idleFrom) > idle)
 }
+
+// restIdle is for how long a connection is kept that is only kept in case.
+const restIdle = 5 * time.Second
+
+// Rest has the Pool keep no connection without work from now on, not even for files
+// that are open: those are opened again when they are used.
+func (p *Pool) Rest() { p.resting.Store(true) }
 
 // retire closes a connection in order.
 func (p *Pool) retire(c *conn) {

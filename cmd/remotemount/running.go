@@ -137,7 +137,9 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 		Log:         h.log,
 	})
 	undo = append(undo, func() { _ = r.cache.Close() }) // the first error is the one to tell
-	if r.fs, err = fsnode.Mount(ctx, m.mountpoint, m.fsConfig(r.cache, h.log)); err != nil {
+	c := m.fsConfig(r.cache, h.log)
+	c.Orphaned = r.link.pool.Rest
+	if r.fs, err = fsnode.Mount(ctx, m.mountpoint, c); err != nil {
 		return nil, fail(exitMountpoint, fmt.Errorf("mount at %s: %w", m.mountpoint, err), "remotemount doctor "+shellQuote(m.target.given))
 	}
 	undo = append(undo, func() { _ = r.fs.ForceUnmount() }) // likewise
