@@ -1,17 +1,19 @@
 package pool
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
 
-// A depth bounds how much is asked for ahead, over all sessions, by how long answers
-// take: what is asked for on a slow link is in front of everything else that comes,
-// and cannot be taken back.
+// A depth bounds how much data is under way in one direction, over all sessions, by how
+// long answers take: what is asked for, or sent, on a slow link is in front of
+// everything else that comes, and cannot be taken back. Each file may have one packet
+// under way whatever there is of others'.
 type depth struct {
-	asked   atomic.Int64 // bytes of READs under way
+	flying  atomic.Int64 // bytes
 	most    atomic.Int64
-	reduced atomic.Int64 // when it last was, in Unix nanoseconds
+	probing atomic.Bool
 }
 
 const (
@@ -21,7 +23,7 @@ const (
 	narrowDepth = 256 << 10 // that much is shared out in small pieces
 
 	promptAnswer = 250 * time.Millisecond
-	lateAnswer   = time.Second
+	lateAnswer   = 500 * time.Millisecond
 
 	// fastLink is what nobody's link carries more than, in bytes a second.
 	fastLink = 1 << 30
@@ -29,23 +31,41 @@ const (
 
 func (d *depth) init() { d.most.Store(firstDepth) }
 
-func (d *depth) hasRoom() bool { return d.asked.Load() < d.most.Load() }
+func (d *depth) hasRoom() bool { return d.flying.Load() < d.most.Load() }
 
 // pieces reports whether little is to be asked for at a time.
 func (d *depth) pieces() bool { return d.most.Load() <= narrowDepth || !d.hasRoom() }
 
-// took notes how long an answer of n bytes took that was asked for at that time, over
-// a link of such a round trip. More is asked for only where more waits to be, and
-// would be of use.
-func (d *depth) took(n int, asked time.Time, rtt time.Duration, waits bool) {
-	took, most := time.Since(asked), d.most.Load()
+// took notes how long the answer about n bytes took that left at that time. There will
+// be more under way only where more waits to be, and would be of use.
+func (d *depth) took(c *conn, n int, left time.Time, waits bool) {
+	took, most := time.Since(left), d.most.Load()
+	switch {
+	case took >= max(promptAnswer, 2*time.Duration(c.rtt.Load())):
+		if d.probing.CompareAndSwap(false, true) {
+			c.pool.spawn(func() { d.probe(c, waits) }, nil)
+		}
+	case waits && most < int64(took.Seconds()*fastLink):
+		d.most.Store(min(most+int64(n), mostDepth))
+	}
+}
+
+// probe finds out whether it is the link that is slow, or the server: the other end of
+// the connection answers at once unless much is on the way. A slow server is none the
+// faster for having less to do.
+func (d *depth) probe(c *conn, waits bool) {
+	defer d.probing.Store(false)
+	ctx, cancel := context.WithTimeout(c.pool.life, c.pool.cfg.Timeout)
+	defer cancel()
+	began, rtt := time.Now(), time.Duration(c.rtt.Load())
+	if err := c.conn.Ping(ctx); err != nil && !isEnd(err) {
+		return
+	}
+	took, most := time.Since(began), d.most.Load()
 	switch {
 	case took > max(lateAnswer, 4*rtt):
-		// Once for all that was asked for before.
-		if last := d.reduced.Load(); asked.UnixNano() > last && d.reduced.CompareAndSwap(last, time.Now().UnixNano()) {
-			d.most.Store(max(most/2, leastDepth))
-		}
-	case waits && took < max(promptAnswer, 2*rtt) && most < int64(took.Seconds()*fastLink):
-		d.most.Store(min(most+int64(n), mostDepth))
+		d.most.Store(max(most/2, leastDepth))
+	case took < max(promptAnswer, 2*rtt) && waits:
+		d.most.Store(min(2*most, mostDepth))
 	}
 }

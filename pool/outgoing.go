@@ -60,9 +60,10 @@ type chunk struct {
 	till       int64 // where a barrier ends
 	buf        []byte
 	h          *handle // under way there; nil when it has to be sent
-	failed     error   // what the server said of it
-	killed     int     // sessions that ended under it while their connection went on
-	seq        uint64  // order of writing
+	left       time.Time
+	failed     error  // what the server said of it
+	killed     int    // sessions that ended under it while their connection went on
+	seq        uint64 // order of writing
 	prev, next *chunk
 	done       func(error) // completed, bound once
 }

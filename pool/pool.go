@@ -23,7 +23,8 @@ type Pool struct {
 	log    *slog.Logger
 	slots  slots
 	logins logins
-	depth  depth
+	down   depth // of READs
+	up     depth // of WRITEs
 	files  registry
 	clock  serverClock
 	count  counters
@@ -85,7 +86,8 @@ func New(cfg Config) (*Pool, error) {
 		nudge:   make(chan struct{}, 1),
 		counted: make(map[*session]struct{}),
 	}
-	p.depth.init()
+	p.down.init()
+	p.up.init()
 	p.replacing = replacements{dir: cfg.Replacing, busy: make(map[string]bool), work: make(chan struct{}, 1)}
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.chunks.New = newChunk

@@ -271,7 +271,7 @@ const readFlight = 3 << 20
 func (f *file) feed() {
 	for len(f.reads) > 0 {
 		h := f.roomiest(func(h *handle) bool { return h.reading < readFlight })
-		if h == nil && len(f.live()) > 0 || h != nil && f.isReading() && !f.p.depth.hasRoom() {
+		if h == nil && len(f.live()) > 0 || h != nil && f.isReading() && !f.p.down.hasRoom() {
 			return
 		}
 		pt := f.reads[0]
@@ -298,11 +298,11 @@ func (f *file) isReading() bool {
 // pieces: a whole packet may be more than a bad link carries at a time.
 func (pt *part) ask(h *handle) {
 	n := len(pt.p) - pt.got
-	if pt.r.tries > 1 || pt.r.f.p.depth.pieces() {
+	if pt.r.tries > 1 || pt.r.f.p.down.pieces() {
 		n = min(n, suspectPiece)
 	}
 	pt.h, pt.asks, pt.asked = h, int64(n), time.Now()
-	pt.r.f.p.depth.asked.Add(pt.asks)
+	pt.r.f.p.down.flying.Add(pt.asks)
 	h.reading += pt.asks
 	h.s.pending.Add(pt.asks)
 	h.s.client.StartRead(h.reads, pt.p[pt.got:pt.got+n], pt.off+int64(pt.got), pt.done)
@@ -323,9 +323,9 @@ func (pt *part) answered(n int, err error) bool {
 	defer f.mu.Unlock()
 	pt.h.s.pending.Add(-pt.asks)
 	pt.h.reading -= pt.asks
-	f.p.depth.asked.Add(-pt.asks)
+	f.p.down.flying.Add(-pt.asks)
 	if err == nil {
-		f.p.depth.took(n, pt.asked, time.Duration(pt.h.s.conn.rtt.Load()), len(f.reads) > 0)
+		f.p.down.took(pt.h.s.conn, n, pt.asked, len(f.reads) > 0)
 	}
 	f.flying -= int64(n)
 	pt.got += n

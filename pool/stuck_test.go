@@ -354,3 +354,42 @@ func TestRestKeepsNoConnection(t *testing.T) {
 		}
 	})
 }
+
+// A server that takes long for each request is none the faster for being asked less at
+// a time.
+func TestASlowServerIsAskedAsMuchAsAFastOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.MaxSessions = 1
+		p := connected(t, s, pool.Config{Timeout: 30 * time.Second, MaxConnections: 1})
+		s.Script(func(r remotetest.Request) remotetest.Fate {
+			if r.Type == "READ" || r.Type == "WRITE" {
+				time.Sleep(2 * time.Second)
+			}
+			return remotetest.Answer
+		})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite|remote.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(t.Context(), make([]byte, 8<<20), 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := f.ReadAt(t.Context(), make([]byte, 8<<20), 0); n != 8<<20 || err != nil {
+			t.Fatal(n, err)
+		}
+		count := map[string]int{}
+		for _, r := range s.Requests() {
+			count[r.Type]++
+		}
+		if count["READ"] > 40 || count["WRITE"] > 40 {
+			t.Errorf("%d READs and %d WRITEs for 8 MiB", count["READ"], count["WRITE"])
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -241,6 +242,9 @@ func (o *object) pump() {
 		case h == nil:
 			return // there is no room
 		default:
+			if o.p.up.pieces() {
+				o.split(c)
+			}
 			o.start(c, h)
 		}
 		if c == suspect {
@@ -281,6 +285,9 @@ func (o *object) way(c *chunk) (h *handle, clear bool) {
 	}
 	n := len(c.f.handles)
 	if s == nil {
+		if c.f.isWriting() && !o.p.up.hasRoom() {
+			return nil, true
+		}
 		return c.f.roomiest(func(h *handle) bool { return h.writing < h.flight(n) }), true
 	}
 	for _, h := range c.f.handles {
@@ -292,6 +299,12 @@ func (o *object) way(c *chunk) (h *handle, clear bool) {
 		}
 	}
 	return nil, false
+}
+
+// isWriting reports whether an acknowledgement is awaited after which more can leave; mu
+// is held.
+func (f *file) isWriting() bool {
+	return slices.ContainsFunc(f.handles, func(h *handle) bool { return h.writing > 0 })
 }
 
 // roomiest is the handle with room on which more data goes, or nil when all are
@@ -320,6 +333,8 @@ func (o *object) start(c *chunk, h *handle) {
 	c.f.flying += n
 	h.writing += n
 	h.s.pending.Add(n)
+	o.p.up.flying.Add(n)
+	c.left = time.Now()
 	h.s.client.StartWrite(h.id, c.buf, c.off, c.done)
 }
 
@@ -333,6 +348,10 @@ func (c *chunk) completed(err error) {
 	n := int64(len(c.buf))
 	c.h.s.pending.Add(-n)
 	c.h.writing -= n
+	o.p.up.flying.Add(-n)
+	if err == nil {
+		o.p.up.took(c.h.s.conn, len(c.buf), c.left, o.out.held > n)
+	}
 	f.flying -= n
 	lostOn := c.h.s.conn
 	c.h = nil
