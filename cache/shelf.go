@@ -59,7 +59,7 @@ func (s *shelf) leave(f *File) {
 		return
 	}
 	o, path := s.c.files, f.placeLocked()
-	if path == "" || !s.shared || !f.named || o.hasDirty(path) || !o.left.add(path, s) {
+	if path == "" || s.c.life.Err() != nil || !s.shared || !f.named || o.hasDirty(path) || !o.left.add(path, s) {
 		s.discardAll()
 	}
 }

@@ -72,11 +72,11 @@ func TestASourceThatChangesIsTriedTwice(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		p := newPairing(t, Options{Mode: Push})
 		put(t, p.local, "log", "line\n", old)
-		changes := 0
+		var changes atomic.Int64
 		p.dir.Before = func(_ context.Context, op, _ string) error {
-			if op == "write" && (always || changes == 0) {
-				changes++
-				put(t, p.local, "log", strings.Repeat("line\n", changes+1), old+int64(changes))
+			if op == "write" && (always || changes.Load() == 0) {
+				n := changes.Add(1)
+				put(t, p.local, "log", strings.Repeat("line\n", int(n)+1), old+n)
 			}
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -96,8 +97,11 @@ func TestTempSuffix(t *testing.T) {
 	p := newPairing(t, Options{Mode: Push, TempSuffix: ".uploading"})
 	put(t, p.local, "f", "text", old)
 	put(t, p.remote, newRun(p.config()).part("gone", file(1, old)), "left", old)
-	var seen []string
+	var mu sync.Mutex
+	var seen []string // guarded by mu
 	p.dir.Before = func(_ context.Context, op, path string) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if op == "open" {
 			seen = append(seen, path)
 		}
