@@ -23,6 +23,7 @@ type listing struct {
 	mu      sync.Mutex
 	entries []remote.Entry // guarded by mu: those with the index first and on
 	first   uint64         // guarded by mu
+	wanted  bool           // guarded by mu: a reader waits for more than there is
 	over    bool           // guarded by mu
 	err     error          // guarded by mu
 	more    chan struct{}  // guarded by mu: closed when any of the above changes
@@ -76,11 +77,12 @@ func (l *listing) limit() int {
 	return keptNames
 }
 
-// add waits for room.
+// add waits for room, unless a reader waits: how much room there is changes with what
+// other listings keep, so that each could wait for the other.
 func (l *listing) add(ctx context.Context, entries []remote.Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.entries) >= l.limit() {
+	for len(l.entries) >= l.limit() && !l.wanted {
 		more := l.more
 		l.mu.Unlock()
 		err := remote.Await(ctx, more)
@@ -92,7 +94,7 @@ func (l *listing) add(ctx context.Context, entries []remote.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err // forget has run, or is about to
 	}
-	l.entries = append(l.entries, entries...)
+	l.entries, l.wanted = append(l.entries, entries...), false
 	l.fs.kept.Add(int64(len(entries)))
 	l.changed()
 	return nil
@@ -152,7 +154,8 @@ func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]remote.Entry
 		}
 		entries := l.entries[min(i-l.first, uint64(len(l.entries))):]
 		if len(entries) == 0 && wait {
-			l.changed() // there may be more room than when the run began to wait for it
+			l.wanted = true
+			l.changed()
 		}
 		over, err, more := l.over, l.err, l.more
 		l.mu.Unlock()
