@@ -63,32 +63,9 @@ func TestSlowLinkIsShared(t *testing.T) {
 	for i := range 4 {
 		d.noise(t, fmt.Sprintf("remote/large%d", i), 2<<20)
 	}
-	for _, dir := range []string{"deep", "deep/dir"} {
-		must(t, d.Mkdir("remote/"+dir, 0o755))
-	}
 	d.sh(t, d.point, `for i in 0 1 2 3; do head -c 1 large$i >/dev/null; done`) // all is connected
-	d.link.SetRate(400 << 10)
 	logins := d.link.Stats().Connections
-	var readers []*job
-	for i := range 4 {
-		readers = append(readers, d.start(t, fmt.Sprintf(`cmp "$R/large%d" "$M/large%[1]d"`, i)))
-	}
-	for i := range 4 {
-		time.Sleep(time.Second)
-		began := time.Now()
-		must(t, d.Mkdir(fmt.Sprintf("remote/deep/dir/new%d", i), 0o755)) // that nothing was told of
-		d.start(t, fmt.Sprintf(`exec stat "$M/deep/dir/new%d"`, i)).succeeds(t)
-		t.Logf("a look beside it: %v", time.Since(began).Round(time.Millisecond))
-		if took := time.Since(began); took > 3*awayTimeout { // it is several round trips
-			t.Errorf("a look beside it took %v", took)
-		}
-	}
-	for _, r := range readers {
-		r.succeeds(t)
-	}
-	if st := d.status(t); st.State != "connected" || st.Reconnects != 0 {
-		t.Errorf("it is %s after %d reconnects", st.State, st.Reconnects)
-	}
+	d.sharesSlowLink(t, `cmp "$R/large%d" "$M/large%[1]d"`, 4, `exec stat "$M/deep/dir/new%d"`, 3*awayTimeout)
 	if now := d.link.Stats().Connections; now > logins+4 {
 		t.Errorf("%d logins more", now-logins)
 	}
@@ -102,28 +79,36 @@ func TestSlowLinkIsSharedByWriters(t *testing.T) {
 	for i := range 4 {
 		d.noise(t, fmt.Sprintf("source%d", i), 2<<20)
 	}
-	for _, dir := range []string{"deep", "deep/dir"} {
-		must(t, d.Mkdir("remote/"+dir, 0o755))
-	}
 	d.sh(t, d.point, `for i in 0 1 2 3; do head -c 100000 "$L/source$i" >large$i; cat large$i >/dev/null; done`) // all is connected
+	d.sharesSlowLink(t, `cp "$L/source%d" "$M/large%[1]d"; cmp "$L/source%[1]d" "$R/large%[1]d"`,
+		3, `stat "$M/deep/dir/new%d"; echo small >"$M/deep/small%[1]d"`, 5*awayTimeout)
+}
+
+// sharesSlowLink makes the link slow, has four scripts fill it, and others beside them,
+// one after the other, each of which may take so long: it is several round trips. The
+// scripts get their number; that of deep/dir/new is of a folder that nothing was told of.
+func (d *distant) sharesSlowLink(t *testing.T, fills string, rounds int, beside string, most time.Duration) {
+	t.Helper()
+	must(t, d.Mkdir("remote/deep", 0o755))
+	must(t, d.Mkdir("remote/deep/dir", 0o755))
 	d.link.SetRate(400 << 10)
-	var writers []*job
+	var filling []*job
 	for i := range 4 {
-		writers = append(writers, d.start(t, fmt.Sprintf(`cp "$L/source%d" "$M/large%[1]d"; cmp "$L/source%[1]d" "$R/large%[1]d"`, i)))
+		filling = append(filling, d.start(t, fmt.Sprintf(fills, i)))
 	}
-	for i := range 3 {
+	for i := range rounds {
 		time.Sleep(time.Second)
-		must(t, d.Mkdir(fmt.Sprintf("remote/deep/dir/new%d", i), 0o755)) // that nothing was told of
+		must(t, d.Mkdir(fmt.Sprintf("remote/deep/dir/new%d", i), 0o755))
 		began := time.Now()
-		d.start(t, fmt.Sprintf(`stat "$M/deep/dir/new%d"; echo small >"$M/deep/small%[1]d"`, i)).succeeds(t)
+		d.start(t, fmt.Sprintf(beside, i)).succeeds(t)
 		took := time.Since(began)
-		t.Logf("a look and a small file beside it: %v", took.Round(time.Millisecond))
-		if took > 5*awayTimeout { // each is several round trips
-			t.Errorf("a look and a small file beside it took %v", took)
+		t.Logf("beside it: %v", took.Round(time.Millisecond))
+		if took > most {
+			t.Errorf("what was done beside it took %v", took)
 		}
 	}
-	for _, w := range writers {
-		w.succeeds(t)
+	for _, j := range filling {
+		j.succeeds(t)
 	}
 	if st := d.status(t); st.State != "connected" || st.Reconnects != 0 {
 		t.Errorf("it is %s after %d reconnects", st.State, st.Reconnects)

@@ -11,8 +11,8 @@ import (
 // path that a file was opened by. After a rename there is nothing at that, or another
 // file. So where that may be they are asked for by the path where it is now.
 
-// moved is the path to use in place of a handle, on a server of which no order is known: that
-// of a file that was renamed since it was opened. It is "" for any other.
+// moved is the path to use in place of a handle, on a server of which no order is known:
+// that of a file that was renamed since it was opened. It is "" for any other.
 func (f *file) moved(h *handle) string {
 	if h.s.ordered {
 		return ""

@@ -186,10 +186,7 @@ const endless = int64(1<<63 - 1)
 // change of attributes, do not wait as data does, but for the timeout, and for as long
 // as within each such time some of it is acknowledged.
 func (o *object) lookBound(ctx context.Context, do func(context.Context) error) error {
-	o.p.mu.Lock()
-	state := o.p.state
-	o.p.mu.Unlock()
-	if err := (&waiter{}).refuse(state); err != nil {
+	if err := (&waiter{}).refuse(o.p.current()); err != nil {
 		return err
 	}
 	had := o.acknowledged.Load()
@@ -241,11 +238,13 @@ func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err 
 	}
 }
 
-func (p *Pool) connected() bool {
+func (p *Pool) current() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state == StateConnected
+	return p.state
 }
+
+func (p *Pool) connected() bool { return p.current() == StateConnected }
 
 // tell is what the server will say of the file once it has all that is under way.
 // The time that is told is the one that the file gets: the next flush sets it, unless

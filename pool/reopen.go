@@ -74,10 +74,7 @@ func (f *file) await(ctx context.Context, w *waiter, token chan struct{}) error 
 		return nil
 	default:
 	}
-	f.p.mu.Lock()
-	state := f.p.state
-	f.p.mu.Unlock()
-	if err := w.refuse(state); err != nil {
+	if err := w.refuse(f.p.current()); err != nil {
 		return err
 	}
 	select {

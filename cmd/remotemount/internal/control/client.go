@@ -49,8 +49,8 @@ func (c *Client) Status(ctx context.Context, mountpoint string) (Status, error) 
 	return Status{}, ErrNone
 }
 
-// All asks every mount, all at once, and gives them in the order of mountpoints. Sockets that nobody answers
-// on any more, because the mount was killed, are removed.
+// All asks every mount, all at once, and gives them in the order of mountpoints. Sockets
+// that nobody answers on any more, because the mount was killed, are removed.
 func (c *Client) All(ctx context.Context) ([]Status, error) {
 	var mu sync.Mutex
 	var all []Status // guarded by mu until all have answered
