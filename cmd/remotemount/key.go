@@ -105,9 +105,18 @@ func generated(c *cli.Context, file string, key *keys.Key, protected bool, publi
 			notes.say("remotemount: the public line is on the clipboard\n")
 		}
 	}
+	makeSSHFolder()
 	notes.say("remotemount: next: add that line to ~/.ssh/authorized_keys on the server, or give it to its administrator, or\n"+
 		"remotemount:   %s\nremotemount: then\nremotemount:   %s\n", publish, use)
 	return notes.err
+}
+
+// makeSSHFolder: ssh-copy-id works in ~/.ssh and fails without it; ssh makes it at its
+// first login. Where this fails, ssh-copy-id says why.
+func makeSSHFolder() {
+	if home, err := os.UserHomeDir(); err == nil {
+		_ = os.Mkdir(filepath.Join(home, ".ssh"), 0o700)
+	}
 }
 
 // A printer writes until the first error, and keeps that.

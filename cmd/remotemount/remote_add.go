@@ -65,9 +65,14 @@ func remoteAdd(c *cli.Context) error {
 	if err := a.keep(c, store); err != nil {
 		return err
 	}
-	if asks {
-		_, err = fmt.Fprintf(c.App.ErrWriter, "remotemount: %s is kept; next:\nremotemount:   remotemount remote test %[1]s\nremotemount:   remotemount mount %[1]s MOUNTPOINT\n", a.name)
+	if !asks {
+		return nil
 	}
+	next := []string{"remote test " + a.name, "mount " + a.name + " MOUNTPOINT"}
+	if a.key.make {
+		next = next[1:] // what comes before is told with the key
+	}
+	_, err = fmt.Fprintf(c.App.ErrWriter, "remotemount: %s is kept; next:\nremotemount:   remotemount %s\n", a.name, strings.Join(next, "\nremotemount:   remotemount "))
 	return err
 }
 
