@@ -177,7 +177,7 @@ func explainAuth(err error) (int, string, bool) {
 	case errors.As(err, &public):
 		return exitAuth, publicKeyHint(public), true
 	case errors.Is(err, keys.ErrWrongPassphrase), errors.Is(err, keys.ErrPassphraseNeeded):
-		return exitAuth, "ssh-add puts the key into the agent, which asks for the passphrase once", true
+		return exitAuth, "ssh-add puts the key into the agent, which asks for the passphrase once; a .ppk or SSH2 file goes through remotemount key convert before", true
 	case errors.Is(err, keys.ErrNotAKey), errors.Is(err, keys.ErrDamaged), errors.Is(err, keys.ErrUnsupported):
 		return exitAuth, "remotemount key inspect FILE tells what is in it", true
 	case errors.Is(err, keys.ErrNoPrompt):

@@ -41,6 +41,7 @@ func TestExplain(t *testing.T) {
 		{&keys.AuthError{User: "u", Host: "h"}, exitAuth, "--identity"},
 		{keys.ErrNoPrompt, exitAuth, "--password-file"},
 		{keys.ErrWrongPassphrase, exitAuth, "ssh-add"},
+		{keys.ErrPassphraseNeeded, exitAuth, "key convert"}, // ssh-add reads no .ppk
 		{keys.ErrDamaged, exitAuth, "key inspect"},
 		{&keys.PermissionError{File: "/a b"}, exitAuth, "chmod 600 '/a b'"},
 		{pool.ErrNoSlot, exitUnreachable, "--max-connections"},
