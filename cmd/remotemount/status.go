@@ -142,7 +142,9 @@ func statusText(s control.Status, now time.Time) string {
 	if s.Hint != "" {
 		line("hint", "%s", s.Hint)
 	}
-	line("server", "%s, folder %s", s.Server, s.Root)
+	if s.Server != "" { // with --wait it may not have answered yet
+		line("server", "%s, folder %s", s.Server, s.Root)
+	}
 	line("connections", "%d of at most %d, with %d sessions; %d open files", s.Connections, s.MaxConnections, s.Sessions, s.OpenFiles)
 	line("traffic", "%s read, %s written, %d requests", config.FormatSize(int64(s.BytesRead)), config.FormatSize(int64(s.BytesWritten)), s.Requests)
 	if s.Unacknowledged > 0 {

@@ -42,6 +42,10 @@ func TestStatusText(t *testing.T) {
 		t.Errorf("of a server that does not answer:\n%s", got)
 	}
 	s.LostFiles = 101
+	// With --wait the server may not have answered yet.
+	if got := statusText(control.Status{}, now); strings.Contains(got, "server") {
+		t.Errorf("a server that has said nothing:\n%s", got)
+	}
 	if got := statusText(s, now); !strings.Contains(got, "data of 101 files; the last 1 are") {
 		t.Errorf("of more losses than are listed:\n%s", got)
 	}

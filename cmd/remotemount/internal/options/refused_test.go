@@ -26,3 +26,19 @@ func TestRefusedIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// Every option of sshfs and FUSE stands in docs/sshfs.md.
+func TestFuseOptionsAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../../../docs/sshfs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range fuseOptions() {
+		if o.value == needed {
+			name += "="
+		}
+		if !strings.Contains(string(doc), "`"+name) && !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/sshfs.md has no row for %s", name)
+		}
+	}
+}
