@@ -54,11 +54,14 @@ func flagLine(f cli.Flag) string {
 			long = "--" + name
 		}
 	}
-	if d.TakesValue() {
+	switch {
+	case d.TakesValue():
 		long += " " + first(value, "VALUE")
 		if without := defaultText(d); without != "" {
 			text += " (" + without + ")"
 		}
+	case value != "": // it may have one
+		long += "[=" + value + "]"
 	}
 	return helpLine("  "+short+long, text)
 }

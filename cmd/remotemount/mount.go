@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/address"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/bookmark"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/config"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
@@ -48,6 +49,7 @@ func mountFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "replace-by-moving", Usage: "where the server cannot rename over a file, move the old one aside first"},
 		&cli.BoolFlag{Name: "multiuser", Usage: "give new files to who makes them; for a privileged user on the server"},
 		&cli.BoolFlag{Name: "wait", Usage: "mount also while the server cannot be reached, and connect when it can"},
+		bookmarkFlag{&cli.GenericFlag{Name: "bookmark", Value: new(bookmarkName), Usage: "show the folder at the side of file managers while it is mounted, under `NAME`"}},
 		&cli.BoolFlag{Name: "no-notify", Usage: "show no notice on the desktop when the mount is away, disabled or loses data"},
 		&cli.StringFlag{Name: "subtype", DefaultText: "sshfs", Usage: "filesystem `TYPE` shown after fuse."},
 		&cli.StringFlag{Name: "sync", Usage: "keep --sync-dir in step with the mount: `push|pull|two-way`"},
@@ -147,6 +149,9 @@ func (m *mounting) readFlags(c *cli.Context) {
 	m.ReplaceByMoving = m.ReplaceByMoving || c.Bool("replace-by-moving")
 	m.NoNotify = m.NoNotify || c.Bool("no-notify")
 	m.Wait = m.Wait || c.Bool("wait")
+	if name, ok := c.Generic("bookmark").(*bookmarkName); ok && c.IsSet("bookmark") {
+		m.Bookmark = name.label
+	}
 	if c.IsSet("default-permissions") {
 		on := c.Bool("default-permissions")
 		m.DefaultPermissions = &on
@@ -181,6 +186,11 @@ func (m *mounting) check() error {
 	}
 	if strings.ContainsAny(m.Subtype, " ,.\n\\") {
 		return usage("--subtype %q: one word", m.Subtype)
+	}
+	if m.Bookmark != nil {
+		if err := bookmark.CheckName(*m.Bookmark); err != nil {
+			return usage("--bookmark: %w", err)
+		}
 	}
 	if err := m.Connection.Check(); err != nil {
 		return usage("%w", err)

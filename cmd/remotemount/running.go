@@ -42,6 +42,7 @@ type running struct {
 	control *control.Server
 	started time.Time
 	sidecar *sidecar // nil without --sync
+	marked  string   // the bookmark that was added; "" none
 
 	reconnecting sync.Mutex // held while somebody has it reconnect
 
@@ -161,6 +162,7 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	if !m.NoNotify {
 		r.work.Go(r.notify)
 	}
+	r.addBookmark()
 	if m.Wait {
 		r.work.Go(func() { _, _ = r.link.pool.Stat(remote.Background(r.ctx), "") }) // whoever asks has the pool dial until it is there
 	}
@@ -262,6 +264,7 @@ func (r *running) shutdown(atOnce bool) error {
 			r.host.log.Warn("unmount", "err", err)
 		}
 	}
+	r.removeBookmark()
 	err := errors.Join(r.cache.Close(), r.link.close(ctx))
 	r.work.Wait()
 	lost := r.lostError()

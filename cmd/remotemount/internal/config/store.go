@@ -29,15 +29,23 @@ type Store struct{ dir string }
 // Open gives the store of the user whose environment getenv reads. Nothing is
 // made on disk before the first Add.
 func Open(getenv func(string) string) (*Store, error) {
-	base := getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(base) { // the XDG specification: a relative one is ignored
-		home := getenv("HOME")
-		if home == "" {
-			return nil, errors.New("neither XDG_CONFIG_HOME nor HOME is set")
-		}
-		base = filepath.Join(home, ".config")
+	base, err := Base(getenv)
+	if err != nil {
+		return nil, err
 	}
 	return &Store{dir: filepath.Join(base, "remotemount", "remotes")}, nil
+}
+
+// Base is the user's folder for the settings of programs, by the XDG specification.
+func Base(getenv func(string) string) (string, error) {
+	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) { // a relative one is ignored
+		return base, nil
+	}
+	home := getenv("HOME")
+	if home == "" {
+		return "", errors.New("neither XDG_CONFIG_HOME nor HOME is set")
+	}
+	return filepath.Join(home, ".config"), nil
 }
 
 // Dir is where the files are.

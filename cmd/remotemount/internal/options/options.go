@@ -46,10 +46,11 @@ type Settings struct {
 	Subtype            string
 	Kernel             []string // for mount(2): nosuid, noexec, ...
 	PasswordStdin      bool
-	Batch              bool   // never ask
-	NoNotify           bool   // nothing is shown on the desktop
-	Wait               bool   // mount also while the server cannot be reached
-	Subdir             string // below the folder that was named
+	Batch              bool    // never ask
+	NoNotify           bool    // nothing is shown on the desktop
+	Wait               bool    // mount also while the server cannot be reached
+	Bookmark           *string // in the list of the user's file managers, under this name, or the folder's own
+	Subdir             string  // below the folder that was named
 	Debug              bool
 	LogLevel           string
 	LogFile            string

@@ -66,6 +66,7 @@ func own() map[string]option {
 		"replace_by_moving": flag(func(s *Settings) { s.ReplaceByMoving = true }),
 		"no_notify":         flag(func(s *Settings) { s.NoNotify = true }),
 		"wait":              flag(func(s *Settings) { s.Wait = true }),
+		"bookmark":          {maybe, func(s *Settings, v string) error { s.Bookmark = &v; return nil }, "", ""},
 		"sync_mode":         text(func(s *Settings) *string { return &s.SyncMode }),
 		"sync_dir":          text(func(s *Settings) *string { return &s.SyncDir }),
 		"sync_every":        text(func(s *Settings) *string { return &s.SyncEvery }),
