@@ -231,16 +231,16 @@ func (t *tree) forgetTree(path string) {
 	t.touch(&change{paths: []string{path}, kind: wholeTree})
 }
 
-// wrote notes that path was written to. Its size and times are what the server says
-// once it has that: who asks for them asks the remote.
-func (t *tree) wrote(path string) {
+// wrote notes that path was written to, up to end. Its size and times are what the
+// server says once it has that: who asks for them asks the remote.
+func (t *tree) wrote(path string, end int64) {
 	if t.off() {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stir(path)
-	t.outdate(path)
+	t.outdate(path, end)
 	t.touchOthers(path)
 }
 

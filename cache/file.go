@@ -86,7 +86,7 @@ func (f *File) wrote(off, n, done int64, err error) {
 	case err != nil || !f.named:
 		f.c.tree.end(f.c.tree.begin(inPlace, path), nil, nil)
 	case done > 0:
-		f.c.tree.wrote(path)
+		f.c.tree.wrote(path, off+done)
 	}
 }
 

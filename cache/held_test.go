@@ -105,6 +105,42 @@ func TestAwayIsToldFromMemory(t *testing.T) {
 	})
 }
 
+// TestAwayCountsWrites pins that for the kernel a file does not end before what
+// programs here have written to it: it would give them nothing of that.
+func TestAwayCountsWrites(t *testing.T) {
+	for name, old := range map[string]time.Duration{"under way": 0, "acknowledged": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := seen(t)
+				f, _, err := c.Open(t.Context(), "dir/file", remote.FlagRead|remote.FlagWrite, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetSize}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteAt(t.Context(), []byte("data"), 100); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(old)
+				s.Refuse(syscall.ECONNREFUSED)
+				s.CutAll()
+				ctx := remote.Stale(t.Context())
+				if a, err := c.Lstat(ctx, "dir/file"); err != nil || a.Size != 104 {
+					t.Errorf("a look: %+v, %v, and 104 bytes were written", a, err)
+				}
+				if got := listed(t, ctx, c, "dir"); got["file"].Size != 104 {
+					t.Errorf("a listing: %+v, and 104 bytes were written", got["file"])
+				}
+				s.Refuse(nil)
+				if err := f.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // A link that is cut without a word is away after two seconds.
 func TestSilenceIsAwaySoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

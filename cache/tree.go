@@ -221,12 +221,14 @@ func (t *tree) put(path string, s state, a remote.Attr) {
 	t.keep(f, r.until)
 }
 
-// outdate keeps what is known of path but for its attributes.
-func (t *tree) outdate(path string) {
+// outdate keeps what is known of path, which was written to up to end, but for its
+// attributes. Where these are told nevertheless, as the remote is away, the file is as
+// long as that: one told shorter ends there for the kernel, and so for programs.
+func (t *tree) outdate(path string, end int64) {
 	dir, name := split(path)
 	if f, ok := t.folders.Peek(dir); ok {
 		if r, held := f.names[name]; held && r.state == present {
-			r.until = 0
+			r.until, r.attr.Size = 0, max(r.attr.Size, end)
 			f.names[name] = r
 		}
 	}

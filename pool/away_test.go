@@ -73,6 +73,36 @@ func TestCallsWhileAway(t *testing.T) {
 	})
 }
 
+// TestAwaySizeWithTimes pins that a file ends where what was written to it ends, also
+// when all of that is acknowledged and only times wait to be set.
+func TestAwaySizeWithTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		p := connected(t, s, pool.Config{})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if _, err := f.SetAttr(t.Context(), remote.Change{Fields: remote.SetMtime, Mtime: 1}); err != nil {
+			t.Fatal(err)
+		}
+		s.Refuse(syscall.ECONNREFUSED)
+		s.CutAll()
+		synctest.Wait()
+		if a, err := p.Lstat(t.Context(), "f"); err != nil || a.Size != 4 || a.Mtime != 1 {
+			t.Errorf("%+v, %v", a, err)
+		}
+		s.Refuse(nil)
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestDialsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := remotetest.NewServer(t, t.TempDir())

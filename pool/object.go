@@ -254,11 +254,14 @@ func (o *object) tell() remote.Attr {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	a := o.seen
+	if o.wrote {
+		a.Size = max(a.Size, o.out.end)
+	}
 	if o.out.held > 0 {
 		if o.out.told == 0 {
 			o.out.told = max(a.Mtime, now)
 		}
-		a.Size, a.Mtime = max(a.Size, o.out.end), o.out.told
+		a.Mtime = o.out.told
 	}
 	return o.out.times.Apply(a)
 }
