@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -26,37 +27,47 @@ func (r *reading) isCutShort() bool {
 }
 
 // beyond reads what a handle does not know of through one that is opened for it. Where
-// that cannot be had the end stays where the server has told it.
+// the server does not let it be opened, the end stays where it has told it; a lost
+// connection tells nothing of the end.
 func (r *reading) beyond() {
 	f := r.f
-	if s, err := f.p.session(r.ctx, laneFile, r.w, nil); err == nil {
-		_, _ = f.p.within(r.ctx, looks, s, func(ctx context.Context) error {
-			least := f.least()
-			h, a, err := f.p.openPlain(ctx, s, f.name(), sftp3.OpenRead)
-			if err != nil {
-				return err
-			}
-			defer h.close()
-			if f.isSame(a, least) {
-				r.readOn(ctx, h, a.Size)
-			}
-			return nil
-		})
+	err := f.p.repeat(r.ctx, laneFile, looks, func(ctx context.Context, s *session, _ bool) error {
+		least := f.least()
+		h, a, err := f.p.openPlain(ctx, s, f.name(), sftp3.OpenRead)
+		if err != nil {
+			return err
+		}
+		defer h.close()
+		if f.isSame(a, least) {
+			return r.readOn(ctx, h, a.Size)
+		}
+		return nil
+	})
+	if status := (*sftp3.StatusError)(nil); err != nil && !errors.As(err, &status) {
+		r.end(0, err)
+		return
 	}
 	r.end(r.result())
 }
 
-// readOn reads what was told to be beyond the end.
-func (r *reading) readOn(ctx context.Context, h *handle, size int64) {
+// readOn reads what was told to be beyond the end. Data that comes after the end of ctx
+// must not land in what was lent.
+func (r *reading) readOn(ctx context.Context, h *handle, size int64) error {
 	for _, pt := range r.parts {
 		at := pt.off + int64(pt.got)
 		if pt.err != io.EOF || at >= size {
 			continue
 		}
-		n, err := h.s.client.ReadAt(ctx, h.id, pt.p[pt.got:], at)
+		more := make([]byte, len(pt.p)-pt.got)
+		n, err := h.s.client.ReadAt(ctx, h.id, more, at)
 		if n > 0 {
-			pt.got, pt.err = pt.got+n, err
+			pt.got += copy(pt.p[pt.got:], more[:n])
 			r.f.p.learned(EndsAtOpening)
 		}
+		if err != nil && (lostRequest(err) || ctx.Err() != nil) {
+			return err
+		}
+		pt.err = err
 	}
+	return nil
 }

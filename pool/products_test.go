@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -169,6 +170,42 @@ func TestReadsBeyondTheEndAtTheOpening(t *testing.T) {
 	buf := make([]byte, 100)
 	if n, err := reader.ReadAt(t.Context(), buf, 14); string(buf[:n]) != " of another's" || err != io.EOF {
 		t.Errorf("of what another wrote: %q, %v", buf[:n], err)
+	}
+}
+
+// TestCutWhileReadingBeyondTheEnd pins that what such a handle does not know of is read
+// as well where a cut comes between, whichever request it takes: neither ends the file
+// there, nor fails the read.
+func TestCutWhileReadingBeyondTheEnd(t *testing.T) {
+	for at, met := 0, true; met; at++ {
+		p, s, _ := other(t, remotetest.Quirks{EndsAtOpening: true}, pool.Config{})
+		save(t, p, "f", "0123456789", 0o644)
+		reader, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writer, _, err := p.Open(t.Context(), "f", remote.FlagWrite, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.WriteAt(t.Context(), []byte("more"), 10); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var count atomic.Int32
+		s.Script(func(remotetest.Request) remotetest.Fate {
+			if int(count.Add(1))-1 == at {
+				return remotetest.CutBefore
+			}
+			return remotetest.Answer
+		})
+		buf := make([]byte, 100)
+		if n, err := reader.ReadAt(t.Context(), buf, 5); string(buf[:n]) != "56789more" || err != io.EOF {
+			t.Errorf("request %d cut: %q, %v", at, buf[:n], err)
+		}
+		met = int(count.Load()) > at
 	}
 }
 
