@@ -61,7 +61,7 @@ need_programs() {
 	runs_tests || return 0
 	for p in sshd:openssh-server ssh:openssh-client \
 		git:git rsync:rsync sqlite3:sqlite3 tar:tar vim:vim gcc:gcc rclone:rclone dropbear:dropbear-bin \
-		puttygen:putty-tools openssl:openssl groff:groff-base ps:procps gpg:gpg gpg-agent:gpg-agent gpgconf:gpgconf dbus-daemon:dbus-daemon; do
+		puttygen:putty-tools openssl:openssl groff:groff-base ps:procps gpg:gpg gpg-agent:gpg-agent gpgconf:gpgconf dbus-daemon:dbus-daemon zsh:zsh fish:fish; do
 		need "${p%:*}" "${p#*:}"
 	done
 	# The compiler may come without the C library's headers.

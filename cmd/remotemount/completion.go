@@ -120,10 +120,16 @@ func (k knowledge) at(app *cli.App, at place, last string) offer {
 		return k.named(value, at.command, last)
 	case strings.HasPrefix(last, "-") && at.command != nil && !at.only:
 		return offer{"words", flagWords(at.command)}
+	case strings.HasPrefix(last, "-") && at.command == nil && !at.only:
+		return offer{"words", append(flagWords(find(app.Commands, "mount")), "--version")} // without a verb it mounts
+	case at.command == nil && at.help:
+		return offer{"words", verbNames(app.Commands)}
 	case at.command == nil:
 		return offer{"words", append(verbNames(app.Commands), k.places(last)...)}
 	case len(at.command.Subcommands) > 0:
 		return offer{"words", verbNames(at.command.Subcommands)}
+	case at.help:
+		return offer{kind: "words"}
 	}
 	if names := argumentNames(at.command); at.arguments < len(names) {
 		return k.named(names[at.arguments], at.command, last)
@@ -183,6 +189,7 @@ type place struct {
 	flag      cli.Flag // whose value comes next
 	arguments int      // so many came before
 	only      bool     // behind --, where flags are none
+	help      bool     // behind help, where only verbs are
 }
 
 // findPlace reads the words before.
@@ -200,6 +207,8 @@ func findPlace(app *cli.App, words []string) (at place) {
 			}
 		case at.command != nil && len(at.command.Subcommands) == 0:
 			at.arguments++
+		case at.command == nil && word == "help":
+			at.help = true
 		case find(commands, word) != nil:
 			at.command = find(commands, word)
 			commands = at.command.Subcommands

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +16,11 @@ func TestComplete(t *testing.T) {
 	known := knowledge{remotes: namedRemotes, mounts: func() []string { return []string{"/mnt/a b", "/srv"} }}
 	for line, want := range map[string]string{
 		"mo":                                   "words mount",
+		"--v":                                  "words --version",
+		"--allow":                              "words --allow-other",
+		"help mount ":                          "words",
+		"help w":                               "words",
+		"help sync pu":                         "words push pull",
 		"w":                                    "words work",
 		"mount w":                              "words work",
 		"mount work ":                          "folders",
@@ -123,68 +124,6 @@ func TestFoldersBelow(t *testing.T) {
 		}
 		if dir != c.dir {
 			t.Errorf("%s in a mount of %s: %q, want %q", c.typed, c.mounted, dir, c.dir)
-		}
-	}
-}
-
-// The script of bash, as readline calls it: COMP_WORDBREAKS has : and =, and what stands
-// before the last of them is not to be given back.
-func TestCompletionOfBash(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		if os.Getenv("REMOTEMOUNT_REQUIRE_ALL") == "1" {
-			t.Fatal("bash is not installed")
-		}
-		t.Skip("bash is not installed")
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"folder", "other"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(bin, "remotemount")); err != nil {
-		t.Fatal(err)
-	}
-	if err := configHome(t).Add("work", config.Remote{Address: "h:"}); err != nil {
-		t.Fatal(err)
-	}
-	script, err := filepath.Abs("completions/remotemount.bash")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line, want := range map[string]string{
-		"remotemount mount wo":                    "work",
-		"remotemount mount work f":                "folder",
-		"remotemount mount -i f":                  "file folder",
-		"remotemount mount --identity=fi":         "file",
-		"remotemount mount --host-key-policy=st":  "strict",
-		"remotemount mount --host-key-policy st":  "strict",
-		"remotemount mount -o allow_other,rea":    "allow_other,read_only allow_other,readdir_ino",
-		"remotemount sync push ":                  "folder other",
-		"remotemount sync push --exclude-from f":  "file folder",
-		"remotemount sync push --compare ":        "size mtime hash",
-		"remotemount key generate --type ed":      "ed25519",
-		"remotemount mount --no-such-flag-at-all": "",
-	} {
-		cmd := exec.Command(bash, "-c", `. "$1"; COMP_LINE=$2 COMP_POINT=${#2} COMP_WORDBREAKS=$' \t\n"'"'"'><=;|&(:'; _remotemount; printf '%s\n' "${COMPREPLY[@]}"`, "bash", script, line)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-		out, err := cmd.CombinedOutput()
-		got := strings.Fields(string(out))
-		slices.Sort(got)
-		wanted := strings.Fields(want)
-		slices.Sort(wanted)
-		if err != nil || !slices.Equal(got, wanted) {
-			t.Errorf("%q: %q, want %q; %v", line, got, wanted, err)
 		}
 	}
 }

@@ -2,11 +2,14 @@
 function __remotemount_complete
 	set -l words (commandline -opc) (commandline -ct)
 	set -l offers (remotemount __complete -- $words[2..-1] 2>/dev/null)
+	# An offer is the whole word, with the flag that a value stands behind.
+	set -l flag (string match -r -- '^--[^=]*=' $words[-1])
+	set -l value (string replace -r -- '^--[^=]*=' '' $words[-1])
 	switch "$offers[1]"
 		case files
-			__fish_complete_path (string replace -r -- '^--[^=]*=' '' $words[-1])
+			string replace -r -- '^' "$flag" (__fish_complete_path $value)
 		case folders
-			__fish_complete_directories (string replace -r -- '^--[^=]*=' '' $words[-1]) ''
+			string replace -r -- '^' "$flag" (__fish_complete_directories $value '')
 		case '*'
 			string join \n -- $offers[2..-1]
 	end

@@ -1,7 +1,7 @@
 #compdef remotemount
 # zsh completion for remotemount
 _remotemount() {
-	local -a offers
+	local -a offers go_on
 	local kind
 	offers=("${(@f)$(remotemount __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
 	kind=$offers[1]
@@ -12,12 +12,11 @@ _remotemount() {
 		if [[ $kind == files ]]; then _files; else _files -/; fi
 		;;
 	*)
-		# A folder of a remote is gone on with.
-		if [[ $offers[1] == */ ]]; then
-			compadd -Q -S '' -- "${(@q)offers}"
-		elif (( $#offers )); then
-			compadd -Q -- "${(@q)offers}"
-		fi
+		# A folder of a remote, and an option with a value, are gone on with.
+		go_on=("${(@M)offers:#*[/=:]}")
+		offers=("${(@)offers:#*[/=:]}")
+		if (( $#go_on )); then compadd -Q -S '' -- "${(@q)go_on}"; fi
+		if (( $#offers )); then compadd -Q -- "${(@q)offers}"; fi
 		;;
 	esac
 }
