@@ -84,7 +84,7 @@ func usageName(c *cli.Context) string {
 
 func prepare(cmd *cli.Command, onUsage cli.OnUsageErrorFunc) {
 	cmd.OnUsageError, cmd.HideHelpCommand = onUsage, true
-	cmd.CustomHelpTemplate = commandHelp
+	cmd.CustomHelpTemplate = commandHelp + units(cmd.Flags)
 	for _, sub := range cmd.Subcommands {
 		prepare(sub, onUsage)
 	}

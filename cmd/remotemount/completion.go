@@ -26,7 +26,10 @@ func completionCommand() *cli.Command {
 		Name:        "completion",
 		Usage:       "print the completion script for a shell",
 		UsageText:   "remotemount completion bash|zsh|fish",
-		Description: "For bash: remotemount completion bash > ~/.local/share/bash-completion/completions/remotemount",
+		Description: "bash: remotemount completion bash >~/.local/share/bash-completion/completions/remotemount\n" +
+			"zsh:  remotemount completion zsh >_remotemount, in a folder of $fpath\n" +
+			"fish: remotemount completion fish >~/.config/fish/completions/remotemount.fish\n" +
+			"A package, or make install, has put them in place.",
 		Action: func(c *cli.Context) error {
 			args, err := arguments(c, "SHELL")
 			if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -36,6 +37,26 @@ Verbs:{{range .VisibleCommands}}
 Flags:{{range .VisibleFlags}}
 {{.}}{{end}}
 {{end}}`
+
+// units is the end of a verb's help: how the values of its flags are written.
+func units(flags []cli.Flag) string {
+	var end string
+	for _, u := range []struct{ value, text string }{
+		{"TIME", "TIME is 30s, 5m or 1h30m; a bare number is seconds.\n"},
+		{"SIZE", "SIZE is 512K, 256M or 1.5G; a bare number is bytes.\n"},
+	} {
+		if slices.ContainsFunc(flags, func(f cli.Flag) bool {
+			d, ok := f.(cli.DocGenerationFlag)
+			return ok && strings.Contains(d.GetUsage(), "`"+u.value+"`")
+		}) {
+			end += u.text
+		}
+	}
+	if end != "" {
+		end = "\n" + end
+	}
+	return end
+}
 
 // flagLine is how help shows a flag: short name, long name with what it takes,
 // the sentence, and what holds without it. The library's own way repeats the value at

@@ -35,6 +35,17 @@ func TestHelpHasDefaults(t *testing.T) {
 	}
 }
 
+// Help of a verb with times or sizes says how they are written.
+func TestHelpHasUnits(t *testing.T) {
+	const times, sizes = "TIME is 30s, 5m or 1h30m; a bare number is seconds.\n", "SIZE is 512K, 256M or 1.5G; a bare number is bytes.\n"
+	for line, want := range map[string]string{"sync push": "\n" + times + sizes, "mount": "\n" + times + sizes, "browse": "\n" + times, "status": ""} {
+		_, out, _ := verb(t, append(strings.Fields(line), "--help")...)
+		if _, units, _ := strings.Cut(out, "show help\n"); units != want {
+			t.Errorf("%s: %q, want %q", line, units, want)
+		}
+	}
+}
+
 // The usage of a verb with verbs of its own says so.
 func TestHelpOfGroups(t *testing.T) {
 	for _, group := range []string{"sync", "remote", "key", "hostkey"} {
