@@ -23,9 +23,9 @@ var completions embed.FS
 
 func completionCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "completion",
-		Usage:       "print the completion script for a shell",
-		UsageText:   "remotemount completion bash|zsh|fish",
+		Name:      "completion",
+		Usage:     "print the completion script for a shell",
+		UsageText: "remotemount completion bash|zsh|fish",
 		Description: "bash: remotemount completion bash >~/.local/share/bash-completion/completions/remotemount\n" +
 			"zsh:  remotemount completion zsh >_remotemount, in a folder of $fpath\n" +
 			"fish: remotemount completion fish >~/.config/fish/completions/remotemount.fish\n" +
