@@ -142,3 +142,16 @@ func TestManualIsWellFormed(t *testing.T) {
 		t.Errorf("groff: %v\n%s", err, out)
 	}
 }
+
+// docs/sync.md names every flag of sync that is not about the connection.
+func TestSyncPaperHasEveryFlag(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sync.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(syncFlags(), oneWayFlags()...) {
+		if name := "--" + f.Names()[0]; !hasWord(string(text), name) {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
