@@ -144,6 +144,43 @@ func TestLooksListAhead(t *testing.T) {
 	})
 }
 
+// A desktop looks at the root of every new mount for names that are mostly not there,
+// and lists it, perhaps at the same time: it goes nowhere from there.
+func TestLooksInVainListNothingAhead(t *testing.T) {
+	looks := []string{".xdg-volume-info", "autorun.inf", "BDMV", ".Trash", ".Trash-1000", ".hidden"}
+	look := func(t *testing.T, b *bench) {
+		for _, name := range looks {
+			if b.sizeOf(t, name) != -1 {
+				t.Errorf("%s is there", name)
+			}
+		}
+	}
+	for name, desktop := range map[string]func(t *testing.T, b *bench){
+		"looks":       look,
+		"then a list": func(t *testing.T, b *bench) { look(t, b); b.list(t, ".") },
+		"and a list": func(t *testing.T, b *bench) {
+			go func() { time.Sleep(7 * roundTrip / 2); b.list(t, ".") }()
+			look(t, b)
+		},
+		"what is there": func(t *testing.T, b *bench) { look(t, b); b.sizeOf(t, "d7") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, fiveSeconds, slow)
+				b.folders(t, 20, 5)
+				desktop(t, b)
+				time.Sleep(time.Second)
+				if n := b.dir.Calls()["readdir"]; n != 1 {
+					t.Errorf("%d listings, want that of the root", n)
+				}
+				if n := b.dir.Calls()["lstat"]; n > mostMisses+1 {
+					t.Errorf("%d looks are asked", n)
+				}
+			})
+		})
+	}
+}
+
 // Whoever makes files one after the other is told at once that none is there yet,
 // and the listing that tells it has those made meanwhile.
 func TestCreatingAsksForNoNames(t *testing.T) {

@@ -62,6 +62,8 @@ func (c *Cache) missed(path string) {
 		return
 	}
 	f.misses = 0
-	c.newList(remote.Background(context.Background()), dir, 0)
+	// It is no guess of where a program goes, and so no step when it is used: a desktop
+	// looks in the root of each new mount for what is not there, and goes nowhere.
+	c.newList(remote.Background(context.Background()), dir, 0).ahead = false
 	c.enter(dir, false)
 }
