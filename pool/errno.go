@@ -352,9 +352,10 @@ func (y why) attr(err error, path string, c remote.Change, size int64) error {
 	y.p.mu.Unlock()
 	switch {
 	case a.IsSymlink(): // which says nothing of files
+	case c.Fields&(remote.SetUID|remote.SetGID) != 0: // to give a file away is refused nearly everywhere
 	case ours && c.Fields&remote.SetMode != 0:
 		y.p.learned(NoModes)
-	case ours && c.Fields&(remote.SetUID|remote.SetGID) == 0:
+	case ours:
 		y.p.learned(NoTimes)
 	}
 	if isErrno(err, syscall.EACCES) {

@@ -377,3 +377,16 @@ func TestContractWithTheClockTwoHoursOff(t *testing.T) {
 		}
 	}
 }
+
+// A server that lets nobody give files away may set permissions all the same: of a
+// change of both (chown of a set-id file, sync --owner) it refuses the owner.
+func TestRefusedOwnerIsNoQuirk(t *testing.T) {
+	const setsOwner = 2
+	p, _, _ := other(t, remotetest.Quirks{Refuse: sets(setsOwner, denied)}, pool.Config{})
+	save(t, p, "f", "x", 0o644)
+	_, err := p.SetAttr(t.Context(), "f", remote.Change{Fields: remote.SetMode | remote.SetUID | remote.SetGID, Mode: 0o600, UID: 1, GID: 1})
+	if !errors.Is(err, syscall.EPERM) {
+		t.Errorf("SetAttr: %v", err)
+	}
+	knows(t, p)
+}
