@@ -399,8 +399,8 @@ func (f *file) closedUnanswered(ctx context.Context) error {
 		case moved:
 		case err != nil && ctx.Err() == nil && !f.p.connected():
 			// it was not asked: when it can be, the next look tells
-		case err == nil && !a.IsSymlink() && a.Size != size:
-			return syscall.EIO
+		case err == nil && !a.IsSymlink() && a.Size < size:
+			return syscall.EIO // one that is longer is whole, and others have appended since
 		case isErrno(err, syscall.ENOENT) && f.p.Info().Ordered:
 			return nil // OpenSSH had all of it before: somebody has removed it
 		case isErrno(err, syscall.ENOENT):

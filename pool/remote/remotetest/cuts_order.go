@@ -44,11 +44,17 @@ func closeLost(c *cut) {
 			c.Errorf("CLOSE %v: %v", fate, err)
 		}
 	}
-	f := c.file("file", flagsMake|remote.FlagTruncate)
-	mustWrite(c.T, f, "data", 0)
-	mustFlush(c.T, f)
-	c.s.Ahead("CLOSE", "file", CutBefore, func() { c.put(c.T, "file", "") })
-	wantErrno(c.T, "Close of a file that is empty then", c.within(func() error { return f.Close(c.Context()) }), syscall.EIO)
+	closes := func(left string) error {
+		f := c.file("file", flagsMake|remote.FlagTruncate)
+		mustWrite(c.T, f, "data", 0)
+		mustFlush(c.T, f)
+		c.s.Ahead("CLOSE", "file", CutBefore, func() { c.put(c.T, "file", left) })
+		return c.within(func() error { return f.Close(c.Context()) })
+	}
+	wantErrno(c.T, "Close of a file that is empty then", closes(""), syscall.EIO)
+	if err := closes("data, and another's"); err != nil {
+		c.Errorf("Close of a file to which another has appended since: %v", err)
+	}
 }
 
 // The server has the first write, and may execute it after the connection was given
