@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/remotemount/remotemount/integration/history"
 	"github.com/remotemount/remotemount/integration/lab"
@@ -29,6 +30,14 @@ var settings = []setting{
 	{name: "serve", server: serving, root: true},
 	{name: "foreign", server: foreign},
 	{name: "foreign, nothing kept", server: foreign, root: true, flags: []string{"--attr-timeout", "0"}},
+}
+
+// cutSettings are those in which connections break. Random histories alone are played
+// on them: what comes of a cut is another matter each time.
+var cutSettings = []setting{
+	{name: "ordered, cut", server: cut(openSSH, 500*time.Millisecond)},
+	{name: "ordered, 20 ms, cut", server: cut(farOpenSSH, 2*time.Second), pairs: 4},
+	{name: "foreign, cut", server: cut(foreign, 500*time.Millisecond)},
 }
 
 // A stage is a mount in a setting, with processes for histories.
