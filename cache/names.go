@@ -101,15 +101,37 @@ func (c *Cache) Rmdir(ctx context.Context, path string) error {
 // Rename implements remote.Remote. The attributes go along, except that nothing is
 // kept of what is below a folder.
 func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
+	return c.rename(oldPath, newPath, "", func() (bool, error) {
+		return false, c.remote.Rename(ctx, oldPath, newPath, noReplace)
+	})
+}
+
+// Replace implements remote.Remote. What was open at newPath goes on at keep.
+func (c *Cache) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
+	err = c.rename(oldPath, newPath, keep, func() (bool, error) {
+		kept, err = c.remote.Replace(ctx, oldPath, newPath, keep)
+		return kept, err
+	})
+	return kept, err
+}
+
+// rename is Rename by do, which reports whether what was at newPath is at keep as well.
+func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err error)) error {
 	attr, errno, known := c.tree.find(oldPath)
 	known = known && errno == 0
 	reach := wholeTree
 	if known && !attr.IsDir() {
 		reach = names
 	}
+	paths := []string{oldPath, newPath}
+	if keep != "" {
+		paths = append(paths, keep)
+	}
+	kept := false
 	same := oldPath == newPath // or another name: then rename(2) does nothing
-	err := c.change(reach, []string{oldPath, newPath}, func() error {
-		return c.remote.Rename(ctx, oldPath, newPath, noReplace)
+	err := c.change(reach, paths, func() (err error) {
+		kept, err = do()
+		return err
 	}, func() {
 		if same = same || c.tree.links.Same(oldPath, newPath); same {
 			if known {
@@ -126,6 +148,9 @@ func (c *Cache) Rename(ctx context.Context, oldPath, newPath string, noReplace b
 	})
 	if err == nil {
 		c.tree.mu.Lock()
+		if kept {
+			c.tree.links.Add(newPath, keep)
+		}
 		if same = same || c.tree.links.Same(oldPath, newPath); !same {
 			c.tree.links.Others(newPath, c.files.uncount)
 			c.files.renamed(oldPath, newPath, c.tree.links.Another(newPath))

@@ -169,6 +169,11 @@ func (b *besides) Rename(ctx context.Context, oldPath, newPath string, noReplace
 	return err
 }
 
+// Replace implements remote.Remote. What is open in the mount is kept by Rename.
+func (b *besides) Replace(ctx context.Context, oldPath, newPath, _ string) (kept bool, err error) {
+	return false, b.Rename(ctx, oldPath, newPath, false)
+}
+
 // lost notes that a file went where the kernel knows no folder.
 func (b *besides) lost(s spot) {
 	t := b.fs.tree

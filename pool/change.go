@@ -236,6 +236,18 @@ func (p *Pool) Rmdir(ctx context.Context, path string) error {
 
 // Rename implements Remote.
 func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
+	return p.rename(ctx, &move{p: p, from: oldPath, to: newPath, noReplace: noReplace})
+}
+
+// Replace implements Remote.
+func (p *Pool) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
+	m := &move{p: p, from: oldPath, to: newPath, keep: keep}
+	err = p.rename(ctx, m)
+	return m.kept, err
+}
+
+func (p *Pool) rename(ctx context.Context, m *move) error {
+	oldPath, newPath, noReplace := m.from, m.to, m.noReplace
 	if err := p.settleForeign(ctx, oldPath); err != nil {
 		return err
 	}
@@ -249,9 +261,11 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 	case from:
 		return pathError("rename", oldPath, errnoIn(p.moveLink(ctx, oldPath, newPath)))
 	}
-	m := &move{p: p, from: oldPath, to: newPath, noReplace: noReplace}
 	over := p.files.moves(oldPath, newPath)
 	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error { return m.run(ctx, s, uncertain) })
+	if m.settleKeep(ctx, err); m.kept && err == nil {
+		p.files.linked(newPath, m.keep)
+	}
 	over(err == nil)
 	if err != nil {
 		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {

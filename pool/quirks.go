@@ -45,6 +45,8 @@ type quirks struct {
 	symlink int     // guarded by mu; 1 as OpenSSH, 2 as the draft, 0 not known
 	late    int     // guarded by mu; times in a row that came back otherwise
 	links   atomic.Int32
+
+	linkless atomic.Bool // it cannot make hard links at all, though it says so
 }
 
 // add reports whether it was not known before.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -13,10 +14,15 @@ type move struct {
 	p         *Pool
 	from, to  string
 	noReplace bool
+	keep      string // a name that the target gets first, "" for none
 
 	source *remote.Attr // what is to be moved, when an answer told it
 	absent bool         // an answer told that there is none
 	plain  bool         // the last request was a RENAME that was to replace what is there
+
+	link    *sftp3.Call // gives the target that name, and is not answered
+	kept    bool        // an answer told that it has it
+	doubted bool        // there was no answer
 }
 
 func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
@@ -73,7 +79,10 @@ func (m *move) isSource(a remote.Attr) bool {
 // what the source is: ahead of it in the same flight where order is kept.
 func (m *move) send(ctx context.Context, s *session) error {
 	look := s.client.StartLstat(m.p.abs(m.from))
+	m.startKeep(s)
+	defer m.learnKeep(ctx)
 	if !s.ordered {
+		m.learnKeep(ctx)
 		if err := m.learn(ctx, s, look); err != nil {
 			return err
 		}
@@ -128,4 +137,46 @@ func (m *move) start(ctx context.Context, s *session) (*sftp3.Call, error) {
 		}
 	}
 	return s.client.StartRename(from, to), nil
+}
+
+// startKeep asks for the further name of the target. That it is refused does not stop
+// the rename.
+func (m *move) startKeep(s *session) {
+	_, links := s.client.Extension("hardlink@openssh.com")
+	_, replaces := s.client.Extension("posix-rename@openssh.com")
+	if m.keep == "" || m.kept || m.from == m.to || !links || !replaces || m.p.quirks.linkless.Load() {
+		return
+	}
+	m.link = s.client.StartHardlink(m.p.abs(m.to), m.p.abs(m.keep))
+}
+
+// learnKeep waits for the answer to that.
+func (m *move) learnKeep(ctx context.Context) {
+	if m.link == nil {
+		return
+	}
+	err := m.link.WaitStatus(ctx)
+	m.link = nil
+	switch {
+	case err == nil:
+		m.kept = true
+	case errors.Is(err, sftp3.ErrUnsent):
+	case lostRequest(err) || isEnd(err):
+		m.doubted = true
+	case isErrno(errnoOf(err), syscall.EOPNOTSUPP):
+		m.p.quirks.linkless.Store(true)
+	}
+}
+
+// settleKeep looks whether the name is there when no answer told it. After a rename that
+// failed it is to be removed, which finds out by itself.
+func (m *move) settleKeep(ctx context.Context, failed error) {
+	if m.kept || !m.doubted {
+		return
+	}
+	m.kept = true
+	if failed == nil {
+		_, err := m.p.lstat(ctx, m.keep)
+		m.kept = !isErrno(err, syscall.ENOENT)
+	}
 }

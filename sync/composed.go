@@ -136,3 +136,9 @@ func (c *composed) Rename(ctx context.Context, oldPath, newPath string, noReplac
 	c.forget(oldPath, err)
 	return err
 }
+
+func (c *composed) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
+	kept, err = c.Remote.Replace(ctx, c.at(oldPath), c.at(newPath), c.at(keep))
+	c.forget(oldPath, err)
+	return kept, err
+}

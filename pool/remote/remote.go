@@ -129,6 +129,14 @@ type Remote interface {
 	// one. Looks: source gone and the target as the source was means done.
 	Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error
 
+	// Replace is Rename over a file that is open and goes on being used: keep, which is
+	// free, becomes another name of it first (hardlink@openssh.com), in the same flight
+	// where the server keeps order. Files open on it are opened again by that after a
+	// cut. kept reports that keep is there, or may be, after an error too: whoever asked
+	// for it removes it when nobody needs it any more. Where there can be no such name
+	// it is Rename. Looks.
+	Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error)
+
 	// SetAttr changes what c.Fields says and gives the attributes afterwards.
 	// Symbolic links are not followed: their times and owner are set where the
 	// server can (lsetstat@openssh.com), else EOPNOTSUPP. A new size is a barrier

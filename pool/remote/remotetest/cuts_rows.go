@@ -118,6 +118,8 @@ func treeRows() []cutRow {
 		{name: "Rename with NoReplace", kind: anyRename, path: "old", once: true, prepare: cutRename("", true)},
 		{name: "Rename of a folder", kind: anyRename, path: "old", once: true, prepare: cutRenameFolder},
 		{name: "Rename of a file that is written", kind: anyRename, path: "old", once: true, prepare: cutRenameOpen},
+		{name: "Replace, linking", kind: "hardlink@openssh.com", path: "new", once: true, prepare: cutReplace},
+		{name: "Replace, renaming", kind: anyRename, path: "old", once: true, prepare: cutReplace},
 	}
 }
 
@@ -201,6 +203,30 @@ func cutRenameOpen(c *cut) (func() error, func()) {
 			mustWrite(c.T, f, "after", 7)
 			mustFlush(c.T, f)
 			c.holds(c.T, "new", "before after")
+			c.absent(c.T, "old")
+		}
+}
+
+// cutReplace replaces what is open, read and written.
+func cutReplace(c *cut) (func() error, func()) {
+	c.put(c.T, "old", "data")
+	c.put(c.T, "new", "replaced")
+	reader, writer := c.file("new", flagsRead), c.file("new", flagsWrite)
+	mustWrite(c.T, writer, "before", 8)
+	kept := false
+	return func() (err error) {
+			kept, err = c.Remote.Replace(c.Context(), "old", "new", ".kept")
+			return err
+		}, func() {
+			if !kept {
+				c.Error("nothing was kept")
+			}
+			c.s.CutAll()
+			mustWrite(c.T, writer, " and after", 14)
+			mustRead(c.T, reader, 0, "replacedbefore and after")
+			mustFlush(c.T, writer)
+			c.holds(c.T, ".kept", "replacedbefore and after")
+			c.holds(c.T, "new", "data")
 			c.absent(c.T, "old")
 		}
 }

@@ -104,6 +104,13 @@ func (d *Dir) Rename(ctx context.Context, oldPath, newPath string, noReplace boo
 	return failure("rename", oldPath, err)
 }
 
+// Replace implements remote.Remote. It counts as a Rename, whose Before runs when the
+// target has its further name.
+func (d *Dir) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
+	kept = oldPath != newPath && unix.Link(d.local(newPath), d.local(keep)) == nil
+	return kept, d.Rename(ctx, oldPath, newPath, false)
+}
+
 // SetAttr implements remote.Remote.
 func (d *Dir) SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error) {
 	if err := d.begin(ctx, "setattr", path); err != nil {

@@ -20,6 +20,9 @@ func renameContracts() []contract {
 		{name: "fails as rename(2) does", test: renameFails},
 		{name: "to another filesystem is EXDEV", test: renameAcross},
 		{name: "a changed case is another name", test: renameCase},
+		{name: "what is replaced can keep a name", test: replaceKeeps},
+		{name: "and where nothing is, keeps none", test: replaceNothing},
+		{name: "and keeps none of what was not replaced that is not told", test: replaceFails},
 	}
 }
 
@@ -179,4 +182,81 @@ func renameCase(t *testing.T, f Fixture) {
 	if got := names(t, f, "."); len(got) != 1 || got[0] != "Name" {
 		t.Errorf("the folder lists %q", got)
 	}
+}
+
+func replaceKeeps(t *testing.T, f Fixture) {
+	f.put(t, "new", "new")
+	f.put(t, "file", "old data")
+	file, _ := mustOpen(t, f.Remote, "file", flagsWrite)
+	mustWrite(t, file, "OLD", 0)
+	kept, err := f.Remote.Replace(t.Context(), "new", "file", ".kept")
+	if !f.PosixRename {
+		wantErrno(t, "Replace", err, syscall.EOPNOTSUPP)
+		wantKept(t, f, kept, false)
+		return
+	}
+	if err != nil {
+		t.Fatalf("Replace: %v", err)
+	}
+	wantKept(t, f, kept, f.Hardlinks)
+	f.holds(t, "file", "new")
+	wantGone(t, f, "new")
+	if a := f.mustAttr(t, "file"); a.Size != 3 {
+		t.Errorf("Lstat of the new: size %d, want 3", a.Size)
+	}
+	if !kept {
+		return
+	}
+	mustWrite(t, file, ", and more", 8)
+	mustRead(t, file, 0, "OLD data, and more")
+	mustFlush(t, file)
+	f.holds(t, ".kept", "OLD data, and more")
+	other, a := mustOpen(t, f.Remote, ".kept", flagsRead)
+	if a.Size != 18 {
+		t.Errorf("Open of the kept: size %d, want 18", a.Size)
+	}
+	mustEnd(t, other, 0, "OLD data, and more")
+	if err := f.Remote.Remove(t.Context(), ".kept"); err != nil {
+		t.Errorf("Remove of the kept: %v", err)
+	}
+	f.holds(t, "file", "new")
+}
+
+// wantKept compares what was told with what is there.
+func wantKept(t testing.TB, f Fixture, kept, want bool) {
+	t.Helper()
+	if kept != want {
+		t.Errorf("Replace kept %v, want %v", kept, want)
+	}
+	if !kept {
+		f.absent(t, ".kept")
+		wantGone(t, f, ".kept")
+	}
+}
+
+func replaceNothing(t *testing.T, f Fixture) {
+	f.put(t, "new", "new")
+	kept, err := f.Remote.Replace(t.Context(), "new", "file", ".kept")
+	if err != nil {
+		t.Fatalf("Replace of nothing: %v", err)
+	}
+	wantKept(t, f, kept, false)
+	kept, _ = f.Remote.Replace(t.Context(), "file", "file", ".kept") // whether it works is a Rename's
+	wantKept(t, f, kept, false)
+	f.holds(t, "file", "new")
+}
+
+func replaceFails(t *testing.T, f Fixture) {
+	f.put(t, "file", "old")
+	file, _ := mustOpen(t, f.Remote, "file", flagsWrite)
+	kept, err := f.Remote.Replace(t.Context(), "none", "file", ".kept")
+	wantErrno(t, "Replace", err, syscall.ENOENT)
+	if !kept {
+		f.absent(t, ".kept")
+	} else if err := f.Remote.Remove(t.Context(), ".kept"); err != nil {
+		t.Errorf("Remove of the kept: %v", err)
+	}
+	mustWrite(t, file, "new", 0)
+	mustFlush(t, file)
+	f.holds(t, "file", "new")
 }
