@@ -13,8 +13,8 @@
 //     operation pins the path it works on; a rename or removal claims the names
 //     it changes and waits until nothing is pinned below them. Nobody waits
 //     while holding what another may wait for (see tree).
-//   - A removed file that is still open gets a hidden name in its folder until
-//     its last handle is closed.
+//   - A removed or replaced file that is still open gets a hidden name in its
+//     folder until its last handle is closed.
 //
 // # What the kernel may keep
 //

@@ -14,9 +14,14 @@ import (
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// hiddenPrefix begins the names of removed files that are still open. After a
-// crash they are found by it.
+// hiddenPrefix begins the names of removed and replaced files that are still open.
+// After a crash they are found by it.
 const hiddenPrefix = ".remotemount-hidden-"
+
+// hiddenNameIn is a free name of that kind.
+func hiddenNameIn(dir *node) spot {
+	return spot{dir, fmt.Sprintf("%s%016x", hiddenPrefix, rand.Uint64())}
+}
 
 // Unlink implements fuse.RawFileSystem.
 func (f *filesystem) Unlink(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
@@ -34,7 +39,7 @@ func (f *filesystem) unlink(ctx context.Context, s spot) error {
 		return err
 	}
 	defer c.release()
-	if c.onlyNameOfOpenFile() {
+	if c.onlyNameOfOpenFile(0) {
 		err = f.hide(ctx, c)
 	} else if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
 		f.links.given.moved(c.paths[0], "")
@@ -89,10 +94,12 @@ func (c *claim) removed() {
 	c.tree.touch(s.dir)
 }
 
-func (c *claim) onlyNameOfOpenFile() bool {
+// onlyNameOfOpenFile reports whether a file that is open loses its last name with the
+// i-th.
+func (c *claim) onlyNameOfOpenFile(i int) bool {
 	c.tree.mu.Lock()
 	defer c.tree.mu.Unlock()
-	n := c.nodes[0]
+	n := c.nodes[i]
 	return n != nil && n.file != nil && len(n.file.more) == 0 && len(n.file.handles) > 0
 }
 
@@ -101,7 +108,7 @@ func (c *claim) onlyNameOfOpenFile() bool {
 // server may still let us use it.
 func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	from := c.spots[0]
-	to := spot{from.dir, fmt.Sprintf("%s%016x", hiddenPrefix, rand.Uint64())}
+	to := hiddenNameIn(from.dir)
 	err := f.remote.Rename(ctx, c.paths[0], remote.Join(c.dirs[0], to.name), false)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
@@ -109,32 +116,43 @@ func (f *filesystem) hide(ctx context.Context, c *claim) error {
 		}
 		return err
 	}
-	if err != nil {
-		return err
-	}
-	if f.tree.hidden(c.nodes[0], from, to) {
-		return nil
-	}
-	if err = f.remote.Remove(ctx, remote.Join(c.dirs[0], to.name)); err == nil {
+	if err == nil {
 		f.tree.mu.Lock()
 		defer f.tree.mu.Unlock()
-		f.tree.unname(c.nodes[0], to)
+		f.hidden(c.nodes[0], from, to)
 	}
 	return err
 }
 
-// hidden notes that n was given a hidden name, for its last handle to remove. It
-// reports whether there still is a handle.
-func (t *tree) hidden(n *node, from, to spot) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.move(n, from, to)
-	i := n.inode()
-	i.hidden = len(i.handles) > 0
-	return i.hidden
+// hidden notes that n was given a hidden name, for its last handle to remove, if that
+// is not gone by now. The caller holds tree.mu.
+func (f *filesystem) hidden(n *node, from, to spot) {
+	f.tree.move(n, from, to)
+	n.inode().hidden = true
+	if len(n.file.handles) == 0 {
+		f.expungeLater(n, 0)
+	}
 }
 
-// isHidden reports whether name in dir is a removed file of ours.
+// leftover removes a hidden name that a rename which failed has left. While it may be
+// executed yet, the name may be there only later.
+func (f *filesystem) leftover(s spot, failed error) {
+	after := time.Duration(0)
+	if errors.Is(failed, context.Canceled) || errors.Is(failed, syscall.ETIMEDOUT) {
+		after = lateFor
+	}
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	n := &node{typ: syscall.S_IFREG}
+	n.inode().hidden = true
+	f.tree.name(n, s)
+	f.expungeLater(n, after)
+}
+
+// lateFor is how long a server may take to execute what nobody waits for any more.
+const lateFor = 5 * time.Second
+
+// isHidden reports whether name in dir is a hidden file of ours.
 func (t *tree) isHidden(dir *node, name string) bool {
 	if !strings.HasPrefix(name, hiddenPrefix) {
 		return false
@@ -182,6 +200,19 @@ func (t *tree) hiddenIn(dir *node) []spot {
 
 // expungePause is between tries to remove a hidden file while the remote is away.
 const expungePause = 2 * time.Second
+
+// expungeLater is expunge, after a time, for who holds the name or cannot wait.
+func (f *filesystem) expungeLater(n *node, after time.Duration) {
+	f.expunging.Add(1)
+	go func() {
+		defer f.expunging.Done()
+		select {
+		case <-time.After(after):
+		case <-f.ending:
+		}
+		f.expunge(n)
+	}()
+}
 
 // expunge removes a hidden file, whose last handle is closed. Where that fails it is
 // tried again for as long as the mount lives, or it would stay on the server after
@@ -271,9 +302,7 @@ func (f *filesystem) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, 
 	return c.finish(f.rename(c, spot{from, oldName}, spot{to, newName}, in.Flags&noReplace != 0))
 }
 
-// rename moves a name. A file that is replaced while it is open goes on by its
-// handles as long as their sessions live; giving it a hidden name first would
-// leave a moment with neither file there.
+// rename moves a name. A file that is replaced while it is open gets a hidden name.
 func (f *filesystem) rename(ctx context.Context, from, to spot, noReplace bool) error {
 	if from == to {
 		return nil
@@ -283,24 +312,52 @@ func (f *filesystem) rename(ctx context.Context, from, to spot, noReplace bool) 
 		return err
 	}
 	defer c.release()
-	err = f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
+	keep, err := f.renameOver(ctx, c, noReplace)
 	if !noReplace && notEmpty(err) && f.evacuate(ctx, c, 1) {
 		err = f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		f.links.given.moved(c.paths[0], c.paths[1])
-		c.renamed()
+		f.renamed(c, keep)
+	case keep != (spot{}):
+		f.leftover(keep, err)
 	}
 	f.uncertain(err, from, to)
 	return err
 }
 
-// renamed notes that the first claimed name has become the second.
+// renameOver is the rename alone. It gives the hidden name of what is replaced, or has
+// been left of that when it fails. The name is a link, since renaming to it first would
+// leave a moment with neither file there. Where the server makes none, programs go on by
+// their handles as long as the sessions of those live.
+func (f *filesystem) renameOver(ctx context.Context, c *claim, noReplace bool) (keep spot, err error) {
+	if noReplace || f.cfg.NoHardLinks || c.nodes[0] == c.nodes[1] || !c.onlyNameOfOpenFile(1) {
+		return spot{}, f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
+	}
+	keep = hiddenNameIn(c.spots[1].dir)
+	kept, err := f.remote.Replace(ctx, c.paths[0], c.paths[1], remote.Join(c.dirs[1], keep.name))
+	if !kept {
+		keep = spot{}
+	}
+	return keep, err
+}
+
+// renamed notes that what was at the second claimed name is at keep, if anywhere, and
+// the first has become the second.
+func (f *filesystem) renamed(c *claim, keep spot) {
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	if keep != (spot{}) {
+		f.hidden(c.nodes[1], c.spots[1], keep)
+	}
+	c.renamed()
+}
+
+// renamed notes that the first claimed name has become the second. The caller holds
+// tree.mu.
 func (c *claim) renamed() {
-	t := c.tree
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	from, to := c.spots[0], c.spots[1]
+	t, from, to := c.tree, c.spots[0], c.spots[1]
 	switch {
 	case c.nodes[0] != nil:
 		t.move(c.nodes[0], from, to)

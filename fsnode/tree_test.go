@@ -31,7 +31,9 @@ func move(t testing.TB, tr *tree, from, to spot) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tr.mu.Lock()
 	c.renamed()
+	tr.mu.Unlock()
 	c.release()
 }
 
