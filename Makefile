@@ -132,6 +132,15 @@ bench-sync:
 	go run ./integration/bench -binary $(BINARY) $(SYNC_BENCH) -tool sync,rsync -repeat 5
 	go run ./integration/bench -binary $(BINARY) $(SYNC_BENCH) -tool lftp,rclone-sync -repeat 1 -append
 
+# What a desktop does with a mount: a minute on a screen of its own, pictures of which are
+# in build/desktop then.
+.PHONY: desktop
+desktop:
+	@integration/setup.sh desktop
+	@$(MAKE) --no-print-directory build
+	rm -rf $(BUILD)/desktop
+	go run ./integration/desktop -binary $(BINARY) -out $(BUILD)/desktop integration/desktop.sh
+
 # Packages of what is committed, for Debian, RPM, Alpine and Arch, in build/packages; then
 # they are tried, as packaging/check.sh says. Some minutes; root installs and removes them.
 PACKAGES := $(BUILD)/packages

@@ -2,7 +2,7 @@
 # Gets ready what make needs: a Go as new as go.mod asks for, for the demo, the tests
 # and the packages programs, and for tests run by root an ordinary user.
 #
-#   integration/setup.sh build|demo|test|servers|bench|packages
+#   integration/setup.sh build|demo|test|servers|bench|desktop|packages
 #
 # What takes root is gathered first and then done in one go: by root, or by sudo.
 # Where there is neither it is written down for an administrator, and make stops.
@@ -23,7 +23,7 @@ fail() { # MESSAGE HINT...
 }
 
 is_root() { [ "$(id -u)" = 0 ]; }
-runs_tests() { [ "$what" = test ] || [ "$what" = servers ] || [ "$what" = bench ]; }
+runs_tests() { [ "$what" = test ] || [ "$what" = servers ] || [ "$what" = bench ] || [ "$what" = desktop ]; }
 
 # mounts: the packages are tried on a mount by root alone.
 mounts() {
@@ -38,18 +38,31 @@ have() {
 	PATH="$PATH:/usr/sbin:/sbin:/usr/lib/openssh" command -v "$1" >/dev/null 2>&1
 }
 
-# need PROGRAM PACKAGE: remembers what is missing, by the package in Debian.
-need() {
-	if have "$1"; then return; fi
+# missing PROGRAM PACKAGE: remembers what is missing, by the package in Debian.
+missing() {
 	programs="$programs $1"
 	case " $packages " in *" $2 "*) ;; *) packages="$packages $2" ;; esac
 }
+
+need() { have "$1" || missing "$1" "$2"; }
+need_file() { [ -e "$1" ] || missing "$1" "$2"; }
 
 need_for_packages() {
 	for p in git:git lintian:lintian dpkg-deb:dpkg rpm:rpm rpm2archive:rpm2cpio zstd:zstd \
 		sshd:openssh-server ssh-keygen:openssh-client; do
 		need "${p%:*}" "${p#*:}"
 	done
+}
+
+need_desktop() {
+	for p in Xvfb:xvfb xdotool:xdotool import:imagemagick thunar:thunar unzip:unzip dbus-run-session:dbus-daemon \
+		lowriter:libreoffice-writer localc:libreoffice-calc; do
+		need "${p%:*}" "${p#*:}"
+	done
+	services=/usr/share/dbus-1/services
+	need_file $services/org.gtk.vfs.Daemon.service gvfs
+	need_file $services/org.xfce.Tumbler.Thumbnailer1.service tumbler
+	need_file /usr/lib/libreoffice/program/libvclplug_gtk3lo.so libreoffice-gtk3
 }
 
 need_programs() {
@@ -66,25 +79,20 @@ need_programs() {
 	done
 	# The compiler may come without the C library's headers.
 	if ! echo '#include <signal.h>' | gcc -E - >/dev/null 2>&1; then
-		programs="$programs signal.h"
-		packages="$packages libc6-dev"
+		missing signal.h libc6-dev
 	fi
 	# Without it ssh knows no port by its name.
-	if [ ! -e /etc/services ]; then
-		programs="$programs /etc/services"
-		packages="$packages netbase"
-	fi
+	need_file /etc/services netbase
 	if ! /usr/bin/python3 -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("asyncssh"))' 2>/dev/null; then
-		programs="$programs asyncssh"
-		packages="$packages python3-asyncssh"
+		missing asyncssh python3-asyncssh
 	fi
 	# Its package serves files to everybody unless it is kept from that: only who asks
 	# for all servers gets it.
 	if [ "$what" = servers ] && ! have proftpd; then
-		programs="$programs proftpd"
-		packages="$packages proftpd-core proftpd-mod-crypto"
+		missing proftpd "proftpd-core proftpd-mod-crypto"
 	fi
 	if is_root; then need automount autofs; fi
+	if [ "$what" = desktop ]; then need_desktop; fi
 	if [ "$what" = bench ]; then
 		need sshfs sshfs
 		need lftp lftp

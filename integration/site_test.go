@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -115,19 +114,13 @@ func closeLab(t testing.TB, l *lab.Lab) {
 	}
 }
 
-// processesOf finds the processes with the lab's HOME in their environment.
-func processesOf(t testing.TB, l *lab.Lab) []string {
+// processesOf are the processes of a lab, as "1234 name arguments".
+func processesOf(t testing.TB, l *lab.Lab) (found []string) {
 	t.Helper()
-	environs, err := filepath.Glob("/proc/[0-9]*/environ")
+	all, err := l.Processes()
 	must(t, err)
-	var found []string
-	for _, path := range environs {
-		env, err := os.ReadFile(path)
-		if err != nil || !strings.Contains("\x00"+string(env), "\x00HOME="+l.Home+"\x00") {
-			continue // ended, or another user's
-		}
-		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-		found = append(found, filepath.Base(filepath.Dir(path))+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
+	for _, p := range all {
+		found = append(found, strconv.Itoa(p.PID)+" "+strings.Join(p.Args, " "))
 	}
 	return found
 }

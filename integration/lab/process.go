@@ -11,6 +11,35 @@ import (
 	"syscall"
 )
 
+// A Process is one that runs, with its arguments.
+type Process struct {
+	PID  int
+	Args []string
+}
+
+// Processes finds those with the Lab's HOME in their environment.
+func (l *Lab) Processes() ([]Process, error) {
+	environs, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return nil, err
+	}
+	var found []Process
+	for _, path := range environs {
+		env, err := os.ReadFile(path)
+		if err != nil || !strings.Contains("\x00"+string(env), "\x00HOME="+l.Home+"\x00") {
+			continue // ended, or another user's
+		}
+		dir := filepath.Dir(path)
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			return nil, err
+		}
+		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // it may have ended now
+		found = append(found, Process{pid, strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")})
+	}
+	return found, nil
+}
+
 // Descendants finds the children of a process, theirs, and so on.
 func Descendants(pid int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
