@@ -87,12 +87,9 @@ func (b *besides) content(path string) {
 // gone.
 func (b *besides) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
 	return b.Remote.ReadDir(ctx, path, func(entries []remote.Entry) error {
-		if dir := b.fs.tree.find(path); dir != nil {
-			entries = slices.DeleteFunc(slices.Clone(entries), func(e remote.Entry) bool {
-				return b.fs.tree.isHidden(dir, e.Name)
-			})
-		}
-		return emit(entries)
+		return emit(slices.DeleteFunc(slices.Clone(entries), func(e remote.Entry) bool {
+			return b.fs.tree.isHidden(e.Name)
+		}))
 	})
 }
 

@@ -133,7 +133,7 @@ func (r *reading) read(ctx context.Context, off uint64, add adder) error {
 		}
 		for i := range entries {
 			off++
-			if len(entries[i].Name) > listedNameMax || r.fs.tree.isHidden(r.node, entries[i].Name) {
+			if len(entries[i].Name) > listedNameMax || r.fs.tree.isHidden(entries[i].Name) {
 				continue
 			}
 			if !add(r, r.entry(off, &entries[i]), &entries[i]) {

@@ -164,7 +164,7 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 	if len(name) > nameMax {
 		return syscall.ENAMETOOLONG
 	}
-	if f.tree.isHidden(dir, name) {
+	if f.tree.isHidden(name) {
 		return syscall.ENOENT
 	}
 	since := f.tree.now()

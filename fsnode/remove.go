@@ -3,9 +3,6 @@ package fsnode
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"strings"
 	"syscall"
 	"time"
 
@@ -13,15 +10,6 @@ import (
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
-
-// hiddenPrefix begins the names of removed and replaced files that are still open.
-// After a crash they are found by it.
-const hiddenPrefix = ".remotemount-hidden-"
-
-// hiddenNameIn is a free name of that kind.
-func hiddenNameIn(dir *node) spot {
-	return spot{dir, fmt.Sprintf("%s%016x", hiddenPrefix, rand.Uint64())}
-}
 
 // Unlink implements fuse.RawFileSystem.
 func (f *filesystem) Unlink(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
@@ -108,7 +96,7 @@ func (c *claim) onlyNameOfOpenFile(i int) bool {
 // server may still let us use it.
 func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	from := c.spots[0]
-	to := hiddenNameIn(from.dir)
+	to := f.tree.hiddenNameIn(from.dir)
 	err := f.remote.Rename(ctx, c.paths[0], remote.Join(c.dirs[0], to.name), false)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
@@ -151,17 +139,6 @@ func (f *filesystem) leftover(s spot, failed error) {
 
 // lateFor is how long a server may take to execute what nobody waits for any more.
 const lateFor = 5 * time.Second
-
-// isHidden reports whether name in dir is a hidden file of ours.
-func (t *tree) isHidden(dir *node, name string) bool {
-	if !strings.HasPrefix(name, hiddenPrefix) {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := dir.children[name]
-	return n != nil && n.file != nil && n.file.hidden
-}
 
 // evacuate moves the hidden files of the i-th claimed folder up into the folder
 // it is in, and reports whether there were any.
@@ -250,15 +227,20 @@ func (f *filesystem) expunged(n *node) bool {
 		err = f.remote.Remove(f.base, path)
 		f.tree.unpin(n)
 	}
+	kept := false
 	switch {
 	case err == nil || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESTALE):
 	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EROFS):
+		kept = true
 		f.cfg.Log.Warn("a removed file is left behind", "path", path, "error", err)
 	default:
 		return false
 	}
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
+	if kept {
+		f.tree.hiding.left[n.name] = struct{}{}
+	}
 	n.inode().hidden = false
 	f.tree.unname(n, spot{n.parent, n.name})
 	return true
@@ -335,7 +317,7 @@ func (f *filesystem) renameOver(ctx context.Context, c *claim, noReplace bool) (
 	if noReplace || f.cfg.NoHardLinks || c.nodes[0] == c.nodes[1] || !c.onlyNameOfOpenFile(1) {
 		return spot{}, f.remote.Rename(ctx, c.paths[0], c.paths[1], noReplace)
 	}
-	keep = hiddenNameIn(c.spots[1].dir)
+	keep = f.tree.hiddenNameIn(c.spots[1].dir)
 	kept, err := f.remote.Replace(ctx, c.paths[0], c.paths[1], remote.Join(c.dirs[1], keep.name))
 	if !kept {
 		keep = spot{}

@@ -28,6 +28,8 @@ type tree struct {
 	// epoch counts local changes; a node's changed is the epoch of its last.
 	epoch uint64 // guarded by mu
 
+	hiding hiddenNames
+
 	kept list.List // guarded by mu: of *node, in the order of keepLinked
 
 	most     int      // of nodes, see arrive
@@ -71,7 +73,7 @@ func stampOf(a remote.Attr) stamp { return stamp{a.Size, a.Mtime} }
 
 func newTree() *tree {
 	root := &node{id: rootID, typ: syscall.S_IFDIR, lookups: 1, told: unknown}
-	return &tree{root: root, nodes: map[uint64]*node{rootID: root}, peak: 1, most: mostNames, crowded: func() {}}
+	return &tree{root: root, nodes: map[uint64]*node{rootID: root}, peak: 1, most: mostNames, hiding: newHiddenNames(), crowded: func() {}}
 }
 
 // get is the node with that id. The kernel asks only for nodes it knows; nil

@@ -345,3 +345,19 @@ func BenchmarkPin(b *testing.B) {
 		tr.unpin(n)
 	}
 }
+
+// A listing may tell the name before the file is known to have it, and after.
+func TestHiddenNamesAreToldByThemselves(t *testing.T) {
+	one, other := newTree(), newTree()
+	s := one.hiddenNameIn(one.root)
+	if !one.isHidden(s.name) || one.hiddenNameIn(one.root) == s {
+		t.Errorf("%q is shown, or given twice", s.name)
+	}
+	if other.isHidden(s.name) || one.isHidden(hiddenPrefix+"0") {
+		t.Error("what another mount hides is hidden here")
+	}
+	one.hiding.left[s.name] = struct{}{}
+	if one.isHidden(s.name) {
+		t.Error("what cannot be removed is not shown")
+	}
+}
