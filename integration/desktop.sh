@@ -52,7 +52,6 @@ clean_up() {
 	thunar -q 2>/dev/null
 	if mounted; then "$REMOTEMOUNT" unmount --force "$mount"; fi
 	for pid in $started; do kill "$pid" 2>/dev/null; done
-	wait
 }
 started=''
 trap clean_up EXIT

@@ -18,8 +18,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -51,8 +51,8 @@ func run(binary, out string, rtt time.Duration, script string) (err error) {
 	if err != nil {
 		return err
 	}
-	removeSockets := withoutSockets()
-	defer func() { err = errors.Join(err, end(l), removeSockets()) }()
+	before := strays(l.User)
+	defer func() { err = errors.Join(err, end(l), removeStrays(l.User, before)) }()
 	sshd, err := l.StartSSHD()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func end(l *lab.Lab) error {
 		}
 	}
 	for _, p := range left {
-		err = errors.Join(err, fmt.Errorf("a process is left: %d %s", p.PID, strings.Join(p.Args, " ")), syscall.Kill(p.PID, syscall.SIGKILL))
+		err = errors.Join(err, fmt.Errorf("a process is left: %d %.200q", p.PID, p.Args), syscall.Kill(p.PID, syscall.SIGKILL))
 	}
 	mounts, tableErr := lab.MountsBelow(l.Dir)
 	err = errors.Join(err, tableErr)
@@ -153,19 +153,27 @@ func end(l *lab.Lab) error {
 	return errors.Join(err, l.Close())
 }
 
-// socketDir is where X servers have their sockets. They make it, and leave it.
-const socketDir = "/tmp/.X11-unix"
+// strays are what programs of a desktop leave outside of their user's home: an X server
+// the folder of its socket, a LibreOffice that is killed its own.
+func strays(u lab.User) (paths []string) {
+	for _, pattern := range []string{"/tmp/.X11-unix", fmt.Sprintf("/tmp/OSL_PIPE_%d_*", u.UID)} {
+		found, _ := filepath.Glob(pattern) // the patterns are well formed
+		paths = append(paths, found...)
+	}
+	return paths
+}
 
-// withoutSockets removes that folder afterwards, if it was not there before and has no
-// sockets of others.
-func withoutSockets() (undo func() error) {
-	if _, err := os.Stat(socketDir); !errors.Is(err, os.ErrNotExist) {
-		return func() error { return nil }
-	}
-	return func() error {
-		if err := os.Remove(socketDir); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
-			return err
+// removeStrays removes those that were not there before. A folder with the sockets of
+// others stays.
+func removeStrays(u lab.User, before []string) error {
+	var err error
+	for _, path := range strays(u) {
+		if slices.Contains(before, path) {
+			continue
 		}
-		return nil
+		if rm := os.Remove(path); !errors.Is(rm, syscall.ENOTEMPTY) {
+			err = errors.Join(err, rm)
+		}
 	}
+	return err
 }
