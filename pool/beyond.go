@@ -62,7 +62,7 @@ func (r *reading) readOn(ctx context.Context, h *handle, size int64) error {
 		n, err := h.s.client.ReadAt(ctx, h.id, more, at)
 		if n > 0 {
 			pt.got += copy(pt.p[pt.got:], more[:n])
-			r.f.p.learned(EndsAtOpening)
+			r.learned()
 		}
 		if err != nil && (lostRequest(err) || ctx.Err() != nil) {
 			return err
@@ -70,4 +70,16 @@ func (r *reading) readOn(ctx context.Context, h *handle, size int64) error {
 		pt.err = err
 	}
 	return nil
+}
+
+// learned notes what it means that there was more, unless it may have been written after
+// the end was told.
+func (r *reading) learned() {
+	o := r.f.object
+	o.mu.Lock()
+	written := r.least > 0
+	o.mu.Unlock()
+	if !written {
+		o.p.learned(EndsAtOpening)
+	}
 }

@@ -209,6 +209,42 @@ func TestCutWhileReadingBeyondTheEnd(t *testing.T) {
 	}
 }
 
+// TestWriteBesideARead pins that a server is not taken for one whose handles end where
+// the file ended because a write overtook the answer that told the end.
+func TestWriteBesideARead(t *testing.T) {
+	p, s, _ := other(t, remotetest.Quirks{}, pool.Config{})
+	save(t, p, "f", "0123", 0o644)
+	f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Next("READ", "f", remotetest.Answer)
+	end := s.Next("READ", "f", remotetest.Hold)
+	read := make(chan string)
+	go func() {
+		buf := make([]byte, 100)
+		n, err := f.ReadAt(t.Context(), buf, 0)
+		if err != io.EOF {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		read <- string(buf[:n])
+	}()
+	<-end.Sprung()
+	if _, err := f.WriteAt(t.Context(), []byte("more"), 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end.Release()
+	if got := <-read; got != "0123more" {
+		t.Errorf("%q", got)
+	}
+	if q := p.Status().Quirks; slices.Contains(q, pool.EndsAtOpening) {
+		t.Errorf("learned %q", q)
+	}
+}
+
 func TestLinksToldAsAbsolute(t *testing.T) {
 	p, s, _ := other(t, remotetest.Quirks{AbsoluteLinks: true}, pool.Config{})
 	if err := os.Mkdir(filepath.Join(s.Root, "d"), 0o755); err != nil {
