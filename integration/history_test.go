@@ -37,7 +37,6 @@ var settings = []setting{
 var cutSettings = []setting{
 	{name: "ordered, cut", server: cut(openSSH, 500*time.Millisecond)},
 	{name: "ordered, 20 ms, cut", server: cut(farOpenSSH, 2*time.Second), pairs: 4},
-	{name: "foreign, cut", server: cut(foreign, 500*time.Millisecond)},
 }
 
 // A stage is a mount in a setting, with processes for histories.
