@@ -2,6 +2,11 @@ package pool_test
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,44 +16,219 @@ import (
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
-// TestCloseUnansweredWhileDisabled pins that a file whose CLOSE was not answered before
-// another server showed up at the address does not count as lost for that: what became
-// of it is looked at when the remote may be asked again.
-func TestCloseUnansweredWhileDisabled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		refused := errors.New("refused")
-		s := remotetest.NewServer(t, t.TempDir())
-		p := connected(t, s, pool.Config{Refused: func(err error) pool.Refusal {
-			if errors.Is(err, refused) {
-				return pool.HostKeyRefused
-			}
-			return pool.TryAgain
-		}})
-		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
-		if err != nil {
+// TestCloseUnanswered pins that a file whose CLOSE was not answered does not count as
+// lost as long as nobody could look what became of it.
+func TestCloseUnanswered(t *testing.T) {
+	for name, c := range map[string]struct {
+		fate    remotetest.Fate
+		trouble func(s *remotetest.Server, p *pool.Pool) (over func())
+	}{
+		"disabled": {remotetest.CutAfter, func(s *remotetest.Server, p *pool.Pool) func() {
+			s.Refuse(errKey)
+			return func() { s.Refuse(nil); p.Enable() }
+		}},
+		"away": {remotetest.CutAfter, func(s *remotetest.Server, _ *pool.Pool) func() {
+			s.Refuse(syscall.ECONNREFUSED)
+			return func() { s.Refuse(nil) }
+		}},
+		"looks are cut": {remotetest.CutAfter, func(s *remotetest.Server, _ *pool.Pool) func() {
+			s.Script(func(r remotetest.Request) remotetest.Fate {
+				if r.Type == "LSTAT" {
+					return remotetest.CutBefore
+				}
+				return remotetest.Answer
+			})
+			return func() { s.Script(nil) }
+		}},
+		"never answered": {remotetest.Hold, func(*remotetest.Server, *pool.Pool) func() { return func() {} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := remotetest.NewServer(t, t.TempDir())
+				p := connected(t, s, pool.Config{Refused: func(err error) pool.Refusal {
+					if errors.Is(err, errKey) {
+						return pool.HostKeyRefused
+					}
+					return pool.TryAgain
+				}})
+				f := written(t, p)
+				lost := s.Next("CLOSE", "f", c.fate)
+				closed := make(chan error, 1)
+				go func() { closed <- f.Close(t.Context()) }()
+				<-lost.Sprung()
+				over := c.trouble(s, p)
+				time.Sleep(2 * time.Minute)
+				over()
+				if err := <-closed; err != nil || p.Status().LostCount != 0 {
+					t.Errorf("close: %v, %d files lost", err, p.Status().LostCount)
+				}
+			})
+		})
+	}
+}
+
+var errKey = errors.New("refused")
+
+// written is a file of two bytes. Its second flush leaves CLOSE to Close.
+func written(t *testing.T, p *pool.Pool) remote.File {
+	t.Helper()
+	f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for off, text := range []string{"a", "b"} {
+		if _, err := f.WriteAt(t.Context(), []byte(text), int64(off)); err != nil {
 			t.Fatal(err)
 		}
-		for off, text := range []string{"a", "b"} { // the second flush leaves CLOSE to Close
-			if _, err := f.WriteAt(t.Context(), []byte(text), int64(off)); err != nil {
-				t.Fatal(err)
+		if _, err := f.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// TestFlushCloses pins that the first flush of a File closes it on the server and tells
+// a refusal, without a further round trip where the server keeps order, and that the
+// File goes on.
+func TestFlushCloses(t *testing.T) {
+	for _, id := range []string{"SSH-2.0-OpenSSH_9.2p1", "SSH-2.0-Other_1.0"} {
+		t.Run(id, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := remotetest.NewServer(t, t.TempDir())
+				s.Identification, s.Latency = id, 20*time.Millisecond
+				p := connected(t, s, pool.Config{})
+				open := func(name string) remote.File {
+					f, _, err := p.Open(t.Context(), name, remote.FlagRead|remote.FlagWrite|remote.FlagCreate, 0o644)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return f
+				}
+				write := func(f remote.File, text string, off int64) {
+					if _, err := f.WriteAt(t.Context(), []byte(text), off); err != nil {
+						t.Fatal(err)
+					}
+				}
+				flush := func(f remote.File) (remote.Attr, error) { return f.Flush(t.Context()) }
+
+				f := open("f")
+				if _, err := flush(f); err != nil || s.Succeeded("CLOSE", "f") != 0 {
+					t.Errorf("flushed without data: %v, closed %d times", err, s.Succeeded("CLOSE", "f"))
+				}
+				write(f, "one", 0)
+				begun := time.Now()
+				if a, err := flush(f); err != nil || a.Size != 3 {
+					t.Errorf("flush: %d bytes, %v", a.Size, err)
+				}
+				if took := time.Since(begun); strings.Contains(id, "OpenSSH") && took > 25*time.Millisecond {
+					t.Errorf("the flush took %v", took)
+				}
+				if n := s.Succeeded("CLOSE", "f"); n != 1 {
+					t.Errorf("closed %d times", n)
+				}
+				put(t, s, "f", "one of others") // whoever has closed it does not mind
+				for off := int64(3); off < 9; off += 3 {
+					write(f, "two", off)
+					if _, err := flush(f); err != nil {
+						t.Error(err)
+					}
+				}
+				if n := s.Succeeded("CLOSE", "f"); n != 1 {
+					t.Errorf("used again, closed %d times", n)
+				}
+				if err := f.Close(t.Context()); err != nil || s.Succeeded("CLOSE", "f") != 2 {
+					t.Errorf("closed %d times, %v", s.Succeeded("CLOSE", "f"), err)
+				}
+				if got := get(t, s, "f"); got != "onetwotwohers" {
+					t.Errorf("the server has %q", got)
+				}
+
+				g := open("g")
+				write(g, "data", 0)
+				refused := s.Next("CLOSE", "g", remotetest.Fail)
+				if _, err := flush(g); !errors.Is(err, syscall.EIO) {
+					t.Errorf("a refused CLOSE: %v", err)
+				}
+				<-refused.Sprung()
+				if _, err := flush(g); err != nil {
+					t.Errorf("it is told twice: %v", err)
+				}
+				if err := g.Close(t.Context()); err != nil || p.Status().LostCount != 1 {
+					t.Errorf("Close: %v, %d files lost", err, p.Status().LostCount)
+				}
+
+				a, b := open("h"), open("h")
+				write(a, "data", 0)
+				if _, err := flush(a); err != nil || s.Succeeded("CLOSE", "h") != 0 {
+					t.Errorf("open twice: %v, closed %d times", err, s.Succeeded("CLOSE", "h"))
+				}
+				s.Next("CLOSE", "h", remotetest.Fail)
+				if err := a.Close(t.Context()); !errors.Is(err, syscall.EIO) {
+					t.Errorf("a refused CLOSE: %v", err)
+				}
+				if _, err := flush(b); !errors.Is(err, syscall.EIO) {
+					t.Errorf("the other is told %v", err)
+				}
+				if err := b.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestFlushCloseCut pins that what becomes of a CLOSE at a cut is found out.
+func TestFlushCloseCut(t *testing.T) {
+	for _, id := range []string{"SSH-2.0-OpenSSH_9.2p1", "SSH-2.0-Other_1.0"} {
+		for _, fate := range []remotetest.Fate{remotetest.CutBefore, remotetest.CutAfter} {
+			for _, stores := range []bool{true, false} {
+				t.Run(fmt.Sprint(id, fate, stores), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						s := remotetest.NewServer(t, t.TempDir())
+						s.Identification = id
+						p := connected(t, s, pool.Config{})
+						f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if _, err := f.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+							t.Fatal(err)
+						}
+						s.Ahead("CLOSE", "f", fate, func() {
+							if !stores {
+								put(t, s, "f", "")
+							}
+						})
+						_, err = f.Flush(t.Context())
+						stored := get(t, s, "f") == "data" // it may have been written again
+						if (err == nil) != stored || stores && !stored {
+							t.Errorf("flush: %v, stored %v", err, stored)
+						}
+						if err := f.Close(t.Context()); err != nil {
+							t.Errorf("close: %v", err)
+						}
+						if n := p.Status().LostCount; (n == 0) != stored {
+							t.Errorf("%d files lost", n)
+						}
+					})
+				})
 			}
-			if _, err := f.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
 		}
-		lost := s.Next("CLOSE", "f", remotetest.CutAfter)
-		s.Refuse(refused)
-		closed := make(chan error, 1)
-		go func() { closed <- f.Close(t.Context()) }()
-		<-lost.Sprung()
-		time.Sleep(20 * time.Second)
-		if p.Status().State != pool.StateDisabled {
-			t.Errorf("state %v", p.Status().State)
-		}
-		s.Refuse(nil)
-		p.Enable()
-		if err := <-closed; err != nil || p.Status().LostCount != 0 {
-			t.Errorf("close: %v, %d files lost", err, p.Status().LostCount)
-		}
-	})
+	}
+}
+
+func put(t *testing.T, s *remotetest.Server, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.Root, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, s *remotetest.Server, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -61,6 +61,7 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 	}
 	defer b.release()
 	d.copying(dstOff + n)
+	defer s.asks()()
 	tries := 0
 	err = d.ask(ctx, p.look(), func(to *handle) error {
 		if tries++; tries > 1 {
@@ -121,7 +122,7 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 func (f *file) copying(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrote, f.written = true, true
+	f.wrote, f.written, f.filled = true, true, true
 	f.out.leaves()
 	f.out.seq++
 	f.out.most = max(f.out.most, end)

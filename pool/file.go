@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -64,6 +63,9 @@ type file struct {
 	mending   bool       // a goroutine gets a handle for what waits to be sent
 	losses    losses     //
 	written   bool       // something was changed through it: the server's CLOSE matters
+	filled    bool       // by data
+	keeps     bool       // CLOSE was sent with a flush, once
+	asking    int        // calls that have a handle in hand
 	err       error      // of earlier changes, to be told once
 	stale     error      // what every further call gets
 }
@@ -145,6 +147,7 @@ func (f *file) handle(ctx context.Context, w *waiter) (*handle, error) {
 // ask makes a call on the open file until it is answered. What breaks the
 // connection each time is given up, as in repeat.
 func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) error {
+	defer f.asks()()
 	var killed kills
 	for tries := 1; ; tries++ {
 		h, err := f.handle(ctx, w)
@@ -164,6 +167,18 @@ func (f *file) ask(ctx context.Context, w *waiter, call func(*handle) error) err
 		if err := sleep(ctx, pause(tries)); err != nil {
 			return err
 		}
+	}
+}
+
+// asks keeps the handles of a call, until it is over, from being closed with a flush.
+func (f *file) asks() (over func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asking++
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.asking--
 	}
 }
 
@@ -256,11 +271,11 @@ func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err
 	err = f.lookBound(ctx, func(ctx context.Context) error {
 		if c.Fields&remote.SetSize != 0 && f.hasTimes() {
 			// Times that were set before are not those of the truncated file.
-			if _, err := f.flush(ctx, f.p.look(), remote.Change{}, false); err != nil {
+			if _, err := f.flush(ctx, f.p.look(), remote.Change{}, nothing); err != nil {
 				return err
 			}
 		}
-		a, err = f.flush(ctx, f.p.look(), c, false)
+		a, err = f.flush(ctx, f.p.look(), c, nothing)
 		return err
 	})
 	f.mu.Lock()
@@ -308,107 +323,8 @@ func (o *object) setTimes() {
 	}
 	o.p.spawn(func() {
 		// An error is kept for whoever has set them.
-		_, _ = f.flush(o.p.life, o.p.keep(), remote.Change{}, false)
+		_, _ = f.flush(o.p.life, o.p.keep(), remote.Change{}, nothing)
 	}, nil)
-}
-
-// Close implements File.
-func (f *file) Close(ctx context.Context) error {
-	_, err := f.Flush(ctx)
-	f.gate.Lock()
-	defer f.gate.Unlock()
-	f.reportLost(err) // what a caller did not wait for
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		return err
-	}
-	handles := f.live()
-	f.handles = nil
-	f.closed = true
-	f.drop(f)
-	closes := f.written && f.stale == nil
-	f.mu.Unlock()
-	defer f.p.files.leave(f) // until then it follows renames
-	if !closes || err != nil {
-		for _, h := range handles {
-			h.close()
-		}
-		return err
-	}
-	return f.closeWritten(ctx, handles)
-}
-
-// closeWritten closes handles through which data went, and waits for the answers:
-// there are servers that store it only then.
-func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*f.p.cfg.Timeout) // as for every change
-	defer cancel()
-	calls := make([]*sftp3.Call, len(handles))
-	for i, h := range handles {
-		h.closeReads()
-		calls[i] = h.s.client.StartClose(h.id)
-	}
-	var failed error
-	for i, call := range calls {
-		err := call.WaitStatus(ctx)
-		handles[i].s.handles.Add(-1)
-		if lostRequest(err) {
-			err = f.closedUnanswered(ctx)
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = errAway
-		}
-		if err != nil && failed == nil {
-			failed = err
-		}
-	}
-	if failed == nil {
-		return nil
-	}
-	if !errors.Is(failed, context.Canceled) {
-		failed = why{f.p, ctx}.change(failed, f.name(), 0)
-		f.p.noteLost(LostData{Path: f.name(), Bytes: f.size(), Time: time.Now(), Err: failed})
-	}
-	return pathError("close", f.name(), failed)
-}
-
-// closedUnanswered looks whether a file is on the server as it was written when the
-// answer to CLOSE was lost. Of one that was removed since, or is open still, nothing
-// can be said. While the remote is away or disabled it waits, as data does.
-func (f *file) closedUnanswered(ctx context.Context) error {
-	w := f.p.look()
-	for {
-		if err := f.settles(ctx, w); err != nil {
-			return err
-		}
-		f.mu.Lock()
-		path, unknown, seq := f.path, f.gone || len(f.files) > 1, f.out.seq
-		f.mu.Unlock()
-		if unknown {
-			return nil
-		}
-		if _, err := f.p.session(ctx, laneLook, f.p.keep(), nil); err != nil {
-			return err
-		}
-		a, err := f.p.lstat(ctx, path)
-		f.mu.Lock()
-		moved, size := f.path != path || f.move != nil || f.gone || len(f.files) > 1 || f.out.first != nil || f.out.seq != seq, f.seen.Size
-		f.mu.Unlock()
-		switch {
-		case moved:
-		case err != nil && ctx.Err() == nil && !f.p.connected():
-			// it was not asked: when it can be, the next look tells
-		case err == nil && !a.IsSymlink() && a.Size < size:
-			return syscall.EIO // one that is longer is whole, and others have appended since
-		case isErrno(err, syscall.ENOENT) && f.p.Info().Ordered:
-			return nil // OpenSSH had all of it before: somebody has removed it
-		case isErrno(err, syscall.ENOENT):
-			return syscall.EIO
-		default:
-			return err
-		}
-	}
 }
 
 // size is that of the file with all that was written.

@@ -11,17 +11,30 @@ import (
 )
 
 // Flush implements File.
-func (f *file) Flush(ctx context.Context) (remote.Attr, error) { return f.flushed(ctx, "flush", false) }
+func (f *file) Flush(ctx context.Context) (remote.Attr, error) {
+	return f.flushed(ctx, "flush", thenClose)
+}
 
 // Sync implements File.
-func (f *file) Sync(ctx context.Context) (remote.Attr, error) { return f.flushed(ctx, "fsync", true) }
+func (f *file) Sync(ctx context.Context) (remote.Attr, error) {
+	return f.flushed(ctx, "fsync", thenSync)
+}
 
-func (f *file) flushed(ctx context.Context, op string, sync bool) (remote.Attr, error) {
+// A sequel is what a flush brings behind the data.
+type sequel int
+
+const (
+	nothing   sequel = iota
+	thenSync         // the server's fsync
+	thenClose        // its CLOSE, where that may be
+)
+
+func (f *file) flushed(ctx context.Context, op string, then sequel) (remote.Attr, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
-	a, err := f.flush(ctx, f.p.keep(), remote.Change{}, sync)
+	a, err := f.flush(ctx, f.p.keep(), remote.Change{}, then)
 	f.mu.Lock()
-	if sync || f.flag&remote.FlagWrite != 0 {
+	if then == thenSync || f.flag&remote.FlagWrite != 0 {
 		if earlier := f.takeErr(); earlier != nil {
 			err = earlier
 		}
@@ -36,7 +49,9 @@ type flight struct {
 	calls []*sftp3.Call
 	sync  *sftp3.Call
 	fstat *sftp3.Call
+	close []*sftp3.Call
 
+	f       *file
 	s       *session
 	lenient bool  // calls set only times that waited for a flush: that they are refused takes no data along
 	refused error // those were
@@ -45,13 +60,13 @@ type flight struct {
 // flush brings all data of the object to the server, whichever File wrote it, then
 // makes a change together with the times that were put off, and describes the file.
 // One flush flies at a time; who comes meanwhile waits for it.
-func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, sync bool) (remote.Attr, error) {
+func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, then sequel) (remote.Attr, error) {
 	if err := f.takeTurn(ctx); err != nil {
 		return remote.Attr{}, err
 	}
 	defer f.giveTurn()
 	f.mu.Lock()
-	a, idle := f.seen, !f.wrote && !f.out.dirty() && c.Fields == 0 && !sync
+	a, idle := f.seen, !f.wrote && !f.out.dirty() && c.Fields == 0 && then != thenSync && (then != thenClose || !f.mayClose(0))
 	f.mu.Unlock()
 	if idle {
 		return a, nil
@@ -62,7 +77,7 @@ func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, sync bool)
 		defer b.end()
 	}
 	for tries := 1; ; tries++ {
-		a, err := f.flushOnce(ctx, w, c, sync, b)
+		a, err := f.flushOnce(ctx, w, c, then, b)
 		if lostRequest(err) || err != nil && ctx.Err() != nil {
 			b.doubt()
 		}
@@ -84,7 +99,7 @@ func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, sync bool)
 
 // flushOnce flushes what was written, as far as it lies before a barrier, if there is
 // one.
-func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync bool, b *barrier) (remote.Attr, error) {
+func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then sequel, b *barrier) (remote.Attr, error) {
 	upTo := uint64(endless)
 	if b != nil {
 		upTo = b.c.seq - 1
@@ -122,7 +137,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync b
 	var fl *flight
 	if f.stale == nil && !look {
 		if h := f.inOrder(min(seq, upTo)); h != nil {
-			fl = f.startFlight(h, change, told, have, sync)
+			fl = f.startFlight(h, change, told, have, then, 0)
 			fl.lenient = c.Fields == 0
 		}
 	}
@@ -138,7 +153,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, sync b
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
 		err = f.failed() // the data was given up: no more is waited for
 	case fl == nil && err == nil:
-		a, refused, err = f.flushApart(ctx, w, b, change, told, have, look, sync, c.Fields == 0)
+		a, refused, err = f.flushApart(ctx, w, b, change, told, have, look, then, c.Fields == 0)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
 		refused = fl.refused
@@ -219,19 +234,22 @@ func (f *file) inOrder(seq uint64) *handle {
 }
 
 // startFlight issues what follows the data, in the order in which it must be
-// executed.
-func (f *file) startFlight(h *handle, change remote.Change, told int64, have remote.Attr, sync bool) *flight {
-	fl := &flight{s: h.s}
+// executed; mu is held.
+func (f *file) startFlight(h *handle, change remote.Change, told int64, have remote.Attr, then sequel, asking int) *flight {
+	fl := &flight{f: f, s: h.s}
 	if told != 0 {
 		fl.told = h.s.client.StartFsetstat(h.id, toWire(toldTime(told), have))
 	}
 	for _, part := range partsOf(change) {
 		fl.calls = append(fl.calls, h.s.client.StartFsetstat(h.id, toWire(part, have)))
 	}
-	if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && sync {
+	if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && then == thenSync {
 		fl.sync = h.s.client.StartFsync(h.id)
 	}
 	fl.fstat = h.s.client.StartFstat(h.id)
+	if then == thenClose {
+		fl.close = f.closing(asking)
+	}
 	return fl
 }
 
@@ -261,7 +279,23 @@ func (fl *flight) wait(ctx context.Context) (remote.Attr, error) {
 	}
 	w, err := fl.fstat.WaitAttrs(ctx)
 	keep(err)
+	switch {
+	case failed != nil:
+		fl.notClosed()
+	case len(fl.close) > 0:
+		failed = fl.f.answered(ctx, fl.close)
+	}
 	return fl.s.attr(w), failed
+}
+
+// notClosed is for a flight that failed before its CLOSE.
+func (fl *flight) notClosed() {
+	for _, call := range fl.close {
+		call.Forget()
+	}
+	if len(fl.close) > 0 {
+		fl.f.stays()
+	}
 }
 
 func (fl *flight) forget() {
@@ -275,11 +309,12 @@ func (fl *flight) forget() {
 		fl.sync.Forget()
 	}
 	fl.fstat.Forget()
+	fl.notClosed()
 }
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change remote.Change, told int64, have remote.Attr, look, sync, lenient bool) (a remote.Attr, refused, err error) {
+func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change remote.Change, told int64, have remote.Attr, look bool, then sequel, lenient bool) (a remote.Attr, refused, err error) {
 	tries := 0
 	err = f.ask(ctx, w, func(h *handle) error {
 		if tries++; tries > 1 {
@@ -292,7 +327,9 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 			}
 		}
 		if h.s.ordered && !look {
-			fl := f.startFlight(h, change, told, have, sync)
+			f.mu.Lock()
+			fl := f.startFlight(h, change, told, have, then, 1)
+			f.mu.Unlock()
 			fl.lenient = lenient
 			a, err = fl.wait(ctx)
 			refused = fl.refused
@@ -311,8 +348,22 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 				refused = err
 			}
 		}
-		if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && sync {
+		if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && then == thenSync {
 			if err := h.s.client.StartFsync(h.id).WaitStatus(ctx); err != nil {
+				return err
+			}
+		}
+		if then == thenClose {
+			f.mu.Lock()
+			var calls []*sftp3.Call
+			if f.held == 0 {
+				calls = f.closing(1)
+			}
+			f.mu.Unlock()
+			if len(calls) > 0 {
+				if err = f.answered(ctx, calls); err == nil {
+					a = f.afterClose(ctx, h.s)
+				}
 				return err
 			}
 		}

@@ -29,6 +29,7 @@ type object struct {
 	files   map[*file]struct{}  // guarded by mu
 	seen    remote.Attr         // guarded by mu; last told by the server
 	wrote   bool                // guarded by mu; made or changed since the last flush
+	left    *session            // guarded by mu; where CLOSE was sent with a flush, nil once the file was opened again
 	doubted time.Time           // guarded by mu; when the path first led to another file; zero while it does not
 	out     outgoing            // guarded by mu
 	reading []*reading          // guarded by mu; not answered: what is written meanwhile is laid over them
@@ -223,7 +224,7 @@ func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err 
 			return o.tell(), true, nil
 		}
 		err = o.lookBound(ctx, func(ctx context.Context) error {
-			a, err = f.flush(ctx, o.p.keep(), remote.Change{}, false)
+			a, err = f.flush(ctx, o.p.keep(), remote.Change{}, nothing)
 			return err
 		})
 		switch {
@@ -360,6 +361,7 @@ func differ(ctx context.Context, old, other *handle) bool {
 func (f *file) IsAt(ctx context.Context) (bool, error) {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
+	defer f.asks()()
 	f.mu.Lock()
 	h, path, gone, certain := f.lightest(), f.path, f.gone, f.out.dirty() || f.move != nil || f.closed
 	f.mu.Unlock()

@@ -47,6 +47,7 @@ type quirks struct {
 	links   atomic.Int32
 
 	linkless atomic.Bool // it cannot make hard links at all, though it says so
+	rewrites atomic.Bool // it opens a file for writing that is there, and leaves what is in it
 }
 
 // add reports whether it was not known before.
@@ -260,6 +261,9 @@ func (p *Pool) openAs(ctx context.Context, s *session, path string, way, pf uint
 	}
 	if way&^pf&sftp3.OpenTruncate != 0 {
 		p.learned(OnlyAnew)
+	}
+	if way&sftp3.OpenWrite != 0 && way&(sftp3.OpenTruncate|sftp3.OpenCreate) == 0 {
+		p.quirks.rewrites.Store(true)
 	}
 	return h, nil
 }

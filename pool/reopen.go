@@ -127,6 +127,10 @@ func (f *file) resume(h *handle, a remote.Attr, least int64) error {
 		return syscall.EBADF
 	}
 	f.handles = append(f.handles, h)
+	if f.left != nil {
+		f.left, f.seen = nil, a
+		f.out.end, f.out.most = max(f.out.end, a.Size), max(f.out.most, a.Size)
+	}
 	return nil
 }
 
@@ -141,7 +145,8 @@ func (o *object) least() int64 {
 // must be one that our changes can have led to, with before the least when it was
 // asked for, and its mtime the last known, one that we asked for, or no later than
 // our last change can have been made. That may be long after it left: at the cut it
-// had perhaps megabytes before it on a slow link.
+// had perhaps megabytes before it on a slow link. Where no cut but a flush took the
+// handles, others may have written to the file since, as they may while it is open.
 func (o *object) isSame(a remote.Attr, before int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -149,6 +154,9 @@ func (o *object) isSame(a remote.Attr, before int64) bool {
 		return false
 	}
 	out := &o.out
+	if o.left != nil && o.left.alive() && a.Size >= min(before, out.least) {
+		return a.Mode == o.seen.Mode && a.UID == o.seen.UID && a.GID == o.seen.GID
+	}
 	timely := a.Mtime == o.seen.Mtime || out.asked != nil && a.Mtime == *out.asked ||
 		!out.newest().IsZero() && !o.p.clock.after(a.Mtime, out.newest())
 	return min(before, out.least) <= a.Size && a.Size <= out.most && timely

@@ -136,7 +136,7 @@ func (f *file) gather(p []byte, off int64) int {
 	if c := f.out.current; c != nil && (c.f != f || !c.takes(off, packet)) {
 		f.send()
 	}
-	f.wrote, f.written = true, true
+	f.wrote, f.written, f.filled = true, true, true
 	f.out.endKnown = f.out.knowsEnd(f.rtt())
 	f.out.times.Fields &^= remote.SetMtime
 	f.out.told = 0

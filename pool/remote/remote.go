@@ -206,7 +206,8 @@ type File interface {
 	// Flush returns when all data written so far is acknowledged and the times
 	// set by SetAttr are set, with the attributes after that. It leaves in one
 	// flight. While the remote is away it waits up to the retry time; then EIO,
-	// and the data is lost.
+	// and the data is lost. The first one behind data waits for the answer to CLOSE
+	// as well, where the handle can be done without: see Close.
 	Flush(ctx context.Context) (Attr, error)
 
 	// Sync is Flush, and then the server's own fsync (fsync@openssh.com) where

@@ -13,7 +13,7 @@ func closeRefused(c *cut) {
 		f := c.file("file", flagsMake|remote.FlagTruncate)
 		mustWrite(c.T, f, "data", 0)
 		if flushed {
-			mustFlush(c.T, f)
+			leftToClose(c, f)
 		}
 		c.s.Next("CLOSE", "file", Fail)
 		wantErrno(c.T, "Close", c.within(func() error { return f.Close(c.Context()) }), syscall.EIO)
@@ -21,6 +21,14 @@ func closeRefused(c *cut) {
 	f := c.file("empty", flagsNew)
 	c.s.Next("CLOSE", "empty", Fail)
 	wantErrno(c.T, "Close of an empty file", c.within(func() error { return f.Close(c.Context()) }), syscall.EIO)
+}
+
+// leftToClose flushes a File twice: the first time takes CLOSE along, the second leaves
+// it to Close.
+func leftToClose(c *cut, f remote.File) {
+	mustFlush(c.T, f)
+	mustWrite(c.T, f, "data", 0)
+	mustFlush(c.T, f)
 }
 
 func closeRefusedReading(c *cut) {
@@ -38,7 +46,7 @@ func closeLost(c *cut) {
 	for _, fate := range []Fate{CutBefore, CutAfter} {
 		f := c.file("file", flagsMake|remote.FlagTruncate)
 		mustWrite(c.T, f, "data", 0)
-		mustFlush(c.T, f)
+		leftToClose(c, f)
 		c.s.Next("CLOSE", "file", fate)
 		if err := c.within(func() error { return f.Close(c.Context()) }); err != nil {
 			c.Errorf("CLOSE %v: %v", fate, err)
@@ -47,7 +55,7 @@ func closeLost(c *cut) {
 	closes := func(left string) error {
 		f := c.file("file", flagsMake|remote.FlagTruncate)
 		mustWrite(c.T, f, "data", 0)
-		mustFlush(c.T, f)
+		leftToClose(c, f)
 		c.s.Ahead("CLOSE", "file", CutBefore, func() { c.put(c.T, "file", left) })
 		return c.within(func() error { return f.Close(c.Context()) })
 	}

@@ -1,0 +1,209 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/sftp3"
+)
+
+// closing sends the CLOSE of all handles behind a flush, so that close(2) tells what the
+// server says of it: there are servers that store data only then. A File does that once,
+// as what is written to it afterwards may be followed by as much again; and not before
+// there is data, as a shell closes what it opens for a program at once. mu is held.
+func (f *file) closing(asking int) (calls []*sftp3.Call) {
+	if !f.mayClose(asking) {
+		return nil
+	}
+	for _, h := range f.live() {
+		calls = append(calls, h.startClose())
+		f.left = h.s
+	}
+	f.handles = nil
+	f.keeps, f.written, f.filled = true, false, false
+	return calls
+}
+
+// mayClose reports whether a flush closes the handles: nobody else can miss them, and
+// the file can be opened again. asking is how many calls the caller has itself. mu is
+// held.
+func (f *file) mayClose(asking int) bool {
+	return f.filled && !f.keeps && !f.closed && f.stale == nil && !f.gone && f.move == nil && len(f.live()) > 0 &&
+		f.asking <= asking && len(f.reads) == 0 && !f.isReading() && f.writers() == 1 && f.opensAgain(f.handles[0].s)
+}
+
+// opensAgain reports whether the server will open a file as it is open: some open
+// one for writing only to write it anew, which shows when it is tried. A File that also
+// reads is rather used again, so that there it has to be known.
+func (f *file) opensAgain(s *session) bool {
+	q := &f.p.quirks
+	return s.ordered || !q.has(OnlyAnew) && (f.flag&remote.FlagRead == 0 || q.rewrites.Load())
+}
+
+// stays takes back that CLOSE was sent, of which no answer will be had.
+func (f *file) stays() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keeps, f.written, f.filled = false, true, true
+}
+
+// writers is how many Files may write; mu is held.
+func (o *object) writers() (n int) {
+	for f := range o.files {
+		if f.flag&remote.FlagWrite != 0 && !f.closed {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *handle) startClose() *sftp3.Call {
+	h.s.handles.Add(-1)
+	h.closeReads()
+	return h.s.client.StartClose(h.id)
+}
+
+// Close implements File.
+func (f *file) Close(ctx context.Context) error {
+	_, err := f.Flush(ctx)
+	f.gate.Lock()
+	defer f.gate.Unlock()
+	f.reportLost(err) // what a caller did not wait for
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return err
+	}
+	handles := f.live()
+	f.handles = nil
+	f.closed = true
+	f.drop(f)
+	closes := f.written && f.stale == nil
+	f.mu.Unlock()
+	defer f.p.files.leave(f) // until then it follows renames
+	if !closes || err != nil {
+		for _, h := range handles {
+			h.close()
+		}
+		return err
+	}
+	return f.closeWritten(ctx, handles)
+}
+
+// closeWritten closes handles through which data went.
+func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
+	calls := make([]*sftp3.Call, len(handles))
+	for i, h := range handles {
+		calls[i] = h.startClose()
+	}
+	return pathError("close", f.name(), f.answered(ctx, calls))
+}
+
+// answered waits for the answers to CLOSE.
+func (f *file) answered(ctx context.Context, calls []*sftp3.Call) (failed error) {
+	bounded, cancel := patience(ctx, 2*f.p.cfg.Timeout, func(ctx context.Context) bool {
+		return f.closedUnanswered(ctx) != nil && sleep(ctx, f.p.cfg.Timeout) == nil
+	})
+	defer cancel()
+	for _, call := range calls {
+		err := call.WaitStatus(bounded)
+		switch {
+		case lostRequest(err):
+			err = f.closedUnanswered(ctx)
+		case err != nil && context.Cause(bounded) == errStuck:
+			err = nil // it was looked after
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	if failed == nil || ctx.Err() != nil {
+		return failed
+	}
+	failed = why{f.p, ctx}.change(failed, f.name(), 0)
+	f.p.noteLost(LostData{Path: f.name(), Bytes: f.size(), Time: time.Now(), Err: failed})
+	f.settled()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	earlier := f.err
+	f.fail(failed) // others have it open as well
+	f.err = earlier
+	return failed
+}
+
+// closedUnanswered looks whether a file is on the server as it was written when there
+// is no answer to CLOSE. Of one that was removed since, or is open still, nothing can be
+// said. Until it can look it waits, as data does.
+func (f *file) closedUnanswered(ctx context.Context) error {
+	err := f.lookAfter(ctx, f.p.keep())
+	if err == errUnseen && f.p.Info().Ordered {
+		return nil // OpenSSH had all of it when it answered the WRITEs
+	}
+	if err == errUnseen {
+		return syscall.EIO
+	}
+	return err
+}
+
+// errUnseen is what lookAfter gives when the file is not to be seen.
+var errUnseen = errors.New("the file cannot be looked at")
+
+func (f *file) lookAfter(ctx context.Context, w *waiter) error {
+	for tries := 1; ; tries++ {
+		if err := f.settles(ctx, w); err != nil {
+			return unlessEnded(ctx, errUnseen)
+		}
+		f.mu.Lock()
+		path, unknown, seq := f.path, f.gone || len(f.files) > 1, f.out.seq
+		f.mu.Unlock()
+		if unknown {
+			return nil
+		}
+		if _, err := f.p.session(ctx, laneLook, w, nil); err != nil {
+			return unlessEnded(ctx, errUnseen)
+		}
+		a, err := f.p.lstat(ctx, path)
+		f.mu.Lock()
+		moved, size := f.path != path || f.move != nil || f.gone || len(f.files) > 1 || f.out.first != nil || f.out.seq != seq, f.out.end
+		f.mu.Unlock()
+		asked := err == nil || f.p.connected() && !errors.Is(err, errAway) && !errors.Is(err, syscall.EIO)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case moved:
+		case err == nil && !a.IsSymlink() && a.Size != size:
+			return syscall.EIO
+		case err == nil:
+			return nil
+		case asked || time.Since(w.start) > w.limit:
+			return errUnseen
+		default:
+			if err := sleep(ctx, pause(tries)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// unlessEnded is err, or that of a context which has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// afterClose is what a file is that was just closed. A server that stores it only some
+// time later may tell of what was there before.
+func (f *file) afterClose(ctx context.Context, s *session) remote.Attr {
+	w, err := s.client.StartStat(f.p.abs(f.name())).WaitAttrs(ctx)
+	known := f.tell()
+	known.Size = f.size()
+	if err != nil || s.attr(w).Size != known.Size {
+		return known
+	}
+	return s.attr(w)
+}
