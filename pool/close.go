@@ -14,8 +14,8 @@ import (
 // server says of it: there are servers that store data only then. A File does that once,
 // as what is written to it afterwards may be followed by as much again; and not before
 // there is data, as a shell closes what it opens for a program at once. mu is held.
-func (f *file) closing(asking int) (calls []*sftp3.Call) {
-	if !f.mayClose(asking) {
+func (f *file) closing(then sequel, asking int) (calls []*sftp3.Call) {
+	if !f.mayClose(then, asking) {
 		return nil
 	}
 	for _, h := range f.live() {
@@ -30,8 +30,9 @@ func (f *file) closing(asking int) (calls []*sftp3.Call) {
 // mayClose reports whether a flush closes the handles: nobody else can miss them, and
 // the file can be opened again. asking is how many calls the caller has itself. mu is
 // held.
-func (f *file) mayClose(asking int) bool {
-	return f.filled && !f.keeps && !f.closed && f.stale == nil && !f.gone && f.move == nil && len(f.live()) > 0 &&
+func (f *file) mayClose(then sequel, asking int) bool {
+	matters := then == thenClose && f.filled && !f.keeps || then == thenEnd && f.written
+	return matters && !f.closed && f.stale == nil && !f.gone && f.move == nil && len(f.live()) > 0 &&
 		f.asking <= asking && len(f.reads) == 0 && !f.isReading() && f.writers() == 1 && f.opensAgain(f.handles[0].s)
 }
 
@@ -68,7 +69,7 @@ func (h *handle) startClose() *sftp3.Call {
 
 // Close implements File.
 func (f *file) Close(ctx context.Context) error {
-	_, err := f.Flush(ctx)
+	_, err := f.flushed(ctx, "close", thenEnd)
 	f.gate.Lock()
 	defer f.gate.Unlock()
 	f.reportLost(err) // what a caller did not wait for

@@ -26,7 +26,8 @@ type sequel int
 const (
 	nothing   sequel = iota
 	thenSync         // the server's fsync
-	thenClose        // its CLOSE, where that may be
+	thenClose        // its CLOSE behind data, where that may be
+	thenEnd          // the same behind any change, as nothing comes after it
 )
 
 func (f *file) flushed(ctx context.Context, op string, then sequel) (remote.Attr, error) {
@@ -66,7 +67,7 @@ func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, then seque
 	}
 	defer f.giveTurn()
 	f.mu.Lock()
-	a, idle := f.seen, !f.wrote && !f.out.dirty() && c.Fields == 0 && then != thenSync && (then != thenClose || !f.mayClose(0))
+	a, idle := f.seen, !f.wrote && !f.out.dirty() && c.Fields == 0 && then != thenSync && (then != thenClose || !f.mayClose(then, 0))
 	f.mu.Unlock()
 	if idle {
 		return a, nil
@@ -247,9 +248,7 @@ func (f *file) startFlight(h *handle, change remote.Change, told int64, have rem
 		fl.sync = h.s.client.StartFsync(h.id)
 	}
 	fl.fstat = h.s.client.StartFstat(h.id)
-	if then == thenClose {
-		fl.close = f.closing(asking)
-	}
+	fl.close = f.closing(then, asking)
 	return fl
 }
 
@@ -353,21 +352,19 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 				return err
 			}
 		}
-		if then == thenClose {
-			f.mu.Lock()
-			var calls []*sftp3.Call
-			if f.held == 0 {
-				calls = f.closing(1)
-			}
-			f.mu.Unlock()
-			if len(calls) > 0 {
-				if err = f.answered(ctx, calls); err == nil {
-					a = f.afterClose(ctx, h.s)
-				}
-				return err
-			}
+		f.mu.Lock()
+		var calls []*sftp3.Call
+		if f.held == 0 {
+			calls = f.closing(then, 1)
 		}
-		a, err = f.fstat(ctx, h)
+		f.mu.Unlock()
+		if len(calls) == 0 {
+			a, err = f.fstat(ctx, h)
+			return err
+		}
+		if err = f.answered(ctx, calls); err == nil {
+			a = f.afterClose(ctx, h.s)
+		}
 		return err
 	})
 	return a, refused, err
