@@ -175,8 +175,8 @@ func (f *file) lookAfter(ctx context.Context, w *waiter) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case moved:
-		case err == nil && !a.IsSymlink() && a.Size != size:
-			return syscall.EIO
+		case err == nil && !a.IsSymlink() && a.Size < size:
+			return syscall.EIO // one that is longer is whole, and others have appended since
 		case err == nil:
 			return nil
 		case asked || time.Since(w.start) > w.limit:
