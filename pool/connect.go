@@ -83,6 +83,7 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 	p.info.Server = c.conn.Server()
 	p.info.Ordered = s.ordered
 	p.info.Extensions = s.client.Extensions()
+	p.info.MaxOpen = s.client.Limits().MaxHandles
 	p.setState(StateConnected, nil)
 	p.tasks.Go(func() {
 		select {

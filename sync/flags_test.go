@@ -23,7 +23,7 @@ func TestMaxErrorsEndsTheRun(t *testing.T) {
 		return nil
 	}
 	res, err := p.try(t.Context())
-	if !errors.Is(err, ErrTooMany) || res.FailureCount < 3 || res.FailureCount > 3+smallWorkers || !res.Ended {
+	if !errors.Is(err, ErrTooMany) || res.FailureCount < 3 || res.FailureCount > 3+usualSmall || !res.Ended {
 		t.Errorf("%v, %d", err, res.FailureCount)
 	}
 }

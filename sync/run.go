@@ -24,9 +24,11 @@ const (
 	// listers is how many folders are listed at once, on both sides together
 	// with what they need before.
 	listers = 48
-	// smallWorkers copy files of one piece: three round trips each, during which
-	// they wait.
-	smallWorkers = 256
+	// mostSmall workers copy files of one piece: three round trips each, during which
+	// others are under way. usualSmall do where it is not known that the server lets as
+	// many files be open.
+	mostSmall  = 512
+	usualSmall = 256
 	// largeWorkers copy the others, each with several pieces under way.
 	largeWorkers = 16
 	// waiting is how many actions of each kind may be planned ahead.
@@ -325,7 +327,7 @@ func (p *pass) run(ctx context.Context, first *folder) {
 	for range listers {
 		walkers.Go(func() { p.walk(ctx) })
 	}
-	for range smallWorkers {
+	for range smallWorkers(p.Remote.Info().MaxOpen) {
 		workers.Go(func() { p.work(ctx, p.small) })
 	}
 	for range largeWorkers {
@@ -336,6 +338,15 @@ func (p *pass) run(ctx context.Context, first *folder) {
 	close(p.small)
 	close(p.large)
 	workers.Wait()
+}
+
+// smallWorkers is how many copy small files where the server lets so many files be
+// open, in one session; 0 is not known. Some are for the large ones.
+func smallWorkers(open int) int {
+	if open == 0 {
+		return usualSmall
+	}
+	return max(min(open*3/4-largeWorkers, mostSmall), 1)
 }
 
 // A task is an action waiting for a worker.

@@ -76,3 +76,11 @@ func TestTwoWayKeepsTheNewerOfBoth(t *testing.T) {
 	}
 	noTemps(t, p.local, p.remote)
 }
+
+func TestSmallWorkersStayBelowTheServersLimit(t *testing.T) {
+	for open, want := range map[int]int{0: 256, 1019: 512, 251: 172, 10: 1} {
+		if got := smallWorkers(open); got != want {
+			t.Errorf("%d files may be open: %d workers, want %d", open, got, want)
+		}
+	}
+}

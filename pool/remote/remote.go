@@ -367,6 +367,7 @@ type Info struct {
 	UID, GID   uint32            // owner of files made by us, when KnownOwner
 	KnownOwner bool              // false until something told it
 	Extensions map[string]string // SFTP extensions and their versions
+	MaxOpen    int               // files that a session may have open at once; 0 when not known
 	Away       time.Time         // since when no connection can be had; zero while there is one, or may be at once
 }
 
