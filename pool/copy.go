@@ -74,6 +74,9 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 		if err != nil {
 			return err
 		}
+		if from.path == to.path {
+			return syscall.EXDEV // OpenSSH takes them for one file, which was renamed since
+		}
 		return to.s.client.StartCopyData(from.reads, uint64(srcOff), uint64(n), to.id, uint64(dstOff)).WaitStatus(ctx)
 	})
 	if lostRequest(err) || err != nil && ctx.Err() != nil {

@@ -25,6 +25,9 @@ func orderContracts() []contract {
 		{name: "a truncation between writes", test: orderTruncate},
 		{name: "a truncation by path between writes", test: orderTruncatePath},
 		{name: "copying inside one file is EXDEV", test: orderCopyInside},
+		{name: "copying between two files opened by one name", test: orderCopyOneName},
+		{name: "times that wait are told to who opens the file", test: orderTimesThenOpen},
+		{name: "times that wait are not those of the file cut after them", test: orderTimesThenCut},
 		{name: "reads see the data of every File", test: orderReads},
 	}
 }
@@ -231,4 +234,56 @@ func orderReads(t *testing.T, f Fixture) {
 	}
 	mustFlush(t, files[0])
 	f.holds(t, "file", string(want))
+}
+
+// OpenSSH takes two files for one that were opened by one name.
+func orderCopyOneName(t *testing.T, f Fixture) {
+	if !f.Copy {
+		return
+	}
+	f.put(t, "file", "..........")
+	old, _ := mustOpen(t, f.Remote, "file", flagsWrite)
+	if err := f.Remote.Rename(t.Context(), "file", "moved", false); err != nil {
+		t.Fatal(err)
+	}
+	file, _ := mustOpen(t, f.Remote, "file", flagsNew)
+	mustWrite(t, file, "0123456789", 0)
+	if n, err := f.Remote.Copy(t.Context(), old, 2, file, 5, 3); n != 3 || err != nil {
+		wantErrno(t, "Copy", err, syscall.EXDEV)
+		return
+	}
+	f.holds(t, "moved", "..567.....")
+}
+
+// timed is a file just made, of which times wait for the next flush.
+func timed(t *testing.T, f Fixture) {
+	t.Helper()
+	file, _ := mustOpen(t, f.Remote, "file", flagsNew)
+	if _, err := file.SetAttr(t.Context(), remote.Change{Fields: remote.SetMtime, Mtime: 1_000_000_000}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func orderTimesThenOpen(t *testing.T, f Fixture) {
+	timed(t, f)
+	if _, a := mustOpen(t, f.Remote, "file", flagsRead); a.Mtime != 1_000_000_000 {
+		t.Errorf("opened: changed at %d", a.Mtime)
+	}
+	if a, err := f.Remote.Lstat(t.Context(), "file"); err != nil || a.Mtime != 1_000_000_000 {
+		t.Errorf("looked at: changed at %d, %v", a.Mtime, err)
+	}
+}
+
+func orderTimesThenCut(t *testing.T, f Fixture) {
+	timed(t, f)
+	file, a := mustOpen(t, f.Remote, "file", flagsWrite|remote.FlagTruncate)
+	if a.Mtime == 1_000_000_000 {
+		t.Error("opened: the times of before")
+	}
+	if a, err := file.Flush(t.Context()); err != nil || a.Mtime == 1_000_000_000 {
+		t.Errorf("flushed: changed at %d, %v", a.Mtime, err)
+	}
+	if a, err := f.Remote.Lstat(t.Context(), "file"); err != nil || a.Mtime == 1_000_000_000 {
+		t.Errorf("looked at: changed at %d, %v", a.Mtime, err)
+	}
 }
