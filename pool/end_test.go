@@ -49,3 +49,48 @@ func TestEndAfterASlowOpen(t *testing.T) {
 		}
 	})
 }
+
+// TestClockIsNotThatOfAnOldFile pins that the server's clock is not learned from a file
+// whose time was set behind what was written: all that is written from then on would be
+// newer than any change of ours can be, and lost with the next cut.
+func TestClockIsNotThatOfAnOldFile(t *testing.T) {
+	s := remotetest.NewServer(t, t.TempDir())
+	for _, name := range []string{"old", "written"} {
+		path := filepath.Join(s.Root, name)
+		if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Unix(1_000_000_000, 0), time.Unix(1_000_000_000, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := connected(t, s, pool.Config{})
+	old, _, err := p.Open(t.Context(), "old", remote.FlagWrite, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.WriteAt(t.Context(), []byte("more"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for s.Succeeded("WRITE", "old") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // the answer is here
+	if _, err := p.SetAttr(t.Context(), "old", remote.Change{Fields: remote.SetMtime, Mtime: 1_000_000_000}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f, _, err := p.Open(t.Context(), "written", remote.FlagWrite, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Next("WRITE", "written", remotetest.CutAfter)
+	if _, err := f.WriteAt(t.Context(), []byte("more"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

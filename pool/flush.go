@@ -199,6 +199,7 @@ func (o *object) flushedAs(a remote.Attr, seq uint64, asked time.Time, timed boo
 	defer o.mu.Unlock()
 	o.out.endKnown = false // others may append now
 	if o.out.held == 0 && o.out.seq == seq {
+		timed = timed && a.Mtime != o.seen.Mtime // else it was set, or a change has left it as it was
 		o.wrote = false
 		o.seen = a
 		o.out.sized(a.Size)
