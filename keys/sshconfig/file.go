@@ -74,7 +74,7 @@ func (r *reader) block(lines []line, s source) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	r.collect(lines)
+	r.collect(lines, s)
 	first := lines[0].keyword
 	applies := !s.never && (first == "host" || first == "match" || !r.lacks(lines, s))
 	for _, l := range lines {

@@ -12,8 +12,9 @@ type Named struct {
 	Unusable []string // keywords in its blocks that cannot be kept to, or are not known
 }
 
-// Hosts lists the hosts that the files of a query name, in their order; Host, Exec and
-// Lookup of the query do not matter. What stands in blocks of Match is none.
+// Hosts lists the hosts that the user's files of a query name, in their order; Host, Exec
+// and Lookup of the query do not matter. What stands in blocks of Match is none. The
+// system's files name hosts for everybody, and some that are none: with systemd .host.
 func Hosts(ctx context.Context, q Query) ([]Named, error) {
 	q.Host, q.Exec, q.Lookup = "", nil, nil
 	c := &Config{query: q, values: map[string][]string{}}
@@ -25,8 +26,8 @@ func Hosts(ctx context.Context, q Query) ([]Named, error) {
 }
 
 // collect takes the names of a block that begins with Host.
-func (r *reader) collect(block []line) {
-	if r.named == nil || block[0].keyword != "host" {
+func (r *reader) collect(block []line, s source) {
+	if r.named == nil || !s.user || block[0].keyword != "host" {
 		return
 	}
 	var unusable []string

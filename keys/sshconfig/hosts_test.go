@@ -29,3 +29,21 @@ func TestHosts(t *testing.T) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
+
+// TestHostsOfTheSystem has the file that Debian 13 puts into /etc/ssh: its hosts are
+// nobody's remotes.
+func TestHostsOfTheSystem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ssh_config")
+	text := "Host .host machine/.host\n  ProxyUseFdpass yes\nHost far\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[bool]int{true: 3, false: 0} {
+		var got []Named
+		c := &Config{query: Query{Log: slog.New(slog.DiscardHandler)}, values: map[string][]string{}}
+		r := &reader{ctx: t.Context(), config: c, unknown: map[string]bool{}, named: &got}
+		if err := r.file(file, source{folder: filepath.Dir(file), user: user}); err != nil || len(got) != want {
+			t.Errorf("the user's %t: %+v, %v; want %d", user, got, err, want)
+		}
+	}
+}

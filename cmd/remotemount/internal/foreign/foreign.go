@@ -30,7 +30,7 @@ type Found struct {
 }
 
 // SSH gives the hosts that ssh_config names in full; patterns are none. file is ssh's
-// -F: "" for the user's and the system's. A remote keeps no more than the host's name:
+// -F: "" for the user's. A remote keeps no more than the host's name:
 // the rest is read from ssh_config each time.
 func SSH(ctx context.Context, file, home string) ([]Found, error) {
 	me, err := nss.Current()
