@@ -123,7 +123,7 @@ bench:
 
 # What a sync takes at 20 ms beside rsync, five times each in turns, and beside lftp and
 # rclone, once: a quarter of an hour on two cores that are otherwise idle.
-SYNC_BENCH := -rtt 20ms -work sync-many,sync-again,sync-large -data $(BUILD)/bench-sync.jsonl -markdown $(BUILD)/bench-sync.md -svg ""
+SYNC_BENCH := -user ordinary -rtt 20ms -work sync-many,sync-again,sync-large -data $(BUILD)/bench-sync.jsonl -markdown $(BUILD)/bench-sync.md -svg ""
 
 .PHONY: bench-sync
 bench-sync:

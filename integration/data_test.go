@@ -172,6 +172,7 @@ func TestData(t *testing.T) {
 	all := append(pinnedHistories, overlapping()...)
 	for _, in := range settings {
 		t.Run(in.name, func(t *testing.T) {
+			t.Parallel()
 			st := newStage(t, in)
 			for _, p := range all {
 				t.Run(p.name, func(t *testing.T) {
