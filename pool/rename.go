@@ -44,14 +44,17 @@ func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
 // wasDone looks whether a rename without an answer was done: the source is gone
 // and the target is what the source was.
 func (m *move) wasDone(ctx context.Context, s *session) (bool, error) {
-	_, err := m.p.lstatOn(ctx, s, m.from)
+	a, err := m.p.lstatOn(ctx, s, m.from)
 	switch {
 	case lostRequest(err):
 		return false, err
+	case err == nil && m.source == nil:
+		m.source = &a // it may be moved before it is asked for again
+		return false, nil
 	case errnoOf(err) != syscall.ENOENT:
 		return false, nil
 	}
-	a, err := m.p.lstatOn(ctx, s, m.to)
+	a, err = m.p.lstatOn(ctx, s, m.to)
 	if err != nil {
 		if !lostRequest(err) {
 			err = nil

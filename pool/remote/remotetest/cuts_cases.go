@@ -54,6 +54,7 @@ func cutCases() []cutCase {
 		{"a refused CLOSE of what was written is an error", closeRefused},
 		{"a refused CLOSE of what was read is none", closeRefusedReading},
 		{"a lost answer to CLOSE is looked after", closeLost},
+		{"a rename that is executed between the look and the second try", lateRename},
 		{"what overlaps data that may come late waits", lateOverlap},
 		{"a truncation of data that may come late waits", lateTruncate},
 		{"order holds when all is sent again", againInOrder},

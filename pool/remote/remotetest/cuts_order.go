@@ -42,6 +42,20 @@ func closeRefusedReading(c *cut) {
 	c.met(trap, cutRow{kind: "CLOSE", path: "file"})
 }
 
+// What is found to be there still is gone when it is asked for again: the server has
+// executed what it had received.
+func lateRename(c *cut) {
+	c.put(c.T, "old", "data")
+	c.s.Next("LSTAT", "old", Zombie) // the rename has left together with it
+	c.s.Next("LSTAT", "old", Answer)
+	c.s.Ahead("LSTAT", "old", Answer, c.s.RunZombies)
+	if err := c.within(func() error { return c.Remote.Rename(c.Context(), "old", "new", false) }); err != nil {
+		c.Errorf("Rename: %v", err)
+	}
+	c.holds(c.T, "new", "data")
+	c.absent(c.T, "old")
+}
+
 func closeLost(c *cut) {
 	for _, fate := range []Fate{CutBefore, CutAfter} {
 		f := c.file("file", flagsMake|remote.FlagTruncate)
