@@ -84,7 +84,8 @@ func (m *FS) detachIdle(ctx context.Context) error {
 }
 
 // place tells whether this mount is at its mountpoint, and whether it is the one
-// that shows there. Where the mount table does not tell, it is taken to be.
+// that shows there. Where the mount table does not tell, it is taken to be. The number
+// of one that has ended is soon another's: it is there only if it says that it is dead.
 func (m *FS) place() (there, top bool) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || m.device == "" {
@@ -94,7 +95,16 @@ func (m *FS) place() (there, top bool) {
 	for _, d := range mounted {
 		there = there || d == m.device
 	}
+	if there && m.gone() && !isDead(m.point) {
+		return false, false
+	}
 	return there, there && mounted[len(mounted)-1] == m.device
+}
+
+// isDead reports whether a mount is there whose connection to the kernel is cut.
+func isDead(point string) bool {
+	var st unix.Statx_t
+	return unix.Statx(unix.AT_FDCWD, point, unix.AT_STATX_DONT_SYNC, 0, &st) == unix.ENOTCONN
 }
 
 // endCopies ends what is left of a mount that was taken away from here, or has

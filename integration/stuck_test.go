@@ -20,6 +20,7 @@ func (s *site) stopSessions(t testing.TB) (stopped int) {
 		if err == nil && bytes.Contains(title, []byte("internal-sftp")) {
 			must(t, syscall.Kill(pid, syscall.SIGSTOP))
 			stopped++
+			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) }) // the server may not find it any more
 		}
 	}
 	return stopped
