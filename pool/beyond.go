@@ -32,13 +32,13 @@ func (r *reading) isCutShort() bool {
 func (r *reading) beyond() {
 	f := r.f
 	err := f.p.repeat(r.ctx, laneFile, looks, func(ctx context.Context, s *session, _ bool) error {
-		least := f.least()
-		h, a, err := f.p.openPlain(ctx, s, f.name(), sftp3.OpenRead)
+		least, path := f.least(), f.name()
+		h, a, err := f.p.openPlain(ctx, s, path, sftp3.OpenRead)
 		if err != nil {
 			return err
 		}
 		defer h.close()
-		if f.isSame(a, least) {
+		if f.isSame(a, least) && !f.hasMoved(path) {
 			return r.readOn(ctx, h, a.Size)
 		}
 		return nil

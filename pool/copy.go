@@ -110,7 +110,7 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	same := f.isSame(a, least)
+	same := f.isSame(a, least) && !f.hasMoved(path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !same || f.closed {

@@ -23,12 +23,13 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			return err
 		}
 		f.mu.Lock()
-		done, once := len(f.live()) > 0 || f.stale != nil || f.closed, f.flag&remote.FlagOnce != 0
+		done, lost := len(f.live()) > 0 || f.stale != nil || f.closed, f.gone || f.flag&remote.FlagOnce != 0
+		path := f.path
 		f.mu.Unlock()
 		switch {
 		case done:
 			return nil
-		case once:
+		case lost:
 			return f.giveUp(syscall.ESTALE)
 		}
 		s, err := f.p.session(ctx, laneFile, w, nil)
@@ -39,7 +40,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		var h *handle
 		var a remote.Attr
 		stuck, err := f.p.within(ctx, looks, s, func(ctx context.Context) (err error) {
-			h, a, err = f.openAgain(ctx, s)
+			h, a, err = f.p.openWidened(ctx, s, path, pflags(f.flag&^remote.FlagTruncate))
 			return err
 		})
 		switch {
@@ -57,8 +58,10 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			}
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && f.isMoving():
-			continue // a rename has been begun meanwhile: it may be there
+		case f.hasMoved(path):
+			if err == nil {
+				h.close() // it may be open on what is at the path now
+			}
 		case err != nil:
 			return f.giveUp(errnoOf(err))
 		default:
@@ -108,10 +111,12 @@ func (o *object) settles(ctx context.Context, w *waiter) error {
 	}
 }
 
-func (o *object) isMoving() bool {
+// hasMoved reports whether a rename or a removal has been begun since the object was at
+// a path, also one that is over.
+func (o *object) hasMoved(path string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.move != nil
+	return o.move != nil || o.gone || o.path != path
 }
 
 // resume goes on with a handle if the file passes the check.
@@ -166,17 +171,6 @@ func (o *object) isSame(a remote.Attr, before int64) bool {
 // that the connection was reset: it may have megabytes waiting in front of a slow
 // disk.
 const lateFor = 5 * time.Second
-
-// openAgain opens by path on a new session.
-func (f *file) openAgain(ctx context.Context, s *session) (*handle, remote.Attr, error) {
-	f.mu.Lock()
-	path, gone := f.path, f.gone
-	f.mu.Unlock()
-	if gone {
-		return nil, remote.Attr{}, syscall.ESTALE
-	}
-	return f.p.openWidened(ctx, s, path, pflags(f.flag&^remote.FlagTruncate))
-}
 
 // giveUp makes every further call fail. Data not yet on the server is lost, and
 // said to be.
@@ -301,12 +295,12 @@ func (f *file) spreadOn(s *session) {
 	defer f.spreadEnds(s)
 	ctx, cancel := context.WithTimeout(f.p.life, f.p.cfg.Timeout)
 	defer cancel()
-	least := f.least()
-	h, a, err := f.p.openOn(ctx, s, f.name(), pflags(f.flag&^remote.FlagTruncate), sftp3.Attrs{})
+	least, path := f.least(), f.name()
+	h, a, err := f.p.openOn(ctx, s, path, pflags(f.flag&^remote.FlagTruncate), sftp3.Attrs{})
 	if err != nil {
 		return
 	}
-	same := f.isSame(a, least)
+	same := f.isSame(a, least) && !f.hasMoved(path)
 	f.mu.Lock()
 	fits := same && !f.steady && !f.closed && !f.gone && f.stale == nil
 	if fits {
