@@ -28,18 +28,6 @@ func openSSH(_ testing.TB, s *site) server { return server{s.sshd.Port, s.remote
 // farOpenSSH is behind a link of 20 ms.
 func farOpenSSH(t testing.TB, s *site) server { return far(t, openSSH(t, s)) }
 
-// cut puts a link before a server that breaks every so often, and not before something
-// went over it. A login at 20 ms takes a second on a busy machine.
-func cut(to func(testing.TB, *site) server, every time.Duration) func(testing.TB, *site) server {
-	return func(t testing.TB, s *site) server {
-		t.Helper()
-		to := to(t, s)
-		l := linkTo(t, to)
-		t.Cleanup(l.CutEvery(every, 2000))
-		return server{l.Port(), to.path}
-	}
-}
-
 func far(t testing.TB, to server) server {
 	t.Helper()
 	l := linkTo(t, to)

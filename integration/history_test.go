@@ -19,7 +19,8 @@ type setting struct {
 	server func(testing.TB, *site) server
 	root   bool // mounted by root, where the tests run as root
 	flags  []string
-	pairs  int // of processes that play histories beside each other; 0 is one
+	pairs  int           // of processes that play histories beside each other; 0 is one
+	cuts   time.Duration // between cuts of the link, once something went over it; 0 is none
 }
 
 // settings are those that every history about data is played on.
@@ -35,8 +36,8 @@ var settings = []setting{
 // cutSettings are those in which connections break. Random histories alone are played
 // on them: what comes of a cut is another matter each time.
 var cutSettings = []setting{
-	{name: "ordered, cut", server: cut(openSSH, 500*time.Millisecond)},
-	{name: "ordered, 20 ms, cut", server: cut(farOpenSSH, 2*time.Second), pairs: 4},
+	{name: "ordered, cut", server: openSSH, cuts: 500 * time.Millisecond},
+	{name: "ordered, 20 ms, cut", server: farOpenSSH, cuts: 2 * time.Second, pairs: 4}, // a login takes a second on a busy machine
 }
 
 // A stage is a mount in a setting, with processes for histories.
@@ -60,7 +61,14 @@ func newStage(t testing.TB, in setting) *stage {
 	s := newSite(t, u)
 	must(t, s.Mkdir("local", 0o755))
 	st := &stage{site: s, server: in.server(t, s)}
+	if in.cuts == 0 {
+		s.mountAt(t, st.server.port, st.remoteOf(), s.point, in.flags...)
+		return st
+	}
+	l := linkTo(t, st.server)
+	st.server.port = l.Port()
 	s.mountAt(t, st.server.port, st.remoteOf(), s.point, in.flags...)
+	t.Cleanup(l.CutEvery(in.cuts, 2000)) // not while it is mounted or unmounted
 	return st
 }
 
