@@ -203,6 +203,9 @@ func TestFlushCloseCut(t *testing.T) {
 						if (err == nil) != stored || stores && !stored {
 							t.Errorf("flush: %v, stored %v", err, stored)
 						}
+						if errors.Is(err, syscall.ESTALE) {
+							return // only WRITE was answered: it is not the file any more that it was
+						}
 						if err := f.Close(t.Context()); err != nil {
 							t.Errorf("close: %v", err)
 						}
