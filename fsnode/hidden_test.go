@@ -38,6 +38,24 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// goesOn uses a file that holds "before", and to which no name leads any more.
+func goesOn(t *testing.T, f *os.File) {
+	t.Helper()
+	_, err := f.WriteString(" and after")
+	check(t, err)
+	check(t, f.Chmod(0o600))
+	st, err := f.Stat()
+	check(t, err)
+	if sys := st.Sys().(*syscall.Stat_t); sys.Nlink != 0 || st.Size() != 16 || st.Mode() != 0o600 {
+		t.Errorf("%d links, %d bytes, %v", sys.Nlink, st.Size(), st.Mode())
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	check(t, err)
+	if data, err := io.ReadAll(f); err != nil || string(data) != "before and after" {
+		t.Errorf("read %q, %v", data, err)
+	}
+}
+
 func TestRemovedFileStaysUsable(t *testing.T) {
 	eachWay(t, func(t *testing.T, m *served) {
 		f, err := os.Create(m.path("f"))
@@ -49,19 +67,7 @@ func TestRemovedFileStaysUsable(t *testing.T) {
 		same(t, "in the mount", names(t, m.mnt))
 		same(t, "on the server", onDisk(t, m.dir), "*")
 
-		_, err = f.WriteString(" and after")
-		check(t, err)
-		check(t, f.Chmod(0o600))
-		st, err := f.Stat()
-		check(t, err)
-		if sys := st.Sys().(*syscall.Stat_t); sys.Nlink != 0 || st.Size() != 16 || st.Mode() != 0o600 {
-			t.Errorf("%d links, %d bytes, %v", sys.Nlink, st.Size(), st.Mode())
-		}
-		_, err = f.Seek(0, io.SeekStart)
-		check(t, err)
-		if data, err := io.ReadAll(f); err != nil || string(data) != "before and after" {
-			t.Errorf("read %q, %v", data, err)
-		}
+		goesOn(t, f)
 		// The name can be used again meanwhile.
 		write(t, m.path("f"), "another")
 		check(t, f.Close())
@@ -180,21 +186,9 @@ func TestReplacedFileStaysUsable(t *testing.T) {
 		same(t, "on the server", onDisk(t, m.dir), "*", "f")
 		content(t, m.path("f"), "another")
 
-		_, err = f.WriteString(" and after")
-		check(t, err)
-		check(t, f.Chmod(0o600))
-		st, err := f.Stat()
-		check(t, err)
-		if sys := st.Sys().(*syscall.Stat_t); sys.Nlink != 0 || st.Size() != 16 || st.Mode() != 0o600 {
-			t.Errorf("%d links, %d bytes, %v", sys.Nlink, st.Size(), st.Mode())
-		}
+		goesOn(t, f)
 		if st := lstat(t, m.path("f")); st.Nlink != 1 || st.Mode&0o777 != 0o644 {
 			t.Errorf("the new file: %d links, mode %o", st.Nlink, st.Mode)
-		}
-		_, err = f.Seek(0, io.SeekStart)
-		check(t, err)
-		if data, err := io.ReadAll(f); err != nil || string(data) != "before and after" {
-			t.Errorf("read %q, %v", data, err)
 		}
 		check(t, f.Close())
 		eventually(t, "removal at the last close", func() bool { return len(onDisk(t, m.dir)) == 1 })

@@ -14,17 +14,14 @@ import (
 // server says of it: there are servers that store data only then. A File does that once,
 // as what is written to it afterwards may be followed by as much again; and not before
 // there is data, as a shell closes what it opens for a program at once. mu is held.
-func (f *file) closing(then sequel, asking int) (calls []*sftp3.Call) {
+func (f *file) closing(then sequel, asking int) []*sftp3.Call {
 	if !f.mayClose(then, asking) {
 		return nil
 	}
-	for _, h := range f.live() {
-		calls = append(calls, h.startClose())
-		f.left = h.s
-	}
-	f.handles = nil
+	handles := f.live()
+	f.left, f.handles = handles[len(handles)-1].s, nil
 	f.keeps, f.written, f.filled = true, false, false
-	return calls
+	return startCloses(handles)
 }
 
 // mayClose reports whether a flush closes the handles: nobody else can miss them, and
@@ -61,12 +58,6 @@ func (o *object) writers() (n int) {
 	return n
 }
 
-func (h *handle) startClose() *sftp3.Call {
-	h.s.handles.Add(-1)
-	h.closeReads()
-	return h.s.client.StartClose(h.id)
-}
-
 // Close implements File.
 func (f *file) Close(ctx context.Context) error {
 	_, err := f.flushed(ctx, "close", thenEnd)
@@ -91,16 +82,14 @@ func (f *file) Close(ctx context.Context) error {
 		}
 		return err
 	}
-	return f.closeWritten(ctx, handles)
+	return pathError("close", f.name(), f.answered(ctx, startCloses(handles)))
 }
 
-// closeWritten closes handles through which data went.
-func (f *file) closeWritten(ctx context.Context, handles []*handle) error {
-	calls := make([]*sftp3.Call, len(handles))
-	for i, h := range handles {
-		calls[i] = h.startClose()
+func startCloses(handles []*handle) (calls []*sftp3.Call) {
+	for _, h := range handles {
+		calls = append(calls, h.startClose())
 	}
-	return pathError("close", f.name(), f.answered(ctx, calls))
+	return calls
 }
 
 // answered waits for the answers to CLOSE.
@@ -140,13 +129,15 @@ func (f *file) answered(ctx context.Context, calls []*sftp3.Call) (failed error)
 // said. Until it can look it waits, as data does.
 func (f *file) closedUnanswered(ctx context.Context) error {
 	err := f.lookAfter(ctx, f.p.keep())
-	if err == errUnseen && f.p.Info().Ordered {
+	switch {
+	case err != errUnseen:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case f.p.Info().Ordered:
 		return nil // OpenSSH had all of it when it answered the WRITEs
 	}
-	if err == errUnseen {
-		return syscall.EIO
-	}
-	return err
+	return syscall.EIO
 }
 
 // errUnseen is what lookAfter gives when the file is not to be seen.
@@ -154,8 +145,8 @@ var errUnseen = errors.New("the file cannot be looked at")
 
 func (f *file) lookAfter(ctx context.Context, w *waiter) error {
 	for tries := 1; ; tries++ {
-		if err := f.settles(ctx, w); err != nil {
-			return unlessEnded(ctx, errUnseen)
+		if f.settles(ctx, w) != nil {
+			return errUnseen
 		}
 		f.mu.Lock()
 		path, unknown, seq := f.path, f.gone || len(f.files) > 1, f.out.seq
@@ -164,7 +155,7 @@ func (f *file) lookAfter(ctx context.Context, w *waiter) error {
 			return nil
 		}
 		if _, err := f.p.session(ctx, laneLook, w, nil); err != nil {
-			return unlessEnded(ctx, errUnseen)
+			return errUnseen
 		}
 		a, err := f.p.lstat(ctx, path)
 		f.mu.Lock()
@@ -187,14 +178,6 @@ func (f *file) lookAfter(ctx context.Context, w *waiter) error {
 			}
 		}
 	}
-}
-
-// unlessEnded is err, or that of a context which has ended.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
 }
 
 // afterClose is what a file is that was just closed. A server that stores it only some

@@ -98,8 +98,6 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 			return h, nil
 		}
 	}
-	f.mu.Unlock()
-	f.mu.Lock()
 	path, gone := f.path, f.gone
 	f.mu.Unlock()
 	if gone {

@@ -26,17 +26,14 @@ func newHandle(s *session, path string, id sftp3.Handle) *handle {
 }
 
 // close gives the handle back; nobody waits for the answer.
-func (h *handle) close() {
-	h.s.handles.Add(-1)
-	h.closeReads()
-	h.s.client.StartClose(h.id).Forget()
-}
+func (h *handle) close() { h.startClose().Forget() }
 
-// closeReads gives a handle back that only reads, beside one that writes.
-func (h *handle) closeReads() {
-	if h.reads != h.id {
+func (h *handle) startClose() *sftp3.Call {
+	h.s.handles.Add(-1)
+	if h.reads != h.id { // one that only reads, beside it
 		h.s.client.StartClose(h.reads).Forget()
 	}
+	return h.s.client.StartClose(h.id)
 }
 
 // A file is an open File on an object: one handle at first, several when much data
@@ -269,9 +266,8 @@ func (f *file) SetAttr(ctx context.Context, c remote.Change) (a remote.Attr, err
 		f.resizing(c.Size)
 	}
 	err = f.lookBound(ctx, func(ctx context.Context) error {
-		if c.Fields&remote.SetSize != 0 && f.hasTimes() {
-			// Times that were set before are not those of the truncated file.
-			if _, err := f.flush(ctx, f.p.look(), remote.Change{}, nothing); err != nil {
+		if c.Fields&remote.SetSize != 0 {
+			if err := f.timesFirst(ctx); err != nil {
 				return err
 			}
 		}
@@ -308,11 +304,17 @@ func (f *file) joinFlush(c remote.Change) (remote.Attr, bool) {
 	return f.out.times.Apply(a), true
 }
 
-// hasTimes reports whether times wait for the next flush.
-func (o *object) hasTimes() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.out.times.Fields != 0
+// timesFirst sets times that wait for the next flush, ahead of a truncation: they are
+// not those of the truncated file.
+func (f *file) timesFirst(ctx context.Context) error {
+	f.mu.Lock()
+	waiting := f.out.times.Fields != 0
+	f.mu.Unlock()
+	if !waiting {
+		return nil
+	}
+	_, err := f.flush(ctx, f.p.look(), remote.Change{}, nothing)
+	return err
 }
 
 // setTimes has times set for which no flush has come.

@@ -30,9 +30,8 @@ func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm
 	}
 	var b *barrier
 	err = o.lookBound(ctx, func(ctx context.Context) error {
-		if w := o.writer(); w != nil && o.hasTimes() {
-			// Times that were set before are not those of the truncated file.
-			if _, err := w.flush(ctx, p.look(), remote.Change{}, nothing); err != nil && !errors.Is(err, syscall.EBADF) {
+		if w := o.writer(); w != nil {
+			if err := w.timesFirst(ctx); err != nil && !errors.Is(err, syscall.EBADF) {
 				return err
 			}
 		}
