@@ -234,3 +234,34 @@ func get(t *testing.T, s *remotetest.Server, name string) string {
 	}
 	return string(text)
 }
+
+// TestPacketsAfterFlushClosed pins that what is written to a File that a flush has closed
+// goes in packets as large as before.
+func TestPacketsAfterFlushClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		p := connected(t, s, pool.Config{})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, 200_000)
+		for i := range 2 {
+			if _, err := f.WriteAt(t.Context(), data, int64(i*len(data))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := s.Succeeded("WRITE", "f"); n != i+1 {
+				t.Errorf("%d writes took %d packets", i+1, n)
+			}
+		}
+		if n := s.Succeeded("CLOSE", "f"); n != 1 {
+			t.Errorf("closed %d times", n)
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -191,10 +191,14 @@ func (f *file) rtt() time.Duration {
 
 // packet is how much one WRITE carries; mu is held.
 func (f *file) packet() int {
-	for _, h := range f.handles {
-		return min(int(h.s.client.Limits().MaxWrite), largestBuffer)
+	s := f.left // where it was closed with a flush
+	if len(f.handles) > 0 {
+		s = f.handles[0].s
 	}
-	return 32 << 10
+	if s == nil || len(f.handles) == 0 && !s.alive() {
+		return 32 << 10
+	}
+	return min(int(s.client.Limits().MaxWrite), largestBuffer)
 }
 
 // gathered sends what has waited for more for long enough.
