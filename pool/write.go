@@ -289,7 +289,7 @@ func (o *object) way(c *chunk) (h *handle, clear bool) {
 	}
 	n := len(c.f.handles)
 	if s == nil {
-		if c.f.isWriting() && (!o.p.up.hasRoom() || c.f.losses.tries > fewLosses) {
+		if c.f.isWriting() && !o.p.up.hasRoom() {
 			return nil, true
 		}
 		return c.f.roomiest(func(h *handle) bool { return h.writing < h.flight(n) }), true
@@ -304,10 +304,6 @@ func (o *object) way(c *chunk) (h *handle, clear bool) {
 	}
 	return nil, false
 }
-
-// fewLosses is after how many losses in a row a File sends one chunk at a time: what is
-// acknowledged of it gets somewhere, however little goes over a connection.
-const fewLosses = 2
 
 // isWriting reports whether an acknowledgement is awaited after which more can leave; mu
 // is held.
