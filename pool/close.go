@@ -18,14 +18,14 @@ func (f *file) closing(then sequel, asking int) []*sftp3.Call {
 	if !f.mayClose(then, asking) {
 		return nil
 	}
-	handles := f.live()
+	handles := f.handles // not looked at again: their session may have ended since
 	f.left, f.handles = handles[len(handles)-1].s, nil
 	f.keeps, f.written, f.filled = true, false, false
 	return startCloses(handles)
 }
 
-// mayClose reports whether a flush closes the handles: nobody else can miss them, and
-// the file can be opened again. asking is how many calls the caller has itself. mu is
+// mayClose reports whether a flush closes the handles: there are some, nobody else can
+// miss them, and the file can be opened again. asking is how many calls the caller has itself. mu is
 // held.
 func (f *file) mayClose(then sequel, asking int) bool {
 	matters := then == thenClose && f.filled && !f.keeps || then == thenEnd && f.written
