@@ -15,18 +15,68 @@ import (
 // renamed files can be opened again after a cut.
 type registry struct {
 	mu    sync.Mutex
-	open  map[string]*object   // guarded by mu; by the path that leads to it
+	open  index                // guarded by mu
 	all   map[*object]struct{} // guarded by mu; also those to which no path leads
 	count int                  // guarded by mu; Files
 	links remote.Links         // guarded by mu
 	known knowing
 }
 
+// index has the objects by the path that leads to them, and how many of these are in
+// each folder at any depth: a rename of anything else need not look at all.
+type index struct {
+	at     map[string]*object
+	inside map[string]int
+}
+
+func newIndex() index { return index{make(map[string]*object), make(map[string]int)} }
+
+func (x index) put(path string, o *object) {
+	x.remove(path)
+	x.at[path] = o
+	x.count(path, 1)
+}
+
+func (x index) remove(path string) {
+	if _, ok := x.at[path]; ok {
+		delete(x.at, path)
+		x.count(path, -1)
+	}
+}
+
+func (x index) count(path string, n int) {
+	for i, c := range path {
+		if c != '/' {
+			continue
+		}
+		if x.inside[path[:i]] += n; x.inside[path[:i]] == 0 {
+			delete(x.inside, path[:i])
+		}
+	}
+}
+
+// below lists a path, if it leads to an object, and those in the folder of that path.
+func (x index) below(path string) (paths []string) {
+	if x.inside[path] == 0 && path != "." {
+		if x.at[path] != nil {
+			paths = append(paths, path)
+		}
+		return paths
+	}
+	inside := path + "/"
+	for at := range x.at {
+		if path == "." || at == path || strings.HasPrefix(at, inside) {
+			paths = append(paths, at)
+		}
+	}
+	return paths
+}
+
 // at is the object at a path, or nil.
 func (r *registry) at(path string) *object {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.open[path]
+	return r.open.at[path]
 }
 
 // join puts a File, which has just been opened on h by that path, on the object
@@ -38,7 +88,7 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	r.known.note(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := r.open[path]
+	o := r.open.at[path]
 	if o == nil {
 		o = p.newObject(path, a)
 		r.all[o] = struct{}{}
@@ -70,8 +120,8 @@ func (r *registry) leave(f *file) {
 	}
 	delete(r.all, o)
 	for path := range o.paths {
-		if r.open[path] == o {
-			delete(r.open, path)
+		if r.open.at[path] == o {
+			r.open.remove(path)
 		}
 	}
 }
@@ -98,19 +148,10 @@ func (r *registry) below(path string) []*object {
 
 func (r *registry) belowLocked(path string) []*object {
 	var objects []*object
-	for _, at := range r.pathsBelow(path) {
-		objects = append(objects, r.open[at])
+	for _, at := range r.open.below(path) {
+		objects = append(objects, r.open.at[at])
 	}
 	return objects
-}
-
-func (r *registry) pathsBelow(path string) (paths []string) {
-	for at := range r.open {
-		if at == path || path == "." || strings.HasPrefix(at, path+"/") {
-			paths = append(paths, at)
-		}
-	}
-	return paths
 }
 
 // moves marks what a rename is about to move, or to replace, or a removal to take
@@ -153,14 +194,15 @@ func (r *registry) renamed(from, to string) {
 	r.links.Move(from, to, true)
 	r.known.forget(from)
 	r.known.note(to)
-	if o := r.open[to]; o != nil {
+	if o := r.open.at[to]; o != nil {
 		r.detach(to, o)
 	}
-	for _, at := range r.pathsBelow(from) {
-		o, now := r.open[at], to+strings.TrimPrefix(at, from)
-		delete(r.open, at)
+	for _, at := range r.open.below(from) {
+		o, now := r.open.at[at], to+strings.TrimPrefix(at, from)
+		r.open.remove(at)
 		delete(o.paths, at)
-		r.open[now], o.paths[now] = o, struct{}{}
+		r.open.put(now, o)
+		o.paths[now] = struct{}{}
 		o.mu.Lock()
 		if o.path == at {
 			o.path = now
@@ -174,15 +216,16 @@ func (r *registry) linked(path, also string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.links.Add(path, also)
-	if o := r.open[path]; o != nil {
+	if o := r.open.at[path]; o != nil {
 		r.give(o, also)
 	}
 }
 
 // give lets a path lead to an object, unless it leads to another; mu is held.
 func (r *registry) give(o *object, path string) {
-	if r.open[path] == nil {
-		r.open[path], o.paths[path] = o, struct{}{}
+	if r.open.at[path] == nil {
+		r.open.put(path, o)
+		o.paths[path] = struct{}{}
 	}
 }
 
@@ -192,7 +235,7 @@ func (r *registry) removed(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.links.Remove(path)
-	if o := r.open[path]; o != nil {
+	if o := r.open.at[path]; o != nil {
 		r.detach(path, o)
 	}
 }
@@ -208,8 +251,8 @@ func (r *registry) lost(path string, o *object) {
 // detach takes a path away from an object. It goes on by another one, if it has one
 // that we gave it; mu is held.
 func (r *registry) detach(path string, o *object) {
-	if r.open[path] == o {
-		delete(r.open, path)
+	if r.open.at[path] == o {
+		r.open.remove(path)
 	}
 	delete(o.paths, path)
 	o.mu.Lock()
