@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // ErrNoSlot is what a dial gives when all connections we may have are in use,
@@ -60,11 +62,15 @@ func (p *Pool) dial(ctx context.Context, sessions int) error {
 
 // adopt opens the first session of a connection and makes it one of the pool's.
 func (p *Pool) adopt(ctx context.Context, c *conn) error {
-	s, err := p.openSession(ctx, c)
-	if err != nil {
-		return err
+	var root *sftp3.Call
+	s, err := p.openSession(ctx, c, func(s *session) { root = p.startRoot(s) })
+	if root != nil {
+		defer root.Forget()
 	}
-	if err := p.findRoot(ctx, s); err != nil {
+	if err == nil {
+		err = p.findRoot(ctx, root)
+	}
+	if err != nil {
 		return err
 	}
 	p.findOwner(ctx, s)
@@ -338,7 +344,7 @@ func (p *Pool) growSessions(c *conn, n int) {
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 		defer cancel()
-		p.grewSession(c, func() (*session, error) { return p.openSession(ctx, c) })
+		p.grewSession(c, func() (*session, error) { return p.openSession(ctx, c, nil) })
 	})
 }
 

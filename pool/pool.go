@@ -119,26 +119,30 @@ func (p *Pool) Connect(ctx context.Context) error {
 	return err
 }
 
-// findRoot asks where the remote folder is, once in the life of a Pool.
-func (p *Pool) findRoot(ctx context.Context, s *session) error {
-	p.mu.Lock()
-	known := p.rooted
-	p.mu.Unlock()
-	if known {
+// startRoot asks where the remote folder is, once in the life of a Pool; nil means that
+// it is known. mu is held.
+func (p *Pool) startRoot(s *session) *sftp3.Call {
+	if p.rooted {
 		return nil
 	}
 	dir := p.cfg.Dir
-	var call *sftp3.Call
 	_, expands := s.client.Extension("expand-path@openssh.com")
 	switch {
 	case dir == "":
-		call = s.client.StartRealPath(".")
+		return s.client.StartRealPath(".")
 	case strings.HasPrefix(dir, "~") && expands:
-		call = s.client.StartExpandPath(dir)
-	default:
-		call = s.client.StartRealPath(strings.TrimPrefix(strings.TrimPrefix(dir, "~/"), "./"))
+		return s.client.StartExpandPath(dir)
 	}
-	names, err := call.WaitNames(ctx)
+	return s.client.StartRealPath(strings.TrimPrefix(strings.TrimPrefix(dir, "~/"), "./"))
+}
+
+// findRoot takes the answer to startRoot.
+func (p *Pool) findRoot(ctx context.Context, asked *sftp3.Call) error {
+	if asked == nil {
+		return nil
+	}
+	dir := p.cfg.Dir
+	names, err := asked.WaitNames(ctx)
 	if err != nil {
 		return remote.PathError("realpath", dir, errnoOf(err))
 	}

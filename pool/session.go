@@ -89,12 +89,24 @@ func (c *conn) takeSessions() []*session {
 }
 
 // openSession opens one more channel on the connection.
-func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
+// openSession opens one more. What first asks, which may be nil, is asked together with
+// what every session asks at its beginning.
+func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (*session, error) {
 	ch, err := c.conn.OpenSFTP(ctx)
 	if err != nil {
 		return nil, err
 	}
-	client, err := sftp3.New(ctx, ch, p.knownLimits())
+	s := &session{conn: c, born: time.Now()}
+	client, err := sftp3.New(ctx, ch, func(client *sftp3.Client) *sftp3.Known {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s.client, s.ordered = client, !p.disordered && keepsOrder(c.conn.Server(), client)
+		client.InOrder = s.ordered
+		if first != nil {
+			first(s)
+		}
+		return p.knownLimits()
+	})
 	if err != nil {
 		if talker, ok := ch.(interface{ Said() string }); ok && ctx.Err() == nil {
 			if said := talker.Said(); said != "" {
@@ -103,10 +115,7 @@ func (p *Pool) openSession(ctx context.Context, c *conn) (*session, error) {
 		}
 		return nil, err
 	}
-	s := &session{conn: c, client: client, born: time.Now()}
 	p.mu.Lock()
-	s.ordered = !p.disordered && keepsOrder(c.conn.Server(), client)
-	client.InOrder = s.ordered
 	p.counted[s] = struct{}{}
 	p.mu.Unlock()
 	p.tasks.Go(func() {
@@ -135,10 +144,8 @@ func (p *Pool) settleCount(s *session) {
 }
 
 // knownLimits are those of a session there is, which further ones of the same server
-// have too; nil when there is none.
+// have too; nil when there is none. mu is held.
 func (p *Pool) knownLimits() *sftp3.Known {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, c := range p.conns {
 		if len(c.sessions) > 0 {
 			return c.sessions[0].client.Known()
@@ -228,9 +235,9 @@ func (p *Pool) revive(c *conn, lost *session) {
 			if err := sleep(ctx, wait); err != nil {
 				return nil, err
 			}
-			s, err := p.openSession(ctx, c)
+			s, err := p.openSession(ctx, c, nil)
 			if err != nil && sleep(ctx, endsIn) == nil {
-				s, err = p.openSession(ctx, c) // the one that ended may have counted still
+				s, err = p.openSession(ctx, c, nil) // the one that ended may have counted still
 			}
 			return s, err
 		})

@@ -27,7 +27,7 @@ const (
 	// mostSmall workers copy files of one piece: three round trips each, during which
 	// others are under way. usualSmall do where it is not known that the server lets as
 	// many files be open.
-	mostSmall  = 512
+	mostSmall  = 768
 	usualSmall = 256
 	// largeWorkers copy the others, each with several pieces under way.
 	largeWorkers = 16
@@ -123,9 +123,11 @@ func (r *Runner) walk(ctx context.Context, root *os.Root, owner string) (*Result
 	defer abort(nil)
 	p := r.pass(root, owner, abort)
 	defer p.later.Wait()
+	surveyed := make(chan error, 1)
+	go func() { surveyed <- p.survey(ctx) }()
 	first, err := p.root(ctx)
-	if err == nil {
-		err = p.survey(ctx)
+	if failed := <-surveyed; err == nil {
+		err = failed
 	}
 	if err != nil {
 		return nil, err

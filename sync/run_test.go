@@ -78,7 +78,7 @@ func TestTwoWayKeepsTheNewerOfBoth(t *testing.T) {
 }
 
 func TestSmallWorkersStayBelowTheServersLimit(t *testing.T) {
-	for open, want := range map[int]int{0: 256, 1019: 512, 251: 172, 10: 1} {
+	for open, want := range map[int]int{0: 256, 1019: 748, 4096: 768, 251: 172, 10: 1} {
 		if got := smallWorkers(open); got != want {
 			t.Errorf("%d files may be open: %d workers, want %d", open, got, want)
 		}

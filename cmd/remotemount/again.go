@@ -121,13 +121,15 @@ func (t target) nameHint() string {
 	return ""
 }
 
+var errNoFolder = errors.New("is not there on the server")
+
 // explainConnect is about a connection that was not made.
 func (l *link) explainConnect(err error) error {
 	err, t := withoutPreface(err), l.target
 	where := first(t.dir, ".")
 	switch what := folderError(err); {
 	case errors.Is(what, syscall.ENOENT):
-		return fail(exitFailed, fmt.Errorf("%s: the folder %s is not there on the server", t.given, where), t.folderHint())
+		return fail(exitFailed, fmt.Errorf("%s: the folder %s %w", t.given, where, errNoFolder), t.folderHint())
 	case errors.Is(what, syscall.ENOTDIR):
 		return fail(exitFailed, fmt.Errorf("%s: %s is not a folder on the server", t.given, where), t.folderHint())
 	case errors.Is(what, syscall.EACCES):

@@ -216,10 +216,7 @@ func (s *syncing) connect(ctx context.Context) (*link, error) {
 // makeRemote is for a connection that works but for the folder. It gives cause
 // back when that is not what is wrong.
 func (s *syncing) makeRemote(ctx context.Context, l *link, cause error) error {
-	if s.options.Mode == remotesync.Pull || explain(cause).code != exitFailed {
-		return cause
-	}
-	if _, err := l.pool.Stat(ctx, "."); !errors.Is(err, fs.ErrNotExist) {
+	if s.options.Mode == remotesync.Pull || !errors.Is(cause, errNoFolder) {
 		return cause
 	}
 	if s.options.DryRun {

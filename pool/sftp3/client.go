@@ -64,9 +64,11 @@ type Client struct {
 
 // New begins a session on a channel, and owns the channel from then on. It
 // exchanges versions, and asks for the server's limits where it advertises
-// limits@openssh.com, unless known, which may be nil, is of such a server. When
-// that fails or ctx ends, New returns at once and the channel is closed.
-func New(ctx context.Context, ch io.ReadWriteCloser, known *Known) (*Client, error) {
+// limits@openssh.com. Before that greeted is called, which may be nil: it may set what
+// is to be set before the first request, begin requests, and give what is known of
+// such a server. When New fails or ctx ends, it returns at once and the channel is
+// closed.
+func New(ctx context.Context, ch io.ReadWriteCloser, greeted func(*Client) *Known) (*Client, error) {
 	c := newClient(ch)
 	c.leaving = 3
 	c.routines.Go(func() { c.endWith(c.readAll()) })
@@ -75,7 +77,7 @@ func New(ctx context.Context, ch io.ReadWriteCloser, known *Known) (*Client, err
 		c.awaitReader()
 		c.endWith(err)
 	})
-	if err := c.greet(ctx, known); err != nil {
+	if err := c.greet(ctx, greeted); err != nil {
 		c.Abort(err)
 		return nil, err
 	}
@@ -98,13 +100,17 @@ func newClient(ch io.ReadWriteCloser) *Client {
 	return c
 }
 
-func (c *Client) greet(ctx context.Context, known *Known) error {
+func (c *Client) greet(ctx context.Context, greeted func(*Client) *Known) error {
 	select {
 	case <-c.greeted:
 	case <-c.ending:
 		return c.Err()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	var known *Known
+	if greeted != nil {
+		known = greeted(c)
 	}
 	if _, ok := c.Extension(ExtLimits); !ok {
 		return nil
