@@ -18,10 +18,10 @@ func TestClosingWhileSessionEnds(t *testing.T) {
 	for i := range 300 {
 		ours, theirs := net.Pipe()
 		go func() {
-			defer theirs.Close()
-			theirs.Read(make([]byte, 9)) // INIT
-			theirs.Write([]byte{0, 0, 0, 5, sftp3.TypeVersion, 0, 0, 0, 3})
-			io.Copy(io.Discard, theirs)
+			defer func() { _ = theirs.Close() }()
+			_, _ = theirs.Read(make([]byte, 9)) // INIT
+			_, _ = theirs.Write([]byte{0, 0, 0, 5, sftp3.TypeVersion, 0, 0, 0, 3})
+			_, _ = io.Copy(io.Discard, theirs)
 		}()
 		client, err := sftp3.New(context.Background(), ours, nil)
 		if err != nil {
@@ -46,6 +46,6 @@ func TestClosingWhileSessionEnds(t *testing.T) {
 				call.Forget()
 			}
 		}
-		client.Close()
+		_ = client.Close()
 	}
 }
