@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // A Conn is one connection to the server: SFTP sessions on one stream. The
@@ -46,7 +47,13 @@ type wire struct {
 	lastByte atomic.Int64          // nanoseconds since start, monotonic
 	broken   atomic.Pointer[error] // the first error of reading
 	start    time.Time
+	reads    int // so far, up to promptReads
 }
+
+// promptReads is how many reads are acknowledged at once, which covers a login. Before
+// it starts a program, sshd does not send a packet while a small one is not
+// acknowledged, and Linux may take 40 ms for that.
+const promptReads = 64
 
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c, start: time.Now()}
@@ -58,6 +65,10 @@ func newWire(c net.Conn) *wire {
 type stamped struct{ w *wire }
 
 func (s stamped) Read(p []byte) (int, error) {
+	if s.w.reads < promptReads {
+		s.w.reads++
+		acknowledge(s.w.Conn)
+	}
 	n, err := s.w.Conn.Read(p)
 	if n > 0 {
 		s.w.lastByte.Store(int64(time.Since(s.w.start)))
@@ -67,6 +78,20 @@ func (s stamped) Read(p []byte) (int, error) {
 		s.w.broken.CompareAndSwap(nil, &why)
 	}
 	return n, err
+}
+
+// acknowledge sends what acknowledgement is due, where the stream is TCP's.
+func acknowledge(c net.Conn) {
+	if within, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = within.NetConn()
+	}
+	socket, ok := c.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	if raw, err := socket.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
+	}
 }
 
 func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
