@@ -118,11 +118,16 @@ func (c *Cache) newLoan() *loan {
 }
 
 func (c *Cache) endLoan(l *loan) {
+	again := true
 	c.files.mu.Lock()
 	for _, e := range l.extents {
+		again = again && e.ready // what it has begun may yet fail, which nobody else must take for his own
 		e.drop()
 	}
 	c.files.mu.Unlock()
+	if !again {
+		return
+	}
 	clear(l.extents)
 	clear(l.start)
 	clear(l.data)

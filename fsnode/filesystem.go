@@ -2,6 +2,7 @@ package fsnode
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -183,7 +184,7 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 		return err
 	}
 	if h := f.tree.part(dir, name, a); h != nil {
-		if a, err = h.file.Stat(ctx); err != nil {
+		if a, err = f.byOpen(h, stat(ctx), a, nil); err != nil {
 			return err
 		}
 	}
@@ -228,16 +229,34 @@ func (f *filesystem) attr(ctx context.Context, n *node) (remote.Attr, error) {
 		if gone, err := f.wasReplaced(ctx, n, a); err != nil {
 			return a, err
 		} else if h := f.tree.handleOf(n); gone && h != nil {
-			return h.file.Stat(ctx)
+			return f.byOpen(h, stat(ctx), a, nil)
 		}
 	}
 	if status := statusOf(err); status == fuse.ENOENT || status == fuse.Status(syscall.ESTALE) {
 		if h := f.tree.handleOf(n); h != nil {
-			return h.file.Stat(ctx)
+			return f.byOpen(h, stat(ctx), a, err)
 		}
 	}
 	if err == nil && a.Type() != n.typ {
 		return a, syscall.ESTALE
+	}
+	return a, err
+}
+
+func stat(ctx context.Context) func(remote.File) (remote.Attr, error) {
+	return func(f remote.File) (remote.Attr, error) { return f.Stat(ctx) }
+}
+
+// byOpen does something with a node by an open file: by another one if that is
+// released meanwhile. If there is none, it gives what it is given.
+func (f *filesystem) byOpen(h *handle, do func(remote.File) (remote.Attr, error), a remote.Attr, err error) (remote.Attr, error) {
+	for h != nil {
+		done, failed := do(h.file)
+		other := f.tree.handleOf(h.node)
+		if !errors.Is(failed, syscall.EBADF) || other == h {
+			return done, failed
+		}
+		h = other
 	}
 	return a, err
 }

@@ -58,7 +58,7 @@ func (f *filesystem) setPath(ctx context.Context, n *node, ch remote.Change) (re
 	path, err := f.tree.pin(ctx, n)
 	if err != nil {
 		if h := f.tree.handleOf(n); h != nil && statusOf(err) == fuse.Status(syscall.ESTALE) {
-			return h.file.SetAttr(ctx, ch)
+			return f.byOpen(h, func(file remote.File) (remote.Attr, error) { return file.SetAttr(ctx, ch) }, remote.Attr{}, err)
 		}
 		return remote.Attr{}, err
 	}

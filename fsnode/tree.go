@@ -172,7 +172,7 @@ func (t *tree) part(dir *node, name string, a remote.Attr) *handle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := dir.children[name]
-	if n == nil || len(n.others()) == 0 {
+	if n == nil || n.claimed || len(n.others()) == 0 {
 		return nil
 	}
 	if n.writers() {
@@ -242,15 +242,21 @@ func (t *tree) move(n *node, from, to spot) {
 	if old := to.dir.children[to.name]; old != nil && old != n {
 		t.unname(old, to)
 	}
+	if other := from.dir.children[from.name]; other != nil && other != n {
+		t.unname(other, from) // a look has put it there meanwhile
+	}
 	delete(from.dir.children, from.name)
 	if to.dir.children == nil {
 		to.dir.children = map[string]*node{}
 	}
 	to.dir.children[to.name] = n
-	if (spot{n.parent, n.name}) == from {
+	switch i := slices.Index(n.others(), from); {
+	case (spot{n.parent, n.name}) == from:
 		n.parent, n.name = to.dir, to.name
-	} else {
-		n.file.more[slices.Index(n.file.more, from)] = to
+	case i >= 0:
+		n.file.more[i] = to
+	default: // a look has taken that name away meanwhile
+		n.inode().more = append(n.inode().more, to)
 	}
 	for _, changed := range []*node{n, from.dir, to.dir} {
 		t.touch(changed)

@@ -35,6 +35,7 @@ type replacement struct {
 	Mtime  int64
 
 	file *os.File // with the lock on it
+	at   string   // its path
 }
 
 // replacements are those of this Pool.
@@ -52,18 +53,21 @@ func (p *Pool) asideKey() string {
 	return hex.EncodeToString(sum[:8]) + "-"
 }
 
-// begin writes down what is about to be done.
+// begin writes down what is about to be done. The file gets the name by which others
+// find it when it is locked and whole.
 func (p *Pool) begin(r *replacement) (err error) {
 	dir := p.replacing.dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	name := filepath.Join(dir, p.asideKey()+strings.ToLower(rand.Text()))
-	if r.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+	name := p.asideKey() + strings.ToLower(rand.Text())
+	early := filepath.Join(dir, "."+name)
+	if r.file, err = os.OpenFile(early, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
+	r.at = filepath.Join(dir, name)
 	p.replacing.mu.Lock()
-	p.replacing.busy[name] = true
+	p.replacing.busy[r.at] = true
 	p.replacing.mu.Unlock()
 	text, err := json.Marshal(r)
 	if err == nil {
@@ -73,9 +77,16 @@ func (p *Pool) begin(r *replacement) (err error) {
 		_, err = r.file.Write(append(text, '\n'))
 	}
 	if err == nil {
-		err = errors.Join(r.file.Sync(), syncFolder(dir))
+		err = r.file.Sync()
+	}
+	if err == nil {
+		err = os.Rename(early, r.at)
+	}
+	if err == nil {
+		err = syncFolder(dir)
 	}
 	if err != nil {
+		_ = os.Remove(early)
 		p.ended(r, true)
 	}
 	return err
@@ -83,14 +94,13 @@ func (p *Pool) begin(r *replacement) (err error) {
 
 // ended lets go of what was written down, and forgets it when it is settled.
 func (p *Pool) ended(r *replacement, settled bool) {
-	name := r.file.Name()
 	if settled {
-		_ = os.Remove(name) // it would be settled once more, which changes nothing
+		_ = os.Remove(r.at) // it would be settled once more, which changes nothing
 	}
 	_ = r.file.Close() // ends the lock
 	p.replacing.mu.Lock()
 	defer p.replacing.mu.Unlock()
-	delete(p.replacing.busy, name)
+	delete(p.replacing.busy, r.at)
 }
 
 // left lets go of a replacement that ended otherwise than by an answer, and has it
@@ -184,7 +194,7 @@ func (p *Pool) settleFile(ctx context.Context, name string) {
 	if err != nil {
 		return
 	}
-	r := &replacement{file: f}
+	r := &replacement{file: f, at: name}
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		_ = f.Close()
 		return // another process is at it

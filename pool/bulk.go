@@ -70,11 +70,13 @@ func (p *Pool) rank() {
 // spawn runs work of the Pool's own. After the end of the Pool it runs refused
 // instead, when that is not nil.
 func (p *Pool) spawn(work, refused func()) {
-	if p.life.Err() != nil {
-		if refused != nil {
-			refused()
-		}
-		return
+	p.begins.RLock()
+	ended := p.life.Err() != nil
+	if !ended {
+		p.tasks.Go(work)
 	}
-	p.tasks.Go(work)
+	p.begins.RUnlock()
+	if ended && refused != nil {
+		refused()
+	}
 }

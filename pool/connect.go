@@ -117,6 +117,9 @@ func (p *Pool) dialFirst(ctx context.Context) error {
 	err := p.dial(ctx, 1)
 	p.mu.Lock()
 	p.redial = false
+	if err == nil && len(p.conns) == 0 && p.state == StateConnecting {
+		p.startRedial() // it is gone already, while nobody else was to dial
+	}
 	p.mu.Unlock()
 	return err
 }

@@ -45,7 +45,7 @@ func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm
 	o.resizing(0)
 	f, a, err = p.openOrCreate(ctx, path, flag, perm)
 	switch {
-	case err == nil:
+	case err == nil && f.object == o: // else it was another file that was cut
 		o.cut(0)
 	case errors.Is(err, errAway) || ctx.Err() != nil:
 		b.doubt()
@@ -181,7 +181,7 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 	var a remote.Attr
 	pf := pflags(flag&^remote.FlagTruncate) | sftp3.OpenCreate | sftp3.OpenExclusive
 	attrs := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777}
-	started := time.Now()
+	started, was := time.Now(), p.files.at(path)
 	var sent time.Time
 	isOurs := func(ctx context.Context, s *session) (bool, error) {
 		now, err := p.lstatOn(ctx, s, path)
@@ -215,6 +215,9 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 	})
 	if err != nil {
 		return nil, remote.Attr{}, p.whyNotCreate(ctx, err, path)
+	}
+	if was != nil {
+		p.files.lost(path, was) // it was not there any more, or nothing could have been made
 	}
 	p.learn(a, sent)
 	f, _ := p.newFile(ctx, path, flag, h, a, sent)
@@ -305,7 +308,7 @@ func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag remo
 				return y.name(path)
 			},
 			func() error {
-				if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
+				if a, serr := p.stat(ctx, path); serr == nil && a.IsDir() {
 					return syscall.EISDIR
 				}
 				return nil
@@ -317,7 +320,7 @@ func (p *Pool) whyNotOpen(ctx context.Context, err error, path string, flag remo
 				return nil
 			})
 	case base == syscall.EACCES && flag&(remote.FlagWrite|remote.FlagTruncate) != 0:
-		if a, serr := p.Stat(ctx, path); serr == nil && a.IsDir() {
+		if a, serr := p.stat(ctx, path); serr == nil && a.IsDir() {
 			return syscall.EISDIR
 		}
 	}

@@ -38,6 +38,7 @@ type Pool struct {
 	life    context.Context
 	endLife context.CancelFunc
 	tasks   sync.WaitGroup // goroutines of the Pool's own
+	begins  sync.RWMutex   // held for writing while life ends: no task is begun beside the Wait for them
 
 	chunks    sync.Pool    // of *chunk
 	writeHeld atomic.Int64 // bytes written and not acknowledged, all files
@@ -208,7 +209,9 @@ func (p *Pool) end(close func(*conn)) {
 	conns := p.conns
 	p.conns = nil
 	p.mu.Unlock()
+	p.begins.Lock()
 	p.endLife()
+	p.begins.Unlock()
 	for _, c := range conns {
 		close(c)
 		c.end()

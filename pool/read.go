@@ -115,10 +115,10 @@ func (f *file) StartReadAt(ctx context.Context, p []byte, off int64, wait bool, 
 	if r.enqueue() {
 		return true
 	}
+	r.leave()
 	if !r.stop() {
 		return true // ctx has ended, and told it
 	}
-	r.leave()
 	f.gate.RUnlock()
 	return false
 }

@@ -57,6 +57,9 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 				return err
 			}
 		case ctx.Err() != nil:
+			if err == nil {
+				h.close()
+			}
 			return ctx.Err()
 		case f.hasMoved(path):
 			if err == nil {

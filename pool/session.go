@@ -118,7 +118,7 @@ func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (
 	p.mu.Lock()
 	p.counted[s] = struct{}{}
 	p.mu.Unlock()
-	p.tasks.Go(func() {
+	p.spawn(func() { // a person may have it dial while the Pool ends
 		select {
 		case <-client.Done():
 		case <-p.life.Done():
@@ -131,7 +131,7 @@ func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (
 		}
 		p.dropSession(s)
 		p.settleCount(s)
-	})
+	}, nil)
 	return s, nil
 }
 

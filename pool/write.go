@@ -123,6 +123,8 @@ func (o *object) wait(ctx context.Context) error {
 	select {
 	case <-changed:
 	case <-again.C:
+	case <-o.p.life.Done():
+		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -244,6 +246,9 @@ func (o *object) pump() {
 		case !clear:
 			passed++
 		case h == nil:
+			if len(c.f.handles) == 0 { // their sessions have ended since canSend looked
+				c.f.mend()
+			}
 			return // there is no room
 		default:
 			if o.p.up.pieces() {

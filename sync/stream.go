@@ -39,10 +39,10 @@ func (b *buffers) get(n int64) []byte {
 	return make([]byte, n, piece)
 }
 
-// put takes a buffer back. After a context ended the file may still write into
-// it, so it is left to the garbage collector.
-func (b *buffers) put(ctx context.Context, p []byte) {
-	if cap(p) == piece && ctx.Err() == nil {
+// put takes a buffer back, when all went well: a read that was given up may still
+// write into it.
+func (b *buffers) put(p []byte) {
+	if cap(p) == piece {
 		b.free.Put(&p)
 	}
 }
@@ -105,13 +105,13 @@ func (s *stream) move(ctx context.Context, dst, src end, off, n int64) error {
 		return err
 	}
 	buf := s.buffers.get(n)
-	defer s.buffers.put(ctx, buf)
 	if err := readFull(ctx, src, buf, off); err != nil {
 		return err
 	}
 	if err := write(ctx, dst.File, buf, off); err != nil {
 		return onSide(dst.side, err)
 	}
+	s.buffers.put(buf)
 	s.moved(n)
 	return nil
 }
@@ -167,15 +167,16 @@ func (s *stream) same(ctx context.Context, a, b end, from, to int64) (bool, erro
 			return err
 		}
 		p, q := s.buffers.get(n), s.buffers.get(n)
-		defer s.buffers.put(ctx, p)
-		defer s.buffers.put(ctx, q)
 		g, gctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return readFull(gctx, a, p, off) })
 		g.Go(func() error { return readFull(gctx, b, q, off) })
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		if !bytes.Equal(p, q) {
+		same := bytes.Equal(p, q)
+		s.buffers.put(p)
+		s.buffers.put(q)
+		if !same {
 			return errDiffer
 		}
 		return nil

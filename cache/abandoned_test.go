@@ -1,0 +1,41 @@
+package cache
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
+)
+
+// A read that joins what a read has begun whose program was killed is not told that
+// that one's File was closed.
+func TestReadJoinsAbandonedFetch(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		b.disk(t, "f", string(noise(100)))
+		killed, other := b.open(t, "f", remote.FlagRead), b.open(t, "f", remote.FlagRead)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := killed.ReadAt(ctx, make([]byte, 100), 0)
+			done <- err
+		}()
+		time.Sleep(time.Millisecond)
+		cancel()
+		t.Log(<-done)
+		go func() {
+			_, err := other.ReadAt(t.Context(), make([]byte, 100), 0)
+			done <- err
+		}()
+		time.Sleep(time.Millisecond)
+		check(t, killed.Close(t.Context()))
+		if err := <-done; err != nil {
+			t.Errorf("the other program's read: %v", err)
+		}
+		check(t, other.Close(t.Context()))
+	})
+}
