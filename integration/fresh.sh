@@ -108,7 +108,7 @@ run_case() {
 	[ "$who_types" != root ] || user=root
 	if [ "$user" = person ]; then useradd --create-home --shell /bin/bash person; fi
 	if [ "$who_types" = sudo ]; then
-		(apt-get update -q; apt-get install -y -q --no-install-recommends sudo) >"$logs/$suite-sudo-sudo.log" 2>&1
+		(apt-get update -q || true; apt-get install -y -q --no-install-recommends sudo) >"$logs/$suite-sudo-sudo.log" 2>&1
 		echo 'person ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/person
 	fi
 	home=$(sh -c "echo ~$user")
