@@ -17,7 +17,8 @@ func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, per
 	if ahead {
 		if f := c.openContent(ctx, path); f != nil {
 			c.opens(path, true)
-			return f, f.attr, nil
+			attr, _ := f.known()
+			return f, attr, nil
 		}
 	}
 	if flag&(remote.FlagCreate|remote.FlagTruncate) != 0 {
