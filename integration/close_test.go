@@ -14,8 +14,7 @@ import (
 func TestRefusedCloseIsTold(t *testing.T) {
 	for name, identification := range map[string]string{"OpenSSH": "SSH-2.0-OpenSSH_9.2p1", "other": "SSH-2.0-Other_1.0"} {
 		t.Run(name, func(t *testing.T) {
-			x := newLiar(t)
-			x.server.Identification = identification
+			x := newLiarAs(t, identification)
 			refuse := func() {
 				x.server.Script(func(r remotetest.Request) remotetest.Fate {
 					if r.Type == "CLOSE" && strings.HasPrefix(r.Path, "good/refused") {

@@ -35,6 +35,12 @@ type liar struct {
 
 func newLiar(t testing.TB) *liar {
 	t.Helper()
+	return newLiarAs(t, "SSH-2.0-OpenSSH_9.2p1")
+}
+
+// newLiarAs is a liar that presents itself as something.
+func newLiarAs(t testing.TB, identification string) *liar {
+	t.Helper()
 	need(t)
 	l, err := lab.New(ordinary(t))
 	must(t, err)
@@ -47,6 +53,7 @@ func newLiar(t testing.TB) *liar {
 	must(t, l.WriteFile("root/good/file", []byte("good"), 0o644))
 	must(t, os.Symlink("file", filepath.Join(root, "bad/link")))
 	x := &liar{Lab: l, server: remotetest.NewServer(t, root), point: l.Path("mnt")}
+	x.server.Identification = identification
 	hostKey := newSigner(t)
 	port := x.listen(t, hostKey)
 	must(t, l.WriteFile("password", []byte("password\n"), 0o600))

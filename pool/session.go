@@ -88,8 +88,7 @@ func (c *conn) takeSessions() []*session {
 	return all
 }
 
-// openSession opens one more channel on the connection.
-// openSession opens one more. What first asks, which may be nil, is asked together with
+// openSession opens one more channel on the connection. What first asks, which may be nil, is asked together with
 // what every session asks at its beginning.
 func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (*session, error) {
 	ch, err := c.conn.OpenSFTP(ctx)
@@ -107,6 +106,10 @@ func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (
 		}
 		return p.knownLimits()
 	})
+	if errors.Is(err, sftp3.ErrOvertaken) {
+		p.orderLost() // which is believed of no session any more
+		return p.openSession(ctx, c, first)
+	}
 	if err != nil {
 		if talker, ok := ch.(interface{ Said() string }); ok && ctx.Err() == nil {
 			if said := talker.Said(); said != "" {

@@ -188,6 +188,22 @@ func TestOvertakingAnswerEndsTheBeliefInOrder(t *testing.T) {
 	})
 }
 
+// The same before there is a session: what is asked first is asked together.
+func TestOvertakingAnswerAtTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.Bubble = true
+		s.Next("REALPATH", ".", remotetest.Behind)
+		p := connected(t, s, pool.Config{})
+		if p.Info().Ordered {
+			t.Error("the server is still taken to keep order")
+		}
+		if _, err := p.Mkdir(t.Context(), "dir", 0o755); err != nil {
+			t.Errorf("mkdir: %v", err)
+		}
+	})
+}
+
 func TestKilledSessionNeedsNoLogin(t *testing.T) {
 	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
 		s.Next("LSTAT", "f", remotetest.Kill)
