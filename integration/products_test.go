@@ -33,6 +33,9 @@ func products() []product {
 				"tree/Rmdir_of_a_file_is_ENOTDIR":   "Its RMDIR removes a file as well; programs in a mount never ask for that",
 				"rename/replaces_in_one_step":       "It renames no folder over an empty one",
 			},
+			user: map[string]string{
+				"tree/a_folder_that_is_read-only_is_EACCES": "Of what may not be changed in a folder it says only that it failed",
+			},
 			can: remotetest.Capabilities{Hardlinks: true, StatFS: true, PosixRename: true, FollowsOut: true, NoAtime: true}},
 		{name: "rclone serve sftp", start: rclone, needs: "rclone", flags: []string{"--replace-by-moving", "-o", "idmap=user"},
 			apart: "it has a file on the disk some time after it was closed, where the suite looks at once",
@@ -76,6 +79,9 @@ func products() []product {
 			},
 			can: remotetest.Capabilities{StatFS: true, PosixRename: true, NoAtime: true}},
 		{name: "AsyncSSH", start: asyncSSH, needs: debianPython,
+			user: map[string]string{
+				"attr/what_is_not_ours_is_EPERM": "Of a file that may not be given away it says only that it failed",
+			},
 			can: remotetest.Capabilities{Hardlinks: true, StatFS: true, PosixRename: true, Fsync: true, FollowsOut: true}},
 		{name: "dropbear with OpenSSH's sftp-server", start: dropbear, needs: "dropbear", transport: true},
 	}

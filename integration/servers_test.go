@@ -34,6 +34,7 @@ type product struct {
 	seldom bool   // ...that only `make servers` installs
 	can    remotetest.Capabilities
 	lacks  map[string]string // of the contract, by group/name: why
+	user   map[string]string // the same, where the server is an ordinary user's
 	apart  string            // why the contract cannot be tried
 	fails  map[string]string // of the tasks, by name: why
 	flags  []string          // of the mount
@@ -205,14 +206,17 @@ func (p product) contract(t *testing.T, u lab.User, o *outcome) {
 	s := newSite(t, u)
 	at := p.start(t, s)
 	r := reached{Port: at.port, User: s.sshd.User, Identity: s.sshd.Identity, Root: at.path, Disk: s.remote, Can: p.can}
-	text, err := json.Marshal(r)
-	must(t, err)
-	must(t, s.WriteFile("reached.json", text, 0o600))
 	live := r.pool(t, at.path)
 	info := live.Info()
 	live.Abort()
+	// Newer versions have more.
+	_, r.Can.Copy = info.Extensions["copy-data"]
+	_, r.Can.SymlinkTimes = info.Extensions["lsetstat@openssh.com"]
 	o.software, o.missing = info.Server, lacking(info.Extensions)
 
+	text, err := json.Marshal(r)
+	must(t, err)
+	must(t, s.WriteFile("reached.json", text, 0o600))
 	program := s.Path("inside.test")
 	must(t, copyProgram(program))
 	stdout, stderr, _ := s.run(t, "env", insideEnv+"=server contract", insideDir+"="+s.Dir, program, "-test.run=^TestInside$", "-test.v")
@@ -226,16 +230,20 @@ func (p product) contract(t *testing.T, u lab.User, o *outcome) {
 	if o.contract < 100 {
 		t.Fatalf("only %d parts of the contract ran:\n%s%s", o.contract, tail(stdout), tail(stderr))
 	}
+	lacks := p.lacks
+	if u.UID != 0 {
+		lacks = both(p.lacks, p.user)
+	}
 	shown := false
 	for _, name := range failed {
 		if why := p.unsure[name]; why != "" {
 			t.Logf("%s: %s", name, why)
-		} else if p.lacks[name] == "" {
+		} else if lacks[name] == "" {
 			t.Errorf("does not hold: %s", name)
 			shown = true
 		}
 	}
-	for name := range p.lacks {
+	for name := range lacks {
 		if !slices.Contains(failed, name) {
 			t.Errorf("holds, and is said not to: %s", name)
 		}
@@ -243,6 +251,15 @@ func (p product) contract(t *testing.T, u lab.User, o *outcome) {
 	if shown {
 		t.Log(failures(stdout))
 	}
+}
+
+func both(a, b map[string]string) map[string]string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, b)
+	return all
 }
 
 // failures are the lines of a verbose test that are not about what passed.
@@ -402,7 +419,7 @@ ordinary user. What is said to be missing is missing: the test fails where it wo
 		}
 		list("Extensions that it lacks", o.missing)
 		list("Learned of it", o.quirks)
-		for _, table := range []map[string]string{o.product.fails, o.product.lacks} {
+		for _, table := range []map[string]string{o.product.fails, both(o.product.lacks, o.product.user)} {
 			for _, name := range slices.Sorted(maps.Keys(table)) {
 				fmt.Fprintf(&b, "- Missing: %s. %s.\n", name, table[name])
 			}
@@ -410,7 +427,7 @@ ordinary user. What is said to be missing is missing: the test fails where it wo
 		for _, name := range slices.Sorted(maps.Keys(o.product.unsure)) {
 			fmt.Fprintf(&b, "- Not always: %s. %s.\n", name, o.product.unsure[name])
 		}
-		if len(o.missing)+len(o.quirks)+len(o.product.fails)+len(o.product.lacks) == 0 {
+		if len(o.missing)+len(o.quirks)+len(o.product.fails)+len(o.product.lacks)+len(o.product.user) == 0 {
 			b.WriteString("- Everything works.\n")
 		}
 	}
