@@ -20,7 +20,7 @@ type look struct {
 
 // Lstat implements remote.Remote.
 func (c *Cache) Lstat(ctx context.Context, path string) (remote.Attr, error) {
-	if c.off() && (path != "." || !remote.MayBeStale(ctx)) {
+	if remote.MustBeFresh(ctx) || c.off() && (path != "." || !remote.MayBeStale(ctx)) {
 		return c.remote.Lstat(ctx, path)
 	}
 	if err := ended(ctx, "lstat", path); err != nil {
@@ -118,7 +118,7 @@ type followed struct {
 // Stat implements remote.Remote. What a link leads to may be changed under another
 // path, so any change of ours drops all that is held of links.
 func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
-	if c.off() {
+	if c.off() || remote.MustBeFresh(ctx) {
 		return c.remote.Stat(ctx, path)
 	}
 	if err := ended(ctx, "stat", path); err != nil {

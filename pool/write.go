@@ -11,8 +11,9 @@ import (
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
-// writeWindow bounds the unacknowledged data of a file. It is also the largest
-// hole that a crash can leave in a file written over several sessions.
+// writeWindow bounds the unacknowledged data of a file. With FlagInOrder a crash leaves
+// no hole further before the end than that; else one may lie anywhere, as the data of one
+// session waits while that of others is acknowledged.
 const writeWindow = 16 << 20
 
 // writeFlight bounds what is under way of a file on one session of OpenSSH when
@@ -64,7 +65,7 @@ func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	done := 0
 	for done < len(p) {
-		if err := f.room(ctx); err != nil {
+		if err := f.room(ctx, off+int64(done)); err != nil {
 			return done, pathError("write", f.name(), err)
 		}
 		done += f.gather(p[done:], off+int64(done))
@@ -74,14 +75,14 @@ func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 
 // room waits until the bound on unacknowledged data lets one more chunk in. It
 // ends: what cannot be sent within the retry time is dropped.
-func (f *file) room(ctx context.Context) error {
+func (f *file) room(ctx context.Context, off int64) error {
 	for {
 		f.mu.Lock()
 		if err := f.takeErr(); err != nil {
 			f.mu.Unlock()
 			return err
 		}
-		free := f.out.held < writeWindow && f.out.count < mostChunks &&
+		free := !f.ahead(off) && f.out.held < writeWindow && f.out.count < mostChunks &&
 			(f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
 		if free {
 			f.mu.Unlock()
@@ -91,6 +92,19 @@ func (f *file) room(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// ahead reports that data at off would lie too far behind what is not acknowledged; mu is
+// held.
+func (f *file) ahead(off int64) bool {
+	if f.flag&remote.FlagInOrder == 0 {
+		return false
+	}
+	c := f.out.first
+	if c == nil {
+		c = f.out.current
+	}
+	return c != nil && c.f != nil && off+largestBuffer-c.off > writeWindow
 }
 
 // takeErr gives an error of earlier writes, once, and the lasting one; mu is

@@ -115,7 +115,9 @@ func (p *pass) giveBack(ctx context.Context, f *folder, l *[2]listing, side Side
 		return
 	}
 	f.side[side].wrote.Store(true)
-	l[side].names = append(l[side].names, Named{name, t.Item})
+	if p.takesPart(side, remote.Join(f.path, name), t.Item) {
+		l[side].names = append(l[side].names, Named{name, t.Item})
+	}
 }
 
 // replaced reports that the replacement for which a target stepped aside is there.

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,7 +36,7 @@ func (c *comparison) close(ctx context.Context) {
 // compareFiles reads both files of an action that attributes do not settle.
 func (p *pass) compareFiles(ctx context.Context, a Action) (*comparison, error) {
 	if p.Delete && !p.DryRun {
-		if err := p.over(ctx, a.From, a.Source.Mtime); err != nil {
+		if err := p.over(ctx, a.From, a.Source.Mtime, time.Now()); err != nil {
 			return nil, err
 		}
 	}
@@ -49,6 +50,9 @@ func (p *pass) compareFiles(ctx context.Context, a Action) (*comparison, error) 
 	same := false
 	if err == nil {
 		same, err = p.stream.same(ctx, end{c.file[Local], Local}, end{c.file[Remote], Remote}, 0, a.Source.Size)
+	}
+	if err == nil && p.Delete {
+		err = ended(ctx, end{c.in(a.From), a.From}, a.Source.Size)
 	}
 	if err != nil {
 		c.close(ctx)
@@ -68,13 +72,19 @@ func (p *pass) openBoth(ctx context.Context, a Action, c *comparison) error {
 			if c.file[side], attr, err = p.tree[side].Open(gctx, a.Path, p.readFlags(), 0); err == nil {
 				c.version[side], err = fileStamp(c.file[side], attr)
 			}
-			if err == nil && attr.Size != a.Item(side).Size {
+			if err == nil && changedSince(p.itemOf(side, attr), a.Item(side)) {
 				err = map[bool]error{true: errChanged, false: errTargetChanged}[side == a.From]
 			}
 			return onSide(side, err)
 		})
 	}
 	return g.Wait()
+}
+
+// changedSince reports that a file is not the version that was planned with, and for
+// whose second was waited.
+func changedSince(now, planned Item) bool {
+	return now.Size != planned.Size || now.Mtime != planned.Mtime
 }
 
 // stillAlike makes sure of the copy of a source that is to be removed because both

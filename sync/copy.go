@@ -20,6 +20,7 @@ var (
 	errSourceChanged = errors.New("copied, but the source changed since; it stays")
 	errRacy          = errors.New("changed a moment ago")
 	errInUse         = errors.New("open in another program")
+	errLonger        = errors.New("there is more in it than its size says; it stays")
 )
 
 // resumable is the size from which a partial copy is worth keeping for the next
@@ -44,7 +45,8 @@ type transfer struct {
 
 	out   remote.File
 	tmp   string
-	holes bool // the source is sparse
+	holes bool  // the source is sparse
+	held  int64 // size of the part that is gone on with
 }
 
 // copyFile copies the file of an action, and removes the source if asked. A file that
@@ -90,9 +92,9 @@ func (t *transfer) weight() int64 { return min(t.attr.Size, pieces*piece) + 1 }
 // open opens the source when the second of its time is over. One that is written to
 // all the time is left for another run.
 func (t *transfer) open(ctx context.Context) error {
-	mtime := t.a.Source.Mtime
+	mtime, told := t.a.Source.Mtime, t.folder.listed
 	for range 3 {
-		if err := t.over(ctx, t.a.From, mtime); err != nil {
+		if err := t.over(ctx, t.a.From, mtime, told); err != nil {
 			return err
 		}
 		if err := t.openNow(ctx); err != nil {
@@ -101,7 +103,10 @@ func (t *transfer) open(ctx context.Context) error {
 		if t.older() {
 			return onSide(t.a.From, errors.Join(errChanged, t.in.Close(context.WithoutCancel(ctx))))
 		}
-		if mtime = t.attr.Mtime; t.untilOver(t.a.From, mtime) == 0 {
+		if t.attr.Mtime != mtime {
+			mtime, told = t.attr.Mtime, time.Now()
+		}
+		if t.untilOver(t.a.From, mtime, told) == 0 {
 			return nil
 		}
 		_ = t.in.Close(context.WithoutCancel(ctx)) // nothing was written
@@ -150,6 +155,7 @@ func (t *transfer) write(ctx context.Context) error {
 		return err
 	}
 	s := t.stream
+	s.held = t.held
 	s.moved = func(n int64) { t.journal.bytes.Add(n) }
 	s.moved(from)
 	if err := s.copy(ctx, end{t.out, t.a.From.Other()}, end{t.in, t.a.From}, from, t.attr.Size); err != nil {
@@ -174,7 +180,7 @@ func (t *transfer) create(ctx context.Context) (from int64, err error) {
 }
 
 func (t *transfer) createNew(ctx context.Context) (err error) {
-	flag := remote.FlagWrite | remote.FlagCreate | remote.FlagExclusive
+	flag := remote.FlagWrite | remote.FlagCreate | remote.FlagExclusive | remote.FlagInOrder
 	if t.readsBack() {
 		flag |= remote.FlagRead
 	}
@@ -210,7 +216,7 @@ func (t *transfer) firstPerm() uint32 {
 }
 
 // seal gives the temporary file its time and mode, has it acknowledged, and
-// looks whether source and target still are what they were.
+// looks whether the source still is what it was.
 func (t *transfer) seal(ctx context.Context) error {
 	if err := t.attributes(ctx); err != nil {
 		return err
@@ -218,7 +224,9 @@ func (t *transfer) seal(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.flush(gctx) })
 	g.Go(func() error { return t.sourceUnchanged(gctx) })
-	g.Go(func() error { return t.targetUnchanged(gctx, t.a) })
+	if t.a.Delete {
+		g.Go(func() error { return ended(gctx, end{t.in, t.a.From}, t.attr.Size) })
+	}
 	return g.Wait()
 }
 
@@ -320,17 +328,23 @@ func (p *pass) targetUnchanged(ctx context.Context, a Action) error {
 }
 
 // publish gives the copy its place, after the last word on what was written: the
-// answer to CLOSE, and the size after it where a source is to be removed.
+// answer to CLOSE, and the size after it where a source is to be removed. The target is
+// looked at beside the last of that: forcing to the disk and reading back take their time.
 func (t *transfer) publish(ctx context.Context) error {
 	out := t.out
 	t.out = nil
-	if err := out.Close(ctx); err != nil {
-		return err
-	}
+	var last errgroup.Group
+	closing := func() error { return out.Close(ctx) }
 	if t.a.Delete {
-		if err := t.isWhole(t.dst.Lstat(ctx, t.tmp)); err != nil {
+		if err := closing(); err != nil {
 			return err
 		}
+		closing = func() error { return t.isWhole(t.dst.Lstat(ctx, t.tmp)) }
+	}
+	last.Go(closing)
+	last.Go(func() error { return t.targetUnchanged(ctx, t.a) })
+	if err := last.Wait(); err != nil {
+		return err
 	}
 	return t.place(ctx, t.dst, t.tmp, t.a)
 }

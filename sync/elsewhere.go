@@ -19,10 +19,14 @@ func (p *pass) elsewhere(ctx context.Context, f *folder) bool {
 		return false
 	}
 	st, err := p.Remote.StatFS(ctx, f.path)
+	if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) {
+		p.failFolder(ctx, f, Remote, onSide(Remote, err)) // where it lies is not known
+		return true
+	}
+	if f.parent == nil && (err != nil || st.Fsid == 0) {
+		p.Log.Warn("the server does not tell filesystems apart; --one-file-system holds for the local folder alone")
+	}
 	if err != nil {
-		if f.parent == nil && errors.Is(err, syscall.EOPNOTSUPP) {
-			p.Log.Warn("the server does not tell filesystems apart; --one-file-system holds for the local folder alone")
-		}
 		return false
 	}
 	if f.parent == nil {

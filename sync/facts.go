@@ -14,6 +14,7 @@ import (
 // Facts are what a run has found out about one side by making a file there and
 // looking at it.
 type Facts struct {
+	Clock   bool  // Ahead is known
 	Ahead   int64 // seconds by which its clock is ahead of ours
 	Window  int64 // seconds by which a time that was set may come back otherwise
 	NoTimes bool  // a time that is set is not kept
@@ -33,7 +34,7 @@ func (p *pass) probe(ctx context.Context, side Side, seen func(name string)) (Fa
 	var facts Facts
 	if err == nil {
 		defer p.later.Go(func() { p.removeProbe(ctx, side, name) })
-		facts.Ahead = clockAhead(made.Mtime, asked, p.Now())
+		facts.Clock, facts.Ahead = true, clockAhead(made.Mtime, asked, p.Now())
 		g, gctx := errgroup.WithContext(ctx)
 		g.Go(func() error {
 			seen(name)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
@@ -21,6 +22,7 @@ type folder struct {
 	side   [2]folderSide
 	links  followed
 	cost   int64 // taken from the budget for folders that wait
+	listed time.Time
 
 	pending atomic.Int64 // what is at work in it, itself included until listed
 	deleted atomic.Int64 // sources removed from it
@@ -124,10 +126,10 @@ func (f *folder) finish(ctx context.Context, p *pass) {
 	if p.DryRun {
 		return
 	}
-	f.prune(ctx, p)
+	pruned := f.prune(ctx, p)
 	for _, side := range []Side{Local, Remote} {
 		c := f.final(p, side)
-		if c.Fields == 0 {
+		if c.Fields == 0 || pruned && side == p.source() {
 			continue
 		}
 		if f.side[side].unlocked.Load() && ctx.Err() != nil {
@@ -183,10 +185,11 @@ func (f *folder) set(ctx context.Context, p *pass, side Side, c remote.Change) {
 	}
 }
 
-// prune removes the source folder if what was removed from it left it empty.
-func (f *folder) prune(ctx context.Context, p *pass) {
+// prune removes the source folder if what was removed from it left it empty, and tells
+// whether that was done.
+func (f *folder) prune(ctx context.Context, p *pass) bool {
 	if !p.Prune || f.parent == nil || f.deleted.Load() == 0 || ctx.Err() != nil {
-		return
+		return false
 	}
 	err := p.tree[p.source()].Rmdir(ctx, f.path)
 	switch {
@@ -197,6 +200,7 @@ func (f *folder) prune(ctx context.Context, p *pass) {
 	default:
 		p.journal.fail(ctx, Action{Op: OpDelete, Path: f.path, From: p.source()}, p.source(), err)
 	}
+	return err == nil
 }
 
 // takePart gives out a part of a version once.

@@ -44,10 +44,7 @@ func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
 			err = p.lookUp(ctx, f, target, &l)
 		}
 	}
-	if err != nil {
-		return l, err
-	}
-	return l, p.readLinks(ctx, f, &l)
+	return l, err
 }
 
 // drop forgets a folder's listings.
@@ -120,12 +117,17 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	kept := l.names[:0]
 	for _, n := range l.names {
 		at := remote.Join(f.path, n.Name)
-		if at != p.within[side] && !(at == p.TriggerFile && isTrigger(n.Item)) && p.Names.Keeps(at, n.Kind == Folder) {
+		if p.takesPart(side, at, n.Item) {
 			kept = append(kept, n)
 		}
 	}
 	l.names = kept
 	return nil
+}
+
+// takesPart reports whether a name takes part in the sync.
+func (p *pass) takesPart(side Side, at string, i Item) bool {
+	return at != p.within[side] && !(at == p.TriggerFile && isTrigger(i)) && p.Names.Keeps(at, i.Kind == Folder)
 }
 
 func (l *listing) add(n Named) {

@@ -111,6 +111,14 @@ func (p Planner) sameTime(local, remote Item) bool {
 	return false
 }
 
+// mtime is a time by our clock, where the side keeps no other than its own.
+func (p Planner) mtime(s Side, i Item) int64 {
+	if s == Remote && p.Facts[Remote].NoTimes {
+		return i.Mtime - p.Facts[Remote].Ahead
+	}
+	return i.Mtime
+}
+
 // sameTimeFrom is sameTime of a source and its target.
 func (p Planner) sameTimeFrom(src, dst Item) bool {
 	if p.source() == Remote {
@@ -245,7 +253,7 @@ func (p Planner) replace(op Op, src, dst Item, why Why) Action {
 	if dst.Kind == Absent {
 		return Action{Op: op, Delete: p.Delete, Why: WhyNew}
 	}
-	if p.Update && dst.Mtime > src.Mtime+p.window() {
+	if from := p.source(); p.Update && p.mtime(from.Other(), dst) > p.mtime(from, src)+p.window() {
 		return Action{Op: OpSkip, Why: WhyKeepNewer}
 	}
 	if src.Kind != dst.Kind {

@@ -101,6 +101,11 @@ func (l *localTree) Discard(ctx context.Context, path, aside string, proved proo
 	if now.ctime = proved.version.ctime; err == nil && now != proved.version {
 		err = errSourceChanged
 	}
+	if err == nil && proved.link != "" {
+		if link, lerr := l.ReadLink(ctx, aside); lerr != nil || link != proved.link {
+			err = errors.Join(errSourceChanged, lerr)
+		}
+	}
 	if err == nil && lease.asked() {
 		err = errInUse
 	}

@@ -26,7 +26,7 @@ func (t *transfer) resume(ctx context.Context, part string) (from int64, err err
 	if err := t.dst.Rename(ctx, part, t.tmp, true); err != nil {
 		return 0, err
 	}
-	out, attr, err := t.dst.Open(ctx, t.tmp, remote.FlagRead|remote.FlagWrite, 0)
+	out, attr, err := t.dst.Open(ctx, t.tmp, remote.FlagRead|remote.FlagWrite|remote.FlagInOrder, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -38,7 +38,7 @@ func (t *transfer) resume(ctx context.Context, part string) (from int64, err err
 	if err != nil || !good {
 		return 0, firstError(err, out.Close(ctx), errDiffer)
 	}
-	t.out = out
+	t.out, t.held = out, attr.Size
 	t.journal.count(func(r *Result) *int64 { return &r.Resumed }, from)
 	return from, nil
 }

@@ -13,12 +13,23 @@ import (
 
 // over returns when the second of a time is over on a side. A time further ahead
 // than clocks differ was set by somebody, and is not waited for.
-func (p *pass) over(ctx context.Context, side Side, mtime int64) error {
-	return sleep(ctx, p.untilOver(side, mtime))
+func (p *pass) over(ctx context.Context, side Side, mtime int64, told time.Time) error {
+	return sleep(ctx, p.untilOver(side, mtime, told))
 }
 
-func (p *pass) untilOver(side Side, mtime int64) time.Duration {
+// clocksApart is how far a server's clock may be off that nobody has asked for, as
+// nothing is written there.
+const clocksApart = 15 * time.Minute
+
+// untilOver is how long the second of a time still lasts that was told at a moment.
+func (p *pass) untilOver(side Side, mtime int64, told time.Time) time.Duration {
 	facts := p.planner.Facts[side]
+	if side == Remote && !facts.Clock {
+		if p.Now().Sub(time.Unix(mtime, 0)).Abs() > clocksApart {
+			return 0
+		}
+		return max(0, time.Until(told.Add(time.Duration(1+p.window())*time.Second+30*time.Millisecond)))
+	}
 	slack := 30 * time.Millisecond // the kernel's clock for times of files is coarser than ours
 	if side == Remote {
 		slack = time.Second // what is known of its clock

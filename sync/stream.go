@@ -53,6 +53,7 @@ type stream struct {
 	limit   *limiter
 	moved   func(n int64) // tells of bytes that were written
 	holes   bool          // some of the source was left out, being zero
+	held    int64         // up to where the target may hold something of before: there zeros are written, too
 }
 
 // An end is one of the two files of a stream.
@@ -85,6 +86,9 @@ func (s *stream) copy(ctx context.Context, dst, src end, from, to int64) error {
 func (s *stream) copyData(ctx context.Context, dst, src end, file *localFile, from, to int64) error {
 	for from < to {
 		start, end := file.data(from, to)
+		if start > from && from < s.held {
+			start, end = from, min(start, s.held)
+		}
 		s.holes = s.holes || start > from
 		s.moved(start - from)
 		from = start
@@ -108,7 +112,7 @@ func (s *stream) move(ctx context.Context, dst, src end, off, n int64) error {
 	if err := readFull(ctx, src, buf, off); err != nil {
 		return err
 	}
-	if err := write(ctx, dst.File, buf, off); err != nil {
+	if err := write(ctx, dst.File, buf, off, s.held); err != nil {
 		return onSide(dst.side, err)
 	}
 	s.buffers.put(buf)
@@ -127,9 +131,24 @@ func readFull(ctx context.Context, f end, p []byte, off int64) error {
 	return onSide(f.side, err)
 }
 
-// write leaves zeros out of a local file, where they become holes.
-func write(ctx context.Context, f remote.File, p []byte, off int64) error {
-	if _, local := f.(*localFile); !local || len(p) < sparseBlock {
+// ended makes sure that a file that is to be removed ends where its size says: there are
+// filesystems that tell 0 of what they do not know.
+func ended(ctx context.Context, f end, size int64) error {
+	n, err := f.ReadAt(ctx, make([]byte, 1), size)
+	switch {
+	case n > 0:
+		err = errLonger
+	case errors.Is(err, io.EOF):
+		err = nil
+	case errors.Is(err, syscall.ESTALE):
+		err = errChanged
+	}
+	return onSide(f.side, err)
+}
+
+// write leaves zeros out of a local file, where they become holes, from held on.
+func write(ctx context.Context, f remote.File, p []byte, off, held int64) error {
+	if _, local := f.(*localFile); !local || len(p) < sparseBlock || off < held {
 		_, err := f.WriteAt(ctx, p, off)
 		return err
 	}

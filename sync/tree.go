@@ -55,12 +55,17 @@ func (s stamp) hash() uint64 { return maphash.Comparable(stampSeed, s) | 1 }
 // remoteTree is the remote side.
 type remoteTree struct{ remote.Remote }
 
+// Lstat asks the server: a sync beside a mount sees its remote through a cache.
+func (r remoteTree) Lstat(ctx context.Context, path string) (remote.Attr, error) {
+	return r.Remote.Lstat(remote.Fresh(ctx), path)
+}
+
 func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp, error) {
 	look := r.Lstat
 	if follow {
 		look = r.Stat
 	}
-	a, err := look(ctx, path)
+	a, err := look(remote.Fresh(ctx), path)
 	return stampOf(a), err
 }
 

@@ -99,12 +99,13 @@ func (p Planner) checked(a Action, local, remote Item) Action {
 // a version came to be.
 func (p Planner) newer(op Op, local, remote Item) Action {
 	a := Action{Op: op, Why: WhyNewer}
+	here, there := p.mtime(Local, local), p.mtime(Remote, remote)
 	switch {
 	case local.Mtime > p.now(Local)+day || remote.Mtime > p.now(Remote)+day:
 		return Action{Op: OpConflict, Why: WhyFuture}
-	case local.Mtime > remote.Mtime+p.window():
+	case here > there+p.window():
 		a.From = Local
-	case remote.Mtime > local.Mtime+p.window():
+	case there > here+p.window():
 		a.From = Remote
 	default:
 		return Action{Op: OpConflict, Why: WhySameTime}

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
@@ -91,9 +92,14 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 		p.failFolder(ctx, f, p.source(), err)
 		return
 	}
+	f.listed = time.Now()
 	p.refuse(ctx, f, &l)
 	p.dropElsewhere(f, &l)
 	p.restore(ctx, f, &l)
+	if err := p.readLinks(ctx, f, &l); err != nil { // behind restore: what came back may be one
+		p.failFolder(ctx, f, p.source(), err)
+		return
+	}
 	p.journal.folders.Add(1)
 	actions := p.planner.Folder(f.path, l[Local].names, l[Remote].names)
 	p.clean(ctx, f, &l, actions)

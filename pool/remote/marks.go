@@ -39,6 +39,20 @@ func MayBeStale(ctx context.Context) bool {
 	return marked
 }
 
+type freshKey struct{}
+
+// Fresh marks a look that the server is to answer, and no memory of ours: something will
+// be replaced or removed on what it tells.
+func Fresh(ctx context.Context) context.Context {
+	return context.WithValue(ctx, freshKey{}, true)
+}
+
+// MustBeFresh reports whether ctx was marked by Fresh.
+func MustBeFresh(ctx context.Context) bool {
+	marked, _ := ctx.Value(freshKey{}).(bool)
+	return marked
+}
+
 type backgroundKey struct{}
 
 // Background marks work that nobody waits for, such as reading ahead or a sync

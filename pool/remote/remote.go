@@ -250,6 +250,7 @@ const (
 	FlagTruncate  // cut it to nothing
 	FlagSteady    // for reading: no handle is opened after the first byte, see Open
 	FlagOnce      // for reading: nor after a cut, see Open
+	FlagInOrder   // for writing: nothing is sent 16 MiB or more behind what is not acknowledged
 )
 
 // Attr is what SFTP tells of a file. Times are whole seconds since 1970.
