@@ -39,3 +39,17 @@ func TestReadJoinsAbandonedFetch(t *testing.T) {
 		check(t, other.Close(t.Context()))
 	})
 }
+
+// A look on which something will be replaced or removed is answered by the remote.
+func TestFreshLooksAskTheRemote(t *testing.T) {
+	b := newBench(t, fiveSeconds, nil)
+	b.disk(t, "f", "x")
+	b.list(t, ".")
+	b.disk(t, "f", "longer")
+	look := map[string]func(context.Context, string) (remote.Attr, error){"lstat": b.Lstat, "stat": b.Stat}
+	for name, look := range look {
+		if a, err := look(remote.Fresh(t.Context()), "f"); err != nil || a.Size != 6 {
+			t.Errorf("%s: %d bytes, %v", name, a.Size, err)
+		}
+	}
+}

@@ -33,13 +33,22 @@ func (c *Client) dialCommand() (net.Conn, error) {
 	said := &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, said
 	cmd.WaitDelay = time.Second // what it started may keep standard error open
-	cmd.Dir, cmd.SysProcAttr = c.cfg.Dir, &syscall.SysProcAttr{Setsid: true}
+	cmd.Dir, cmd.SysProcAttr = WorkingFolder(c.cfg.Dir), &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
 	p := watchProcess(cmd, said)
 	return c.pending.add(&conn{Conn: nc, client: c, timed: true, done: p.end, why: p.why}), nil
+}
+
+// WorkingFolder is where a command is run: where we were started, or the root when that
+// is no more. A mount lives longer than some folders, and its commands mostly need none.
+func WorkingFolder(dir string) string {
+	if info, err := os.Stat(dir); dir != "" && (err != nil || !info.IsDir()) {
+		return "/"
+	}
+	return dir
 }
 
 // A proxyProcess is a running proxy command.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/remotemount/remotemount/cache"
 	"github.com/remotemount/remotemount/pool"
 	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
@@ -222,15 +221,41 @@ func TestCompareRacy(t *testing.T) {
 	}
 }
 
+// remembering is a cache: it tells what it was told before, unless that will not do.
+type remembering struct {
+	remote.Remote
+	mu   sync.Mutex
+	seen map[string]remote.Attr
+}
+
+func (r *remembering) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	return r.Remote.ReadDir(ctx, path, func(es []remote.Entry) error {
+		r.mu.Lock()
+		for _, e := range es {
+			r.seen[remote.Join(path, e.Name)] = e.Attr
+		}
+		r.mu.Unlock()
+		return emit(es)
+	})
+}
+
+func (r *remembering) Lstat(ctx context.Context, path string) (remote.Attr, error) {
+	r.mu.Lock()
+	a, ok := r.seen[path]
+	r.mu.Unlock()
+	if ok && !remote.MustBeFresh(ctx) {
+		return a, nil
+	}
+	return r.Remote.Lstat(ctx, path)
+}
+
 // A sync beside a mount sees its remote through a cache, and decides by the server.
 func TestBesideAMount(t *testing.T) {
 	p := newPairing(t, Options{Mode: TwoWay})
 	put(t, p.local, "f", "edited here", old+10)
 	put(t, p.remote, "f", "old", old)
 	c := p.config()
-	mounted := cache.New(p.dir, cache.Config{AttrTimeout: 5 * time.Second})
-	defer func() { must(t, mounted.Close()) }()
-	c.Remote = mounted
+	c.Remote = &remembering{Remote: p.dir, seen: map[string]remote.Attr{}}
 	p.dir.Before = once("write", func(string) error {
 		put(t, p.remote, "f", "somebody's newer version", young)
 		return nil

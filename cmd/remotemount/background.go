@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -118,7 +120,24 @@ func (m *mounting) child(c *cli.Context, socket *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Args[0] = c.App.Name            // not mount.remotemount, which reads its arguments otherwise
 	cmd.ExtraFiles = []*os.File{socket} // descriptor 3; 0, 1 and 2 are /dev/null
-	return cmd, nil
+	return cmd, keepDescriptors(args)
+}
+
+// keepDescriptors keeps what the shell gave us open (a lock as of flock(1), a pipe that
+// somebody reads to its end) from a mount that would hold it for its whole life. What an
+// argument names goes along: a password that the shell has another program write.
+func keepDescriptors(args []string) error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range open {
+		named := func(arg string) bool { return strings.Contains(arg+",", "/fd/"+e.Name()+",") }
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 && !slices.ContainsFunc(args, named) {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 func socketPair() (ours net.Conn, theirs *os.File, err error) {

@@ -261,7 +261,10 @@ func (m *mounting) foreground(errOut io.Writer) error {
 	defer endLog()
 	log := logger(m.level, write)
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	defer signal.Stop(signals)
 	return m.serve(host{
 		prompt: newPrompter(), signals: signals, log: log,

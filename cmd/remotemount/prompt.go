@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -81,6 +83,9 @@ func (p *terminalPrompter) Ask(ctx context.Context, q keys.Prompt) (string, erro
 // askTerminal puts the terminal back as it was also when ctx ends in the middle
 // of a hidden answer: a shell without echo is what people remember of sshfs.
 func askTerminal(ctx context.Context, tty *os.File, q keys.Prompt) (string, error) {
+	hit := make(chan os.Signal, 1)
+	signal.Notify(hit, os.Interrupt, syscall.SIGTERM) // verbs without a context for that, too
+	defer signal.Stop(hit)
 	fd := int(tty.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -101,10 +106,16 @@ func askTerminal(ctx context.Context, tty *os.File, q keys.Prompt) (string, erro
 	select {
 	case a := <-got:
 		return a.text, a.err
+	case <-hit:
 	case <-ctx.Done():
-		err := term.Restore(fd, before)
-		_, writeErr := fmt.Fprintln(tty)
+	}
+	err = term.Restore(fd, before)
+	_, writeErr := fmt.Fprintln(tty)
+	select {
+	case <-ctx.Done(): // what ends it tells it
 		return "", errors.Join(ctx.Err(), err, writeErr)
+	case <-time.After(100 * time.Millisecond):
+		return "", errors.Join(errors.New("interrupted"), err, writeErr)
 	}
 }
 

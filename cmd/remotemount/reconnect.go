@@ -32,7 +32,12 @@ func reconnect(ctx context.Context, out io.Writer, path string) error {
 	if err != nil {
 		at = path
 	}
-	r, err := control.NewClient(getenv).Reconnect(ctx, at, answering(newPrompter()))
+	client := control.NewClient(getenv)
+	// A login may take long; a mount that says nothing at all is stuck.
+	if _, err := client.Status(ctx, at); err != nil && !errors.Is(err, control.ErrNone) {
+		return silent(err)
+	}
+	r, err := client.Reconnect(ctx, at, answering(newPrompter()))
 	switch {
 	case errors.Is(err, control.ErrNone):
 		return notMounted(ctx, "reconnect", path)

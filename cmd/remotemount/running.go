@@ -10,12 +10,14 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/remotemount/remotemount/cache"
 	"github.com/remotemount/remotemount/cmd/remotemount/internal/control"
+	"github.com/remotemount/remotemount/cmd/remotemount/internal/mountpoint"
 	"github.com/remotemount/remotemount/fsnode"
 	"github.com/remotemount/remotemount/keys"
 	"github.com/remotemount/remotemount/pool"
@@ -43,6 +45,8 @@ type running struct {
 	started time.Time
 	sidecar *sidecar // nil without --sync
 	marked  string   // the bookmark that was added; "" none
+
+	dropped atomic.Int64 // bytes that were given up to end at once
 
 	reconnecting sync.Mutex // held while somebody has it reconnect
 
@@ -144,6 +148,9 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 		return nil, fail(exitMountpoint, fmt.Errorf("mount at %s: %w", m.mountpoint, err), "remotemount doctor "+shellQuote(m.target.given))
 	}
 	undo = append(undo, func() { _ = r.fs.ForceUnmount() }) // likewise
+	if source, yes := mountpoint.Covers(r.fs.Device(), m.mountpoint); yes {
+		return nil, fail(exitMountpoint, fmt.Errorf("mountpoint %s: %s was mounted there meanwhile", m.mountpoint, source), "remotemount unmount "+shellQuote(m.mountpoint))
+	}
 	if h.mounted != nil {
 		if err = h.mounted(); err != nil {
 			return nil, err
@@ -228,14 +235,21 @@ func (r *running) wait() error {
 // dropWritten ends the mount without its data, at a second signal. The pool goes
 // first: calls that wait for it would hold up the rest.
 func (r *running) dropWritten() error {
-	left := r.link.pool.Status().Unacknowledged
-	r.host.log.Warn("ending at once", "unacknowledged bytes", left)
+	r.host.log.Warn("ending at once", "unacknowledged bytes", r.link.pool.Status().Unacknowledged)
+	r.drop()
 	r.link.pool.Abort()
 	r.force()
-	if left == 0 {
-		return nil
+	return r.droppedError()
+}
+
+// drop keeps in mind how much is given up by what comes now.
+func (r *running) drop() { r.dropped.CompareAndSwap(0, r.link.pool.Status().Unacknowledged) }
+
+func (r *running) droppedError() error {
+	if n := r.dropped.Load(); n > 0 {
+		return fmt.Errorf("ended at once: %d bytes that were written had not reached the server and are lost", n)
 	}
-	return fmt.Errorf("ended at once: %d bytes that were written had not reached the server and are lost", left)
+	return nil
 }
 
 // stop ends everything, in order: no more calls, data out, connections closed.
@@ -268,7 +282,7 @@ func (r *running) shutdown(atOnce bool) error {
 	err := errors.Join(r.cache.Close(), r.link.close(ctx))
 	r.work.Wait()
 	lost := r.lostError()
-	r.control.Ended(lost)
+	r.control.Ended(errors.Join(lost, r.droppedError()))
 	return errors.Join(err, lost, r.control.Close())
 }
 
@@ -279,6 +293,7 @@ func (r *running) patience() time.Duration {
 
 // force ends the mount within two seconds, whatever the link does.
 func (r *running) force() {
+	r.drop()
 	if err := r.fs.ForceUnmount(); err != nil {
 		r.host.log.Warn("unmount", "err", err)
 	}

@@ -30,13 +30,14 @@ func statusCommand() *cli.Command {
 				return showShort(c)
 			}
 			all, err := statuses(c)
-			if err != nil {
+			err = silent(err)
+			if err != nil && (c.NArg() > 0 || len(all) == 0) {
 				return err
 			}
 			if c.Bool("json") {
-				return writeJSON(c.App.Writer, all, c.NArg() > 0)
+				return errors.Join(writeJSON(c.App.Writer, all, c.NArg() > 0), err)
 			}
-			return showStatus(c.App.Writer, all, time.Now())
+			return errors.Join(showStatus(c.App.Writer, all, time.Now()), err)
 		},
 	}
 }
@@ -91,6 +92,22 @@ func statusAt(ctx context.Context, client *control.Client, path string) (control
 		return s, notMounted(ctx, "status", path)
 	}
 	return s, err
+}
+
+// silent names the mount that does not answer, and how it can be ended.
+func silent(err error) error {
+	var s *control.SilentError
+	if !errors.As(err, &s) {
+		return err
+	}
+	at := "MOUNTPOINT"
+	entries, _ := mountpoint.Mounts() // then it is not named
+	for _, e := range entries {
+		if s.At(e.Mountpoint) {
+			at = shellQuote(e.Mountpoint)
+		}
+	}
+	return fail(exitFailed, fmt.Errorf("the mount at %s does not answer: %w", at, s.Err), "remotemount unmount --force "+at+" ends it, without what is not yet on the server")
 }
 
 // writeJSON writes one object for a mountpoint that was named, else a list.

@@ -101,20 +101,21 @@ func (u *unmounting) orderly(ctx context.Context) error {
 	end := openProcess(u.mount.PID)
 	defer end.close()
 	defer time.AfterFunc(tellAfter, u.tellWaiting).Stop()
-	outcome := make(chan control.Outcome, 1)
+	type result struct {
+		control.Outcome
+		err error
+	}
+	outcome := make(chan result, 1)
 	go func() {
 		o, err := u.client.Outcome(ctx, u.mount.Mountpoint)
-		if err != nil {
-			o = control.Outcome{} // it has said what it could
-		}
-		outcome <- o
+		outcome <- result{o, err}
 	}()
 	done, err := u.client.Unmount(ctx, u.mount.Mountpoint, false)
 	if errors.Is(err, syscall.EBUSY) {
 		return fail(exitMountpoint, fmt.Errorf("unmount %s: files there are in use", u.mount.Mountpoint),
 			fmt.Sprintf("fuser -vm %s shows by whom; remotemount unmount --force %[1]s does not wait", shellQuote(u.mount.Mountpoint)))
 	}
-	if err != nil && !errors.Is(err, control.ErrNone) {
+	if err != nil && !errors.Is(err, control.ErrNone) && !control.Died(err) { // somebody else may have ended it
 		return err
 	}
 	if done.InUse > 0 {
@@ -125,8 +126,12 @@ func (u *unmounting) orderly(ctx context.Context) error {
 	if err := u.clear(); err != nil {
 		return err
 	}
-	if o := <-outcome; o.Lost != "" {
+	switch o := <-outcome; {
+	case o.err == nil && o.Lost != "":
 		return fail(exitFailed, fmt.Errorf("unmount %s: it is unmounted, but %s", u.mount.Mountpoint, o.Lost), "")
+	case o.err != nil && u.mount.Unacknowledged > 0:
+		return fail(exitFailed, fmt.Errorf("unmount %s: its process ended without a word of what became of %s that were to go to the server", u.mount.Mountpoint, config.FormatSize(u.mount.Unacknowledged)),
+			"compare what was written last with what is on the server")
 	}
 	return nil
 }

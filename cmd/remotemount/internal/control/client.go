@@ -42,12 +42,24 @@ const answerTime = 2 * time.Second
 func (c *Client) Status(ctx context.Context, mountpoint string) (Status, error) {
 	for _, dir := range c.dirs {
 		s, err := ask(ctx, dir, socketName(mountpoint))
-		if !gone(err) && !died(err) {
+		if !gone(err) && !Died(err) {
 			return s, err
 		}
 	}
 	return Status{}, ErrNone
 }
+
+// A SilentError is a mount that is there and does not answer.
+type SilentError struct {
+	Socket string // its name in the runtime folder
+	Err    error
+}
+
+func (e *SilentError) Error() string { return e.Err.Error() }
+func (e *SilentError) Unwrap() error { return e.Err }
+
+// At tells whether it is the mount at a mountpoint.
+func (e *SilentError) At(mountpoint string) bool { return e.Socket == socketName(mountpoint) }
 
 // All asks every mount, all at once, and gives them in the order of mountpoints. Sockets
 // that nobody answers on any more, because the mount was killed, are removed.
@@ -66,8 +78,8 @@ func (c *Client) All(ctx context.Context) ([]Status, error) {
 				case err == nil:
 					all = append(all, s)
 				case errors.Is(err, syscall.ECONNREFUSED):
-					_ = os.Remove(filepath.Join(dir, name)) // another may be doing the same
-				case !gone(err) && !died(err):
+					removeDead(ctx, dir, name)
+				case !gone(err) && !Died(err):
 					errs = errors.Join(errs, err)
 				}
 			})
@@ -76,6 +88,23 @@ func (c *Client) All(ctx context.Context) ([]Status, error) {
 	asked.Wait()
 	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
 	return all, errs
+}
+
+// removeDead removes a socket that nobody answers on, unless a mount puts its own there
+// meanwhile. Another may be doing the same, and nothing is waited for.
+func removeDead(ctx context.Context, dir, name string) {
+	unlock, err := lockDir(dir, 0)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	conn, _, err := dial(ctx, dir, name)
+	if err == nil {
+		_ = conn.Close() // a new one
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		_ = os.Remove(filepath.Join(dir, name)) // the next one tries again
+	}
 }
 
 func sockets(dir string) []string {
@@ -96,8 +125,8 @@ func gone(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
 }
 
-// died: the mount's process took the question and ended, as when it is killed.
-func died(err error) bool {
+// Died: the mount's process took the question and ended, as when it is killed.
+func Died(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
@@ -108,6 +137,9 @@ func ask(ctx context.Context, dir, name string) (s Status, err error) {
 	pid, err := call(ctx, dir, name, http.MethodGet, "/status", &s)
 	// Its own number is another one where it runs in a container.
 	s.PID = pid
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &SilentError{name, err}
+	}
 	return s, err
 }
 
@@ -130,7 +162,7 @@ func (c *Client) Unmount(ctx context.Context, mountpoint string, force bool) (u 
 // ErrNone when there is none, or it was ended before it could say.
 func (c *Client) Outcome(ctx context.Context, mountpoint string) (o Outcome, err error) {
 	for _, dir := range c.dirs {
-		if _, err = call(ctx, dir, socketName(mountpoint), http.MethodGet, "/outcome", &o); !gone(err) && !died(err) {
+		if _, err = call(ctx, dir, socketName(mountpoint), http.MethodGet, "/outcome", &o); !gone(err) && !Died(err) {
 			return o, err
 		}
 	}

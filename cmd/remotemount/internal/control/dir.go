@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // RuntimeDir makes, checks and gives the runtime folder: where the sockets of
@@ -68,6 +69,24 @@ func checkDir(dir string) error {
 		return fmt.Errorf("%s is open to others (mode %04o): chmod 700 it", dir, info.Mode().Perm())
 	}
 	return nil
+}
+
+// lockDir has one process at a time change what a name in dir is. It waits so long
+// at most: a process may be stopped in the middle.
+func lockDir(dir string, patience time.Duration) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for until := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // and with it the lock is gone
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Now().After(until) {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
 }
 
 // withDir calls use with a path of name in dir that is short enough for a socket

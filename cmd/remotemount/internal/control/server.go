@@ -108,6 +108,9 @@ func (s *Server) place(early string) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		s.inode = st.Ino
 	}
+	if unlock, err := lockDir(s.config.Dir, time.Second); err == nil { // or without: the mount is worth more
+		defer unlock()
+	}
 	return os.Rename(filepath.Join(s.config.Dir, early), s.path())
 }
 
@@ -124,6 +127,9 @@ func (s *Server) Close() error {
 		err = s.http.Close()
 	}
 	<-s.done
+	if unlock, lockErr := lockDir(s.config.Dir, time.Second); lockErr == nil {
+		defer unlock()
+	}
 	if info, statErr := os.Lstat(s.path()); statErr == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Ino == s.inode {
 			err = errors.Join(err, os.Remove(s.path()))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -42,12 +43,20 @@ func Abort(path string) error {
 	if !ok || !e.FUSE() {
 		return fmt.Errorf("unmount %s: %w", path, ErrNotMounted)
 	}
-	if err := Detach(path); err != nil {
-		return fmt.Errorf("unmount %s: %w", path, err)
+	// Opened before: when the mount is gone its number may be that of another one, and
+	// what is open then leads nowhere.
+	abort, err := os.OpenFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", e.Minor), os.O_WRONLY, 0)
+	if detachErr := Detach(path); detachErr != nil {
+		if err == nil {
+			_ = abort.Close() // nothing was written
+		}
+		return fmt.Errorf("unmount %s: %w", path, detachErr)
 	}
-	// The connection is gone with its last user, which may be before we write.
-	err = os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", e.Minor), []byte("1"), 0)
-	if err != nil && !os.IsNotExist(err) {
+	if err == nil {
+		_, err = abort.WriteString("1")
+		err = errors.Join(err, abort.Close())
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("unmount %s: detached, but: %w", path, err)
 	}
 	return nil

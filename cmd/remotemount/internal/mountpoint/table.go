@@ -137,3 +137,22 @@ func Resolve(path string) (string, error) {
 	}
 	return "", &os.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP}
 }
+
+// Covers tells what another FUSE mount shows that lies below the one of a device
+// ("MAJOR:MINOR") at the same place: one that came while ours was being made.
+func Covers(device, path string) (source string, yes bool) {
+	entries, err := Mounts()
+	if err != nil {
+		return "", false
+	}
+	for _, e := range entries {
+		switch {
+		case e.Mountpoint != path || !e.FUSE():
+		case fmt.Sprintf("%d:%d", e.Major, e.Minor) == device:
+			return source, yes
+		default:
+			source, yes = e.Source, true
+		}
+	}
+	return "", false
+}

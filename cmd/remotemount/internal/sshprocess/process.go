@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/remotemount/remotemount/keys"
 	"github.com/remotemount/remotemount/pool"
 )
 
@@ -130,7 +131,7 @@ func (d *Dialer) Dial(ctx context.Context) (pool.Conn, error) {
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirs, theirs, &p.said
 	p.cmd.Env = append(os.Environ(), "LC_ALL=C")
-	p.cmd.Dir, p.cmd.WaitDelay = d.config.Dir, time.Second
+	p.cmd.Dir, p.cmd.WaitDelay = keys.WorkingFolder(d.config.Dir), time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if tty != nil {
 		p.cmd.SysProcAttr.Foreground, p.cmd.SysProcAttr.Ctty = true, int(tty.Fd())
