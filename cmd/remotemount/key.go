@@ -226,7 +226,10 @@ func writeExclusive(file string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(file)) // a key is whole, or not there
+	}
+	return err
 }
 
 func ignoreMissing(err error) error {
