@@ -105,9 +105,14 @@ type sshConn struct {
 	endOnce sync.Once
 }
 
+// loginGrace is for a login that nobody waits for any more to end in order: sshd keeps
+// those away for a while whose connections end in the middle of it, again and again
+// (PerSourcePenalties), as when something is mounted and unmounted at once.
+const loginGrace = 500 * time.Millisecond
+
 // dialSSH connects and authenticates. ctx bounds all of it: x/crypto/ssh's own
 // Timeout covers the dial alone, so the handshake gets the context's deadline
-// and is cut when the context ends.
+// and is cut soon after the context ends.
 func (c Config) dialSSH(ctx context.Context) (Conn, error) {
 	raw, err := c.Dial(ctx)
 	if err != nil {
@@ -119,7 +124,7 @@ func (c Config) dialSSH(ctx context.Context) (Conn, error) {
 		return nil, err
 	}
 	w := newWire(raw)
-	stop := context.AfterFunc(ctx, func() { reset(raw) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(loginGrace, func() { reset(raw) }) })
 	sc, chans, reqs, err := ssh.NewClientConn(w, c.Addr, conf)
 	if !stop() && err == nil {
 		err = ctx.Err()

@@ -381,6 +381,11 @@ func TestPruneOfAReadOnlyFolder(t *testing.T) {
 	p := newPairing(t, Options{Mode: Pull, Delete: true, Prune: true})
 	put(t, p.remote, "d/f", "x", old)
 	must(t, os.Chmod(filepath.Join(p.remote, "d"), 0o555))
+	t.Cleanup(func() { // so that all can be removed, by whoever runs this
+		for _, root := range []string{p.local, p.remote} {
+			_ = os.Chmod(filepath.Join(root, "d"), 0o755) // it may be gone
+		}
+	})
 	p.dir.Before = func(_ context.Context, op, path string) error {
 		info, err := os.Stat(filepath.Join(p.remote, "d"))
 		if op == "rename" && path == "d/f" && err == nil && info.Mode()&0o200 == 0 {
