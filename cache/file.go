@@ -201,6 +201,12 @@ func (f *File) known() (remote.Attr, bool) {
 	return f.attr, f.until > f.c.tree.clock()
 }
 
+// asOpened is what an opening gives of f, which others may have open as well.
+func (f *File) asOpened() (*File, remote.Attr, error) {
+	attr, _ := f.known()
+	return f, attr, nil
+}
+
 // ask asks the remote for attributes of f, and keeps them unless the file was
 // changed meanwhile.
 func (f *File) ask(ctx context.Context, do func(remote.File, context.Context) (remote.Attr, error)) (remote.Attr, error) {

@@ -143,8 +143,7 @@ func (c *Cache) openHeld(ctx context.Context, path string, flag remote.OpenFlag)
 // to be away meanwhile.
 func (c *Cache) openOrHeld(ctx context.Context, path string, flag remote.OpenFlag, open func(context.Context) (*File, remote.Attr, error)) (*File, remote.Attr, error) {
 	if f := c.openHeld(ctx, path, flag); f != nil {
-		attr, _ := f.known()
-		return f, attr, nil
+		return f.asOpened()
 	}
 	if !c.mayHold(ctx, path, flag) {
 		return open(ctx)
@@ -180,8 +179,7 @@ func (c *Cache) openOrHeld(ctx context.Context, path string, flag remote.OpenFla
 		case o := <-done:
 			if o.err != nil {
 				if f := c.openHeld(ctx, path, flag); f != nil {
-					attr, _ := f.known()
-					return f, attr, nil
+					return f.asOpened()
 				}
 			}
 			return o.f, o.attr, o.err
@@ -193,8 +191,7 @@ func (c *Cache) openOrHeld(ctx context.Context, path string, flag remote.OpenFla
 		}
 		if f := c.openHeld(ctx, path, flag); f != nil {
 			giveUp()
-			attr, _ := f.known()
-			return f, attr, nil
+			return f.asOpened()
 		}
 	}
 }

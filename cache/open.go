@@ -17,8 +17,7 @@ func (c *Cache) Open(ctx context.Context, path string, flag remote.OpenFlag, per
 	if ahead {
 		if f := c.openContent(ctx, path); f != nil {
 			c.opens(path, true)
-			attr, _ := f.known()
-			return f, attr, nil
+			return f.asOpened()
 		}
 	}
 	if flag&(remote.FlagCreate|remote.FlagTruncate) != 0 {

@@ -25,8 +25,8 @@ func (f *file) closing(then sequel, asking int) []*sftp3.Call {
 }
 
 // mayClose reports whether a flush closes the handles: there are some, nobody else can
-// miss them, and the file can be opened again. asking is how many calls the caller has itself. mu is
-// held.
+// miss them, and the file can be opened again. asking is how many calls the caller has
+// itself. mu is held.
 func (f *file) mayClose(then sequel, asking int) bool {
 	matters := then == thenClose && f.filled && !f.keeps || then == thenEnd && f.written
 	return matters && !f.closed && f.stale == nil && !f.gone && f.move == nil && len(f.live()) > 0 &&

@@ -88,8 +88,8 @@ func (c *conn) takeSessions() []*session {
 	return all
 }
 
-// openSession opens one more channel on the connection. What first asks, which may be nil, is asked together with
-// what every session asks at its beginning.
+// openSession opens one more channel on the connection. What first asks, which may be
+// nil, is asked together with what every session asks at its beginning.
 func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (*session, error) {
 	ch, err := c.conn.OpenSFTP(ctx)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
@@ -48,6 +49,18 @@ func (p *pairing) run() *Result {
 	if err != nil {
 		p.t.Fatalf("run: %v", err)
 	}
+	return res
+}
+
+// runOn is run with another remote.
+func (p *pairing) runOn(on remote.Remote) *Result {
+	p.t.Helper()
+	c := p.config()
+	c.Remote = on
+	r, err := New(c)
+	must(p.t, err)
+	res, err := r.Run(p.t.Context())
+	must(p.t, err)
 	return res
 }
 

@@ -266,13 +266,7 @@ func (w wired) ReadDir(ctx context.Context, path string, emit func([]remote.Entr
 
 func (p *pairing) wiredRun() *Result {
 	p.t.Helper()
-	c := p.config()
-	c.Remote = wired{p.dir}
-	r, err := New(c)
-	must(p.t, err)
-	res, err := r.Run(p.t.Context())
-	must(p.t, err)
-	return res
+	return p.runOn(wired{p.dir})
 }
 
 // A time before 1970 comes over the wire as one after 2106 minus a little.

@@ -104,7 +104,7 @@ func (p Planner) sameTime(local, remote Item) bool {
 	case max(local.Mtime-remote.Mtime, remote.Mtime-local.Mtime) <= w:
 		return true
 	case p.Facts[Remote].NoTimes:
-		return remote.Mtime-p.Facts[Remote].Ahead >= local.Mtime
+		return p.mtime(Remote, remote) >= local.Mtime
 	case p.Facts[Local].NoTimes:
 		return local.Mtime >= remote.Mtime-p.Facts[Remote].Ahead
 	}

@@ -61,9 +61,9 @@ func (r remoteTree) Lstat(ctx context.Context, path string) (remote.Attr, error)
 }
 
 func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp, error) {
-	look := r.Lstat
+	look := r.Remote.Lstat
 	if follow {
-		look = r.Stat
+		look = r.Remote.Stat
 	}
 	a, err := look(remote.Fresh(ctx), path)
 	return stampOf(a), err

@@ -128,12 +128,7 @@ func (n noStat) StatFS(ctx context.Context, path string) (remote.StatFS, error) 
 func TestOneFileSystemUnknown(t *testing.T) {
 	p := newPairing(t, Options{Mode: Pull, Delete: true, OneFileSystem: true})
 	put(t, p.remote, "mounted/a", "a", old)
-	c := p.config()
-	c.Remote = noStat{p.dir}
-	r, err := New(c)
-	must(t, err)
-	res, err := r.Run(t.Context())
-	must(t, err)
+	res := p.runOn(noStat{p.dir})
 	wantFile(t, p.remote, "mounted/a", "a")
 	if !res.Partial() {
 		t.Error("nothing was said")
@@ -182,12 +177,7 @@ func (s sizeless) Open(ctx context.Context, path string, flag remote.OpenFlag, p
 func TestSizeless(t *testing.T) {
 	p := newPairing(t, Options{Mode: Pull, Delete: true})
 	put(t, p.remote, "doc", "has content", old)
-	c := p.config()
-	c.Remote = sizeless{p.dir}
-	r, err := New(c)
-	must(t, err)
-	_, err = r.Run(t.Context())
-	must(t, err)
+	p.runOn(sizeless{p.dir})
 	wantFile(t, p.remote, "doc", "has content")
 }
 
@@ -254,16 +244,11 @@ func TestBesideAMount(t *testing.T) {
 	p := newPairing(t, Options{Mode: TwoWay})
 	put(t, p.local, "f", "edited here", old+10)
 	put(t, p.remote, "f", "old", old)
-	c := p.config()
-	c.Remote = &remembering{Remote: p.dir, seen: map[string]remote.Attr{}}
 	p.dir.Before = once("write", func(string) error {
 		put(t, p.remote, "f", "somebody's newer version", young)
 		return nil
 	})
-	r, err := New(c)
-	must(t, err)
-	_, err = r.Run(t.Context())
-	must(t, err)
+	p.runOn(&remembering{Remote: p.dir, seen: map[string]remote.Attr{}})
 	wantFile(t, p.remote, "f", "somebody's newer version")
 }
 
@@ -355,8 +340,6 @@ func (s shifted) Open(ctx context.Context, path string, flag remote.OpenFlag, pe
 func TestPullRacyWithAnotherClock(t *testing.T) {
 	for _, o := range []Options{{Mode: Pull, Delete: true}, {Mode: Pull}} {
 		p := newPairing(t, o)
-		c := p.config()
-		c.Remote = shifted{p.dir, -60}
 		at := filepath.Join(p.remote, "f")
 		aFreshSecond()
 		writeText(t, at, "aaaa")
@@ -366,10 +349,7 @@ func TestPullRacyWithAnotherClock(t *testing.T) {
 			writeText(t, at, "bbbb")
 		})
 		for range 2 {
-			r, err := New(c)
-			must(t, err)
-			_, err = r.Run(t.Context())
-			must(t, err)
+			p.runOn(shifted{p.dir, -60})
 			second.Wait()
 		}
 		wantFile(t, p.local, "f", "bbbb")

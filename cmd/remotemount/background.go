@@ -120,13 +120,13 @@ func (m *mounting) child(c *cli.Context, socket *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Args[0] = c.App.Name            // not mount.remotemount, which reads its arguments otherwise
 	cmd.ExtraFiles = []*os.File{socket} // descriptor 3; 0, 1 and 2 are /dev/null
-	return cmd, keepDescriptors(args)
+	return cmd, withholdDescriptors(args)
 }
 
-// keepDescriptors keeps what the shell gave us open (a lock as of flock(1), a pipe that
+// withholdDescriptors keeps what the shell gave us open (a lock as of flock(1), a pipe that
 // somebody reads to its end) from a mount that would hold it for its whole life. What an
 // argument names goes along: a password that the shell has another program write.
-func keepDescriptors(args []string) error {
+func withholdDescriptors(args []string) error {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return err

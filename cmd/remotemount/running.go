@@ -235,8 +235,8 @@ func (r *running) wait() error {
 // dropWritten ends the mount without its data, at a second signal. The pool goes
 // first: calls that wait for it would hold up the rest.
 func (r *running) dropWritten() error {
-	r.host.log.Warn("ending at once", "unacknowledged bytes", r.link.pool.Status().Unacknowledged)
 	r.drop()
+	r.host.log.Warn("ending at once", "unacknowledged bytes", r.dropped.Load())
 	r.link.pool.Abort()
 	r.force()
 	return r.droppedError()

@@ -35,8 +35,7 @@ func StaleValue(key any) any {
 
 // MayBeStale reports whether ctx was marked by Stale.
 func MayBeStale(ctx context.Context) bool {
-	marked, _ := ctx.Value(staleKey{}).(bool)
-	return marked
+	return isMarked(ctx, staleKey{})
 }
 
 type freshKey struct{}
@@ -49,8 +48,7 @@ func Fresh(ctx context.Context) context.Context {
 
 // MustBeFresh reports whether ctx was marked by Fresh.
 func MustBeFresh(ctx context.Context) bool {
-	marked, _ := ctx.Value(freshKey{}).(bool)
-	return marked
+	return isMarked(ctx, freshKey{})
 }
 
 type backgroundKey struct{}
@@ -63,6 +61,10 @@ func Background(ctx context.Context) context.Context {
 
 // IsBackground reports whether ctx was marked by Background.
 func IsBackground(ctx context.Context) bool {
-	marked, _ := ctx.Value(backgroundKey{}).(bool)
+	return isMarked(ctx, backgroundKey{})
+}
+
+func isMarked(ctx context.Context, key any) bool {
+	marked, _ := ctx.Value(key).(bool)
 	return marked
 }

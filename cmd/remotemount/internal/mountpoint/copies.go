@@ -53,7 +53,7 @@ func placesOf(process, device string) []string {
 	}
 	var places []string
 	for _, e := range entries {
-		if fmt.Sprintf("%d:%d", e.Major, e.Minor) == device {
+		if e.device() == device {
 			places = append(places, e.Mountpoint)
 		}
 	}

@@ -22,6 +22,9 @@ type Entry struct {
 // FUSE reports whether a FUSE process is behind it.
 func (e Entry) FUSE() bool { return e.Type == "fuse" || strings.HasPrefix(e.Type, "fuse.") }
 
+// device is how the kernel names the filesystem.
+func (e Entry) device() string { return fmt.Sprintf("%d:%d", e.Major, e.Minor) }
+
 // Mounts reads the mount table. It touches no mountpoint.
 func Mounts() ([]Entry, error) {
 	f, err := os.Open("/proc/self/mountinfo")
@@ -148,7 +151,7 @@ func Covers(device, path string) (source string, yes bool) {
 	for _, e := range entries {
 		switch {
 		case e.Mountpoint != path || !e.FUSE():
-		case fmt.Sprintf("%d:%d", e.Major, e.Minor) == device:
+		case e.device() == device:
 			return source, yes
 		default:
 			source, yes = e.Source, true
