@@ -165,3 +165,24 @@ func TestSyncOntoItselfThroughAMount(t *testing.T) {
 		}
 	})
 }
+
+// TestSyncBelowAFolderThatIsNotThere: OpenSSH then does not tell where the folder would
+// be, and nothing waits for a connection that would be of no use.
+func TestSyncBelowAFolderThatIsNotThere(t *testing.T) {
+	need(t)
+	eachUser(t, func(t *testing.T, u lab.User) {
+		s := newSite(t, u)
+		must(t, s.Mkdir("local", 0o755))
+		began := time.Now()
+		for _, more := range [][]string{nil, {"--dry-run"}} {
+			args := append(append([]string{"sync", "push"}, more...), s.connect(t, s.sshd.Port)...)
+			_, said, code := s.run(t, binary, append(args, s.Path("local"), s.address()+"/above/it")...)
+			if code != 1 || !strings.Contains(said, "hint: a sync makes one folder") {
+				t.Errorf("%v: exit code %d:\n%s", more, code, said)
+			}
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("it took %v to say so", took)
+		}
+	})
+}

@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
@@ -221,13 +219,15 @@ func (t *transfer) seal(ctx context.Context) error {
 	if err := t.attributes(ctx); err != nil {
 		return err
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return t.flush(gctx) })
-	g.Go(func() error { return t.sourceUnchanged(gctx) })
-	if t.a.Delete {
-		g.Go(func() error { return ended(gctx, end{t.in, t.a.From}, t.attr.Size) })
+	if err := t.flush(ctx); err != nil {
+		return err
 	}
-	return g.Wait()
+	if t.a.Delete {
+		if err := ended(ctx, end{t.in, t.a.From}, t.attr.Size); err != nil {
+			return err
+		}
+	}
+	return t.sourceUnchanged(ctx)
 }
 
 // attributes sets what the receiving side keeps.
@@ -329,21 +329,19 @@ func (p *pass) targetUnchanged(ctx context.Context, a Action) error {
 
 // publish gives the copy its place, after the last word on what was written: the
 // answer to CLOSE, and the size after it where a source is to be removed. The target is
-// looked at beside the last of that: forcing to the disk and reading back take their time.
+// looked at last: forcing to the disk and reading back take their time.
 func (t *transfer) publish(ctx context.Context) error {
 	out := t.out
 	t.out = nil
-	var last errgroup.Group
-	closing := func() error { return out.Close(ctx) }
+	if err := out.Close(ctx); err != nil {
+		return err
+	}
 	if t.a.Delete {
-		if err := closing(); err != nil {
+		if err := t.isWhole(t.dst.Lstat(ctx, t.tmp)); err != nil {
 			return err
 		}
-		closing = func() error { return t.isWhole(t.dst.Lstat(ctx, t.tmp)) }
 	}
-	last.Go(closing)
-	last.Go(func() error { return t.targetUnchanged(ctx, t.a) })
-	if err := last.Wait(); err != nil {
+	if err := t.targetUnchanged(ctx, t.a); err != nil {
 		return err
 	}
 	return t.place(ctx, t.dst, t.tmp, t.a)

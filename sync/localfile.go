@@ -77,12 +77,14 @@ func openFlags(flag remote.OpenFlag) int {
 	case flag&remote.FlagWrite != 0:
 		flags |= unix.O_WRONLY
 	}
-	for ours, theirs := range map[remote.OpenFlag]int{
-		remote.FlagCreate: unix.O_CREAT, remote.FlagExclusive: unix.O_EXCL, remote.FlagTruncate: unix.O_TRUNC,
-	} {
-		if flag&ours != 0 {
-			flags |= theirs
-		}
+	if flag&remote.FlagCreate != 0 {
+		flags |= unix.O_CREAT
+	}
+	if flag&remote.FlagExclusive != 0 {
+		flags |= unix.O_EXCL
+	}
+	if flag&remote.FlagTruncate != 0 {
+		flags |= unix.O_TRUNC
 	}
 	return flags
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/remotemount/remotemount/pool"
 	remotesync "github.com/remotemount/remotemount/sync"
 )
 
@@ -185,7 +186,7 @@ func (s *syncing) localFolder() error {
 	info, err := os.Stat(s.local)
 	switch {
 	case err == nil && !info.IsDir():
-		return fail(exitFailed, fmt.Errorf("%s is not a folder", s.local), "")
+		return fail(exitFailed, fmt.Errorf("%s is not a folder", s.local), s.oneFile())
 	case errors.Is(err, fs.ErrNotExist) && s.options.Mode == remotesync.Push:
 		return fail(exitFailed, fmt.Errorf("%s: there is no such folder here", s.local), "LOCAL comes before REMOTE; mkdir "+shellQuote(s.local)+" makes it")
 	case errors.Is(err, fs.ErrNotExist) && s.options.DryRun:
@@ -194,6 +195,16 @@ func (s *syncing) localFolder() error {
 		return os.MkdirAll(s.local, 0o777)
 	}
 	return err
+}
+
+// oneFile is how one file is copied.
+func (s *syncing) oneFile() string {
+	if s.options.Mode != remotesync.Push {
+		return ""
+	}
+	dir, name := filepath.Split(s.local)
+	return fmt.Sprintf("a sync takes folders: sync push --include %s %s %s copies one file, and so does cp into a mount",
+		shellQuote("/"+name), shellQuote(filepath.Clean(dir)), shellQuote(s.target.given))
 }
 
 // connect makes the remote folder, but not those above it, when there is none
@@ -214,15 +225,23 @@ func (s *syncing) connect(ctx context.Context) (*link, error) {
 }
 
 // makeRemote is for a connection that works but for the folder. It gives cause
-// back when that is not what is wrong.
+// back when that is not what is wrong. Where a folder above it is missing, too, there
+// is no connection: most servers then do not tell where the folder would be.
 func (s *syncing) makeRemote(ctx context.Context, l *link, cause error) error {
 	if s.options.Mode == remotesync.Pull || !errors.Is(cause, errNoFolder) {
 		return cause
 	}
+	above := fail(exitFailed, cause, "a sync makes one folder, not those above it: make them first, with mkdir -p on the server or in a mount")
+	if l.pool.Status().State != pool.StateConnected {
+		return above
+	}
 	if s.options.DryRun {
 		return nil // a real run makes it
 	}
-	if _, err := l.pool.Mkdir(ctx, ".", 0o755); err != nil {
+	switch _, err := l.pool.Mkdir(ctx, ".", 0o755); {
+	case errors.Is(err, fs.ErrNotExist):
+		return above
+	case err != nil:
 		return cause
 	}
 	return l.connect(ctx)

@@ -13,20 +13,21 @@ import (
 // away from the measuring process.
 const insideArg = "inside"
 
-// inside knows two such works: random FILE THREADS COUNT, through one descriptor, and
-// random-each, through one for each thread.
+// inside knows two such works: random FILE THREADS COUNT SEED, through one descriptor,
+// and random-each, through one for each thread.
 func inside(args []string) error {
-	if len(args) != 4 || args[0] != "random" && args[0] != "random-each" {
+	if len(args) != 5 || args[0] != "random" && args[0] != "random-each" {
 		return fmt.Errorf("inside %q", args)
 	}
 	threads, err1 := strconv.Atoi(args[2])
 	count, err2 := strconv.Atoi(args[3])
-	if err := errors.Join(err1, err2); err != nil {
+	seed, err3 := strconv.Atoi(args[4])
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	var all sync.WaitGroup
 	results := make([]error, threads)
-	read := func(f *os.File, i int) { results[i] = randomReads(f, uint64(i), count/threads) }
+	read := func(f *os.File, i int) { results[i] = randomReads(f, uint64(seed+i), count/threads) }
 	if args[0] == "random" {
 		f, err := os.Open(args[1])
 		if err != nil {

@@ -29,6 +29,7 @@ type sample struct {
 	ServerCPU        float64 // seconds, of sshd's processes
 	PeakMB           float64 // resident memory of the same processes, added up
 	Turns            int64   // of the link's direction; 0 without a link
+	FetchedMB        float64 // came over the link; 0 without one
 	Connections      int
 	Error            string // why there is no result
 }
@@ -165,7 +166,7 @@ func (s *site) measure(t *tool, w *work, z sizes, result *sample) error {
 // timed runs a script until it is done on the server's side, and notes what it
 // took. pid is the mount's; 0 where the script's own processes are what is measured.
 func (s *site) timed(w *work, z sizes, script string, pid int, result *sample) error {
-	server, turns := cpu(s.sshd.PID()), s.turns()
+	server, before := cpu(s.sshd.PID()), s.traffic()
 	client := 0.0
 	if pid != 0 {
 		client = cpu(pid)
@@ -180,10 +181,9 @@ func (s *site) timed(w *work, z sizes, script string, pid int, result *sample) e
 		used = usage{cpu(pid) - client, peak(pid)}
 	}
 	result.ClientCPU, result.PeakMB = used.cpu, used.peakMB
-	result.ServerCPU, result.Turns = cpu(s.sshd.PID())-server, s.turns()-turns
-	if s.link != nil {
-		result.Connections = s.link.Stats().MaxOpen
-	}
+	after := s.traffic()
+	result.ServerCPU, result.Connections = cpu(s.sshd.PID())-server, after.MaxOpen
+	result.Turns, result.FetchedMB = after.Turns-before.Turns, float64(after.Down-before.Down)/1e6
 	return err
 }
 
@@ -200,11 +200,12 @@ func (s *site) waitUntil(condition string, begin *time.Time) error {
 	return errors.New("what was written did not get to the server")
 }
 
-func (s *site) turns() int64 {
+// traffic is nothing where there is no link.
+func (s *site) traffic() link.Stats {
 	if s.link == nil {
-		return 0
+		return link.Stats{}
 	}
-	return s.link.Stats().Turns
+	return s.link.Stats()
 }
 
 // command is a program to be started as the lab's user.

@@ -44,6 +44,7 @@ func table(data []sample) map[key]cell {
 		c.ClientCPU = median(good, func(s sample) float64 { return s.ClientCPU })
 		c.ServerCPU = median(good, func(s sample) float64 { return s.ServerCPU })
 		c.PeakMB = median(good, func(s sample) float64 { return s.PeakMB })
+		c.FetchedMB = median(good, func(s sample) float64 { return s.FetchedMB })
 		c.Turns = int64(median(good, func(s sample) float64 { return float64(s.Turns) }))
 		cells[k] = c
 	}
@@ -138,7 +139,7 @@ func writeSeries(b *bytes.Buffer, cells map[key]cell, s series) {
 	costs := writeTable(b, cells, s, mountWorks, mountTools)
 	costs = append(costs, writeTable(b, cells, s, syncWorks, syncTools)...)
 	if len(costs) > 0 {
-		fmt.Fprintf(b, "\n<details><summary>What it cost</summary>\n\n| work | tool | client's CPU | server's CPU | peak memory | turns of the link |\n|---|---|---:|---:|---:|---:|\n%s\n\n</details>\n",
+		fmt.Fprintf(b, "\n<details><summary>What it cost</summary>\n\n| work | tool | client's CPU | server's CPU | peak memory | turns of the link | fetched |\n|---|---|---:|---:|---:|---:|---:|\n%s\n\n</details>\n",
 			strings.Join(costs, "\n"))
 	}
 }
@@ -202,12 +203,12 @@ func cost(w *work, t *tool, c cell) string {
 	if w.unit == "MB" {
 		per, unit = 1000/c.Amount, "s/GB"
 	}
-	turns := ""
+	turns, fetched := "", ""
 	if c.Turns > 0 {
-		turns = fmt.Sprint(c.Turns)
+		turns, fetched = fmt.Sprint(c.Turns), digits(c.FetchedMB)+" MB"
 	}
-	return fmt.Sprintf("| %s | %s | %s %s | %s %s | %.0f MB | %s |", w.title, t.title,
-		digits(c.ClientCPU*per), unit, digits(c.ServerCPU*per), unit, c.PeakMB, turns)
+	return fmt.Sprintf("| %s | %s | %s %s | %s %s | %.0f MB | %s | %s |", w.title, t.title,
+		digits(c.ClientCPU*per), unit, digits(c.ServerCPU*per), unit, c.PeakMB, turns, fetched)
 }
 
 func digits(v float64) string {

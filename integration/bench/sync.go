@@ -11,7 +11,7 @@ const manyFiles = `mkdir -p "$L/tree"; for d in $(seq 50); do mkdir "$L/tree/d$d
 var syncWorks = []*work{
 	{
 		name: "sync-many", title: "5,000 files of 2 KiB, first",
-		prepare: text(manyFiles),
+		prepare: text(manyFiles + "; sleep 1.1"), // remotemount waits for the end of the second in which a file was written
 		done:    text(`diff -r "$L/tree" "$R/tree" >/dev/null 2>&1`),
 	},
 	{

@@ -64,7 +64,7 @@ const (
 		(cd "$R/repo" && find . -path ./.git -prune -o -exec touch -d '2020-01-01' {} + && git update-index -q --refresh)`
 )
 
-var mountWorks = []*work{
+var mountWorks = slices.Concat([]*work{
 	{
 		name: "read", title: "sequential read", unit: "MB", amount: megabytes,
 		prepare: bigFile("big"),
@@ -103,17 +103,12 @@ var mountWorks = []*work{
 			for i in $p; do wait "$i"; done`),
 	},
 	{
-		name: "random", title: "random reads of 4 KiB, 8 threads", unit: "reads",
+		name: "random", title: "random reads of 4 KiB, 8 threads with one descriptor", unit: "reads",
 		amount:  func(z sizes) float64 { return float64(z.reads) },
 		prepare: func(z sizes) string { z.mb = z.random; return bigFile("big")(z) },
-		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random "$M/big" 8 %d`, z.reads) },
+		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random "$M/big" 8 %d 0`, z.reads) },
 	},
-	{
-		name: "random-each", title: "random reads of 4 KiB, 8 threads with a descriptor each", unit: "reads",
-		amount:  func(z sizes) float64 { return float64(z.reads) },
-		prepare: func(z sizes) string { z.mb = z.random; return bigFile("big")(z) },
-		script:  func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random-each "$M/big" 8 %d`, z.reads) },
-	},
+}, randomWorks(), []*work{
 	{
 		name: "ls-lR", title: "ls -lR, 100 folders of 100",
 		prepare: text(hundredFolders),
@@ -170,6 +165,29 @@ var mountWorks = []*work{
 		prepare: text(repoInside),
 		script:  text(`git -C "$M/repo" grep -c DialTimeout >/dev/null`),
 	},
+})
+
+// randomWorks read files from a quarter of a mount's usual memory to sixteen times as
+// much. The files are sparse: what is in them makes no difference.
+func randomWorks() (all []*work) {
+	for _, mb := range []int{64, 256, 1024, 4096} {
+		prepare := text(fmt.Sprintf(`truncate -s %dM "$R/big"`, mb))
+		reads := func(z sizes) float64 { return float64(z.reads) }
+		title := fmt.Sprintf("random reads of 4 KiB of %d MiB, 8 ", mb)
+		all = append(all, &work{
+			name: fmt.Sprintf("random-threads-%d", mb), title: title + "threads, a descriptor each", unit: "reads",
+			amount: reads, prepare: prepare,
+			script: func(z sizes) string { return fmt.Sprintf(`"$B" `+insideArg+` random-each "$M/big" 8 %d 0`, z.reads) },
+		}, &work{
+			name: fmt.Sprintf("random-processes-%d", mb), title: title + "processes", unit: "reads",
+			amount: reads, prepare: prepare,
+			script: func(z sizes) string {
+				return fmt.Sprintf(`p=; for i in $(seq 8); do "$B" `+insideArg+` random "$M/big" 1 %d $i & p="$p $!"; done
+			for i in $p; do wait "$i"; done`, z.reads/8)
+			},
+		})
+	}
+	return all
 }
 
 func (z sizes) quarter() sizes { z.mb = max(z.mb/4, 1); return z }
