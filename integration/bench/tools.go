@@ -123,7 +123,9 @@ func (t *tool) ready(o *options) error {
 	return err
 }
 
-func (t *tool) does(w *work) bool { return t.mount != nil || t.plain[w.name] != nil }
+func (t *tool) does(w *work) bool {
+	return t.mount != nil && w.script != nil || t.plain[w.name] != nil
+}
 
 var allTools = slices.Concat(mountTools, syncTools)
 
