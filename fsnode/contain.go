@@ -160,7 +160,7 @@ func (f *filesystem) tellRefused(path, text string) {
 	case tellAtMost:
 		f.cfg.Log.Warn("further symbolic links that lead out of the mount are refused without a line each")
 	default:
-		f.cfg.Log.Warn("a symbolic link that leads out of the mount is refused; no_contain_symlinks allows it, for a server that is trusted",
+		f.cfg.Log.Warn("a symbolic link that leads out of the mount is refused; transform_symlinks or --follow-symlinks may help",
 			"path", path, "target", text[:min(len(text), 200)])
 	}
 }

@@ -12,6 +12,8 @@ type bookmarkFlag struct{ *cli.GenericFlag }
 // TakesValue: a word behind the flag is no part of it.
 func (bookmarkFlag) TakesValue() bool { return false }
 
+func (f bookmarkFlag) String() string { return flagLine(f) }
+
 // A bookmarkName is its value.
 type bookmarkName struct{ label *string } // nil: no bookmark
 

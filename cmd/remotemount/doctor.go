@@ -26,7 +26,7 @@ func doctorCommand() *cli.Command {
 		Name:        "doctor",
 		Usage:       "look step by step why a remote cannot be mounted",
 		UsageText:   "remotemount doctor [flags] REMOTE",
-		Description: "Looks at FUSE here, the host's name, the way to it, its key, the login, the folder\nand what the server can do. Nothing is written, here or there, without --write.",
+		Description: "Looks at FUSE here, the host's name, the way to it, its key, the login, the folder\nand what the server can do. Nothing is written without --write, but the host key at the first\ncontact, as by every verb (--host-key-policy ask asks before).",
 		Flags:       append(connectionFlags(), writeFlag()),
 		Action:      doctorAction,
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -161,7 +162,7 @@ func hostKeyHint(h *keys.HostKeyError, host string) string {
 	case keys.HostKeyRevoked:
 		return "do not connect; the administrator has withdrawn this key"
 	case keys.HostKeyWeak:
-		return "the server needs a longer key, or one of another kind; until then -o RequiredRSASize=1024 takes it"
+		return "the server needs a longer key, or one of another kind; until then the line \"RequiredRSASize 1024\" for its Host in ~/.ssh/config takes it, as does mount -o RequiredRSASize=1024"
 	case keys.HostKeyMismatch:
 		return fmt.Sprintf("compare with the administrator's fingerprint; if the server is right, give --host-key %s", h.New)
 	}
@@ -273,13 +274,19 @@ func withoutPreface(err error) error {
 	return err
 }
 
-// explainFolder is about the folder on the server.
+// explainFolder is about a folder or file. Those on the server are named as they lie in
+// the remote folder, those here in full.
 func explainFolder(err error) (int, string, bool) {
 	var p *fs.PathError
 	if !errors.As(err, &p) {
 		return 0, "", false
 	}
+	local := filepath.IsAbs(p.Path) && p.Op != "realpath"
 	switch {
+	case local && errors.Is(err, syscall.EACCES):
+		return exitFailed, "ls -ld " + shellQuote(p.Path) + ", and of the folders above it, shows who may do that here", true
+	case local:
+		return 0, "", false
 	case errors.Is(err, syscall.EACCES):
 		return exitFailed, "the server does not let this user in there", true
 	case errors.Is(err, fs.ErrNotExist) && (p.Op == "realpath" || p.Op == "stat"):

@@ -53,6 +53,7 @@ func TestExplain(t *testing.T) {
 		{errors.New("ssh: handshake failed: read: connection reset"), exitUnreachable, "SSH server"},
 		{io.ErrUnexpectedEOF, exitUnreachable, "doctor"},
 		{&fs.PathError{Op: "stat", Path: "x", Err: syscall.EACCES}, exitFailed, "let"},
+		{&fs.PathError{Op: "open", Path: "/etc/x", Err: syscall.EACCES}, exitFailed, "ls -ld /etc/x"},
 		{&fs.PathError{Op: "realpath", Path: "x", Err: syscall.ENOENT}, exitFailed, "browse"},
 	} {
 		f := explain(fmt.Errorf("mount h: at /m: %w", c.err))

@@ -56,6 +56,13 @@ func TestHelpOfGroups(t *testing.T) {
 	}
 }
 
+// A flag that may have a value is shown so, as its own String is what help asks.
+func TestHelpOfAFlagThatMayHaveAValue(t *testing.T) {
+	if _, out, _ := verb(t, "mount", "--help"); !strings.Contains(out, "--bookmark[=NAME]") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestHelpLine(t *testing.T) {
 	got := helpLine("      --a-flag-with-a-long-name VALUE", strings.Repeat("word ", 15)+"end")
 	want := "      --a-flag-with-a-long-name VALUE\n" + strings.Repeat(" ", 33) + strings.TrimSpace(strings.Repeat("word ", 11)) + "\n" +

@@ -65,6 +65,8 @@ func hiddenMountFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: backgroundFlag, Hidden: true},
 		&cli.BoolFlag{Name: "sloppy", Hidden: true}, // mount(8)'s -s
+		&cli.BoolFlag{Name: "C", Hidden: true},      // sshfs's: nothing is compressed
+		&cli.BoolFlag{Name: "s", Hidden: true},      // sshfs's: threads are ours
 	}
 }
 

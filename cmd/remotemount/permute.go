@@ -29,7 +29,7 @@ func permute(app *cli.App, args []string, named func(string) bool) ([]string, er
 	}
 	out := append([]string{args[0]}, w.verbs...)
 	out = append(out, w.flags...)
-	if len(w.args) > 0 {
+	if len(w.args) > 0 && !slices.Contains(w.flags, "--help") {
 		out = append(append(out, "--"), w.args...)
 	}
 	return out, nil
@@ -155,14 +155,20 @@ func find(commands []*cli.Command, name string) *cli.Command {
 }
 
 // whole keeps the value of a flag that stands before the verb with it. Which
-// flags take one is asked of all verbs: a name means the same everywhere.
+// flags take one is asked of the verb that may be left out, and then of all others.
 func (w *words) whole(word string) []string {
 	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
-	for _, c := range everyCommand(w.app.Commands) {
-		if f := findFlag(c.Flags, name); f != nil && takesValue(f) && !hasValue && len(w.rest) > 0 {
+	all := append([]*cli.Command{find(w.app.Commands, "mount")}, everyCommand(w.app.Commands)...)
+	for _, c := range all {
+		f := findFlag(c.Flags, name)
+		if f == nil {
+			continue
+		}
+		if takesValue(f) && !hasValue && len(w.rest) > 0 {
 			value, _ := w.next()
 			return []string{word, value}
 		}
+		break
 	}
 	return []string{word}
 }

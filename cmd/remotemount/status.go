@@ -94,8 +94,15 @@ func statusAt(ctx context.Context, client *control.Client, path string) (control
 	return s, err
 }
 
-// silent names the mount that does not answer, and how it can be ended.
+// silent names the mounts that do not answer, and how they can be ended.
 func silent(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var each []error
+		for _, e := range several.Unwrap() {
+			each = append(each, silent(e))
+		}
+		return errors.Join(each...)
+	}
 	var s *control.SilentError
 	if !errors.As(err, &s) {
 		return err
@@ -174,7 +181,7 @@ func statusText(s control.Status, now time.Time) string {
 		line("different", "%s", k)
 	}
 	if s.RefusedLinks > 0 {
-		line("links", "%d symbolic links lead out of the mount and are refused (option no_contain_symlinks allows them)", s.RefusedLinks)
+		line("links", "%d symbolic links lead out of the mount and are refused (-o transform_symlinks or --follow-symlinks may help)", s.RefusedLinks)
 	}
 	if s.LostFiles > uint64(len(s.Lost)) {
 		line("LOST", "data of %d files; the last %d are", s.LostFiles, len(s.Lost))

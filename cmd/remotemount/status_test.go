@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -95,5 +96,17 @@ func TestAge(t *testing.T) {
 		if got := age(d); got != want {
 			t.Errorf("age(%v) = %q, want %q", d, got, want)
 		}
+	}
+}
+
+// Of several mounts that do not answer each is told, and what else went wrong.
+func TestSilentTellsOfAll(t *testing.T) {
+	dead := errors.New("no answer")
+	err := silent(errors.Join(&control.SilentError{Socket: "a", Err: dead}, errors.New("something else"), &control.SilentError{Socket: "b", Err: dead}))
+	if n := strings.Count(err.Error(), "does not answer"); n != 2 || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("%v", err)
+	}
+	if f := explain(err); !strings.Contains(f.hint, "unmount --force") {
+		t.Errorf("hint %q", f.hint)
 	}
 }

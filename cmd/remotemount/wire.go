@@ -153,7 +153,7 @@ func (t target) explainSettings(err error) error {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fail(exitAuth, err, "remotemount key generate makes a new key")
+		return fail(exitAuth, err, "look at the name of the file; a new key, of remotemount key generate, has to be taken to the server first")
 	}
 	return fail(exitUsage, err, "")
 }
