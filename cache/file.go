@@ -50,7 +50,7 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 func (f *File) writing(off, n int64) {
 	o := f.c.files
 	f.obj.writes++
-	o.dirty[f.obj] = struct{}{}
+	f.soil()
 	f.c.mem.room(int(n)) // the remote holds it until the server has it
 	if t := o.contents[f.obj.path]; t != nil && !f.obj.gone {
 		t.forget() // with this lock held: nobody may open it as it was
@@ -160,7 +160,7 @@ func (f *File) Sync(ctx context.Context) (remote.Attr, error) {
 func (f *File) flush(ctx context.Context, do func(remote.File, context.Context) (remote.Attr, error)) (remote.Attr, error) {
 	o := f.c.files
 	o.mu.Lock()
-	_, dirty := o.dirty[f.obj]
+	dirty := o.isDirty(f.obj)
 	below, late, writes := f.remote, f.late, f.obj.writes
 	o.mu.Unlock()
 	switch {
@@ -173,8 +173,8 @@ func (f *File) flush(ctx context.Context, do func(remote.File, context.Context) 
 		attr, err := do(below, ctx)
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		if err == nil && f.obj.writes == writes && len(f.obj.files) == 1 {
-			delete(o.dirty, f.obj)
+		if err == nil && f.obj.writes == writes {
+			delete(o.dirty, f)
 		}
 		return attr, err
 	})
@@ -307,7 +307,7 @@ func (f *File) isAlready(ch remote.Change) (remote.Attr, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, a := f.c.tree.clock(), f.attr
-	_, dirty := o.dirty[f.obj] // then the remote alone knows the times, which a later look tells
+	dirty := o.isDirty(f.obj) // then the remote alone knows the times, which a later look tells
 	is := func(part remote.Fields, same bool) bool { return ch.Fields&part == 0 || same }
 	return a, (dirty || f.until > now) && f.told > now && f.toldAt == o.rights &&
 		ch.Fields&^ofRights == 0 && a.Mode&(syscall.S_ISUID|syscall.S_ISGID) == 0 &&
@@ -337,7 +337,7 @@ func (f *File) changed(ch remote.Change) (writes, rights uint64) {
 		o.rights++
 	}
 	if ch.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
-		o.dirty[f.obj] = struct{}{} // they join the next flush
+		f.soil() // they join the next flush
 	}
 	o.each(f.obj, f, func(g *File) {
 		g.until = 0
@@ -353,7 +353,7 @@ func (f *File) Close(ctx context.Context) error {
 	path := f.c.files.place(f)
 	o := f.c.files
 	o.mu.Lock()
-	_, dirty := o.dirty[f.obj]
+	dirty := o.isDirty(f.obj)
 	again := f.closed
 	f.closed = true
 	if !again {

@@ -14,8 +14,8 @@ type opened struct {
 	paths map[string]*object
 	// aliases are the open files that may be open under another path as well.
 	aliases map[*File]struct{}
-	// dirty are the objects with data that was written and not flushed.
-	dirty map[*object]struct{}
+	// dirty are the Files through which data, or times, were written and not flushed.
+	dirty map[*File]struct{}
 	// rights counts changes of ours of modes, owners and links, of any file, when
 	// they are begun and when they are over.
 	rights uint64
@@ -39,7 +39,7 @@ func newOpened() *opened {
 	return &opened{
 		paths:   make(map[string]*object),
 		aliases: make(map[*File]struct{}),
-		dirty:   make(map[*object]struct{}),
+		dirty:   make(map[*File]struct{}),
 
 		contents: make(map[string]*content),
 		left:     newLeftovers(),
@@ -68,10 +68,10 @@ func (o *opened) remove(f *File) {
 	obj := f.obj
 	delete(obj.files, f)
 	delete(o.aliases, f)
+	delete(o.dirty, f)
 	if len(obj.files) > 0 {
 		return
 	}
-	delete(o.dirty, obj)
 	if !obj.gone {
 		delete(o.paths, obj.path)
 		obj.gone = true
@@ -159,10 +159,6 @@ func (o *opened) merge(obj, into *object) {
 		into.files[f] = struct{}{}
 	}
 	clear(obj.files)
-	if _, dirty := o.dirty[obj]; dirty {
-		delete(o.dirty, obj)
-		o.dirty[into] = struct{}{}
-	}
 }
 
 // uncount forgets how many links the file at path has.
@@ -236,18 +232,35 @@ func (o *opened) isWritten(path string) bool {
 }
 
 // hasDirty reports whether data written to path is not flushed yet. Under mu.
-func (o *opened) hasDirty(path string) bool {
-	_, dirty := o.dirty[o.paths[path]]
-	return dirty
+func (o *opened) hasDirty(path string) bool { return o.isDirty(o.paths[path]) }
+
+// isDirty is hasDirty for an object, which may be nil. Under mu.
+func (o *opened) isDirty(obj *object) bool {
+	if obj == nil || len(o.dirty) == 0 {
+		return false
+	}
+	for f := range obj.files {
+		if _, dirty := o.dirty[f]; dirty {
+			return true
+		}
+	}
+	return false
+}
+
+// soil notes that something of f is not flushed any more. Under opened.mu.
+func (f *File) soil() {
+	if !f.closed {
+		f.c.files.dirty[f] = struct{}{}
+	}
 }
 
 // unflushed gives the paths of files with data that a listing does not count.
 func (o *opened) unflushed() (paths []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for obj := range o.dirty {
-		if !obj.gone {
-			paths = append(paths, obj.path)
+	for f := range o.dirty {
+		if path := f.placeLocked(); path != "" {
+			paths = append(paths, path)
 		}
 	}
 	return paths
@@ -275,7 +288,7 @@ func (t *content) compare(a remote.Attr) {
 }
 
 func (o *opened) compare(obj *object, a remote.Attr) {
-	if _, dirty := o.dirty[obj]; dirty {
+	if o.isDirty(obj) {
 		return
 	}
 	for f := range obj.files {

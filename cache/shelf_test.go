@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -146,4 +147,64 @@ func TestReplacedDataIsApart(t *testing.T) {
 		check(t, tail.Close(t.Context()))
 		check(t, other.Close(t.Context()))
 	})
+}
+
+// Who keeps a file open also reads what others make of it when it was written here
+// meanwhile.
+func TestOpenFileShowsOthers(t *testing.T) {
+	for path, look := range map[string]func(*Cache, context.Context, string) (remote.Attr, error){
+		"f": (*Cache).Lstat,
+	} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, fiveSeconds, nil)
+				b.disk(t, "f", "before")
+				check(t, os.Symlink("f", filepath.Join(b.root, "l")))
+				b.list(t, ".")
+				r := b.open(t, path, remote.FlagRead)
+				readAt(t, r, 0, 6)
+				w := b.open(t, "f", flagWrite)
+				_, err := w.WriteAt(t.Context(), []byte("beside"), 0)
+				check(t, err)
+				_, err = w.Flush(t.Context())
+				check(t, err)
+				check(t, w.Close(t.Context()))
+				if got := readAt(t, r, 0, 6); string(got) != "beside" {
+					t.Errorf("written here, it reads as %q", got)
+				}
+				time.Sleep(10 * time.Second)
+				b.disk(t, "f", "others")
+				check(t, os.Chtimes(filepath.Join(b.root, "f"), time.Unix(2e9, 0), time.Unix(2e9, 0)))
+				_, err = look(b.Cache, t.Context(), path)
+				check(t, err)
+				if got := readAt(t, r, 0, 6); string(got) != "others" {
+					t.Errorf("written by others, it reads as %q", got)
+				}
+			})
+		})
+	}
+}
+
+// What is written through one File is flushed by that one, or ends with it.
+func TestFlushIsOfOneFile(t *testing.T) {
+	b := newBench(t, fiveSeconds, nil)
+	b.disk(t, "f", "data")
+	var files [3]remote.File
+	for i := range files {
+		files[i] = b.open(t, "f", flagWrite)
+		write(t, files[i], 0)
+	}
+	for i, end := range []func() error{
+		func() error { _, err := files[0].Flush(t.Context()); return err },
+		func() error { _, err := files[1].Sync(t.Context()); return err },
+		func() error { return files[2].Close(t.Context()) },
+	} {
+		if !b.files.isWritten("f") {
+			t.Errorf("nothing is written after %d of three ended", i)
+		}
+		check(t, end())
+	}
+	if b.files.isWritten("f") {
+		t.Error("something is written after all three ended")
+	}
 }
