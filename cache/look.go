@@ -132,6 +132,9 @@ func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	c.stats.misses.Add(1)
 	attr, err := c.remote.Stat(ctx, path)
 	c.tree.putFollowed(path, epoch, attr, err)
+	if err == nil {
+		c.files.seen(path, attr)
+	}
 	return attr, err
 }
 

@@ -292,7 +292,10 @@ func (o *opened) compare(obj *object, a remote.Attr) {
 		return
 	}
 	for f := range obj.files {
-		if f.named && (f.attr.Size != a.Size || f.attr.Mtime != a.Mtime) {
+		if !f.named && a.IsSymlink() {
+			continue // which says nothing of the file that it led to
+		}
+		if f.attr.Size != a.Size || f.attr.Mtime != a.Mtime {
 			f.attr.Size, f.attr.Mtime, f.until = a.Size, a.Mtime, 0
 			if f.shelf.stamp != stampOf(a) {
 				f.shelf.doubt()

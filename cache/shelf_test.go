@@ -149,11 +149,12 @@ func TestReplacedDataIsApart(t *testing.T) {
 	})
 }
 
-// Who keeps a file open also reads what others make of it when it was written here
-// meanwhile.
+// Who keeps a file open, by its name or by a link, reads what others make of it, also
+// when it was written here meanwhile.
 func TestOpenFileShowsOthers(t *testing.T) {
 	for path, look := range map[string]func(*Cache, context.Context, string) (remote.Attr, error){
 		"f": (*Cache).Lstat,
+		"l": (*Cache).Stat,
 	} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
