@@ -17,7 +17,8 @@ const barTime = instant(time.Minute)
 // A watch is a question under way. Its answer is stored only if it is not stale.
 type watch struct {
 	path  string
-	stale bool // guarded by tree.mu
+	stale bool   // guarded by tree.mu
+	epoch uint64 // of the tree, when it was asked
 	next  *watch
 }
 
@@ -31,7 +32,7 @@ func (t *tree) watch(path string) *watch {
 }
 
 func (t *tree) watchLocked(w *watch, path string) {
-	w.path = path
+	w.path, w.epoch = path, t.epoch
 	w.next = t.asks[path]
 	t.asks[path] = w
 }

@@ -150,6 +150,12 @@ func (t *tree) findFollowed(path string) (f followed, epoch uint64, known bool) 
 }
 
 func (t *tree) putFollowed(path string, epoch uint64, a remote.Attr, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.putFollowedLocked(path, epoch, a, err)
+}
+
+func (t *tree) putFollowedLocked(path string, epoch uint64, a remote.Attr, err error) {
 	f := followed{attr: a}
 	switch {
 	case errors.Is(err, syscall.ENOENT):
@@ -157,9 +163,7 @@ func (t *tree) putFollowed(path string, epoch uint64, a remote.Attr, err error) 
 	case err != nil:
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.epoch != epoch || len(t.changes) > 0 || t.barred(path) {
+	if t.off() || t.epoch != epoch || len(t.changes) > 0 || t.barred(path) {
 		return
 	}
 	if len(t.followed) >= t.max {

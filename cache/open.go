@@ -157,13 +157,20 @@ func (c *Cache) attach(f *File, remote remote.File, path string, attr remote.Att
 // that is not the path's own record when path is a symbolic link. It reports
 // whether nothing was changed meanwhile.
 func (t *tree) opened(w *watch, named bool, attr remote.Attr, err error) (sure bool) {
-	if err == nil && !named {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.unwatch(w)
-		return !w.stale
+	if named {
+		return t.answered(w, attr, err)
 	}
-	return t.answered(w, attr, err)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unwatch(w)
+	if w.stale {
+		return false
+	}
+	t.putFollowedLocked(w.path, w.epoch, attr, err)
+	if err == nil {
+		t.files.seen(w.path, attr)
+	}
+	return true
 }
 
 // name tells f what is known of the path by which it is about to be opened.

@@ -2,6 +2,9 @@ package cache
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -64,5 +67,35 @@ func TestWrittenDuringOpen(t *testing.T) {
 				check(t, g.Close(t.Context()))
 			})
 		}
+	}
+}
+
+// What an opening by a link tells is what the link leads to, and nothing of itself.
+func TestOpenByLinkTells(t *testing.T) {
+	b := newBench(t, fiveSeconds, nil)
+	b.disk(t, "f", "data")
+	for link, to := range map[string]string{"l": "f", "nowhere": "none"} {
+		check(t, os.Symlink(to, filepath.Join(b.root, link)))
+		b.sizeOf(t, link)
+	}
+	stat := func() int64 {
+		a, err := b.Stat(t.Context(), "l")
+		check(t, err)
+		return a.Size
+	}
+	stat()
+	b.disk(t, "f", "more data")
+	f := b.open(t, "l", remote.FlagRead)
+	b.costs(t, "a look along a link that was opened by", free, func() {
+		if n := stat(); n != 9 {
+			t.Errorf("%d bytes, and the opening told 9", n)
+		}
+	})
+	check(t, f.Close(t.Context()))
+	if _, _, err := b.Open(t.Context(), "nowhere", remote.FlagRead, 0); errno(err) != syscall.ENOENT {
+		t.Errorf("opened by a link to nowhere: %v", err)
+	}
+	if a, err := b.Lstat(t.Context(), "nowhere"); err != nil || !a.IsSymlink() {
+		t.Errorf("the link to nowhere: %o, %v", a.Mode, err)
 	}
 }
