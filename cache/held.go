@@ -10,9 +10,9 @@ import (
 )
 
 // While the remote is away, what is still held is told to whoever prefers that to
-// nothing (remote.Stale): attributes, complete listings, targets of links, however old.
-// An absence is not: that something was not there once says little. Nor is what a
-// change of ours left in doubt.
+// nothing (remote.Stale): attributes, complete listings, targets of links and what these
+// lead to, however old. An absence is not: that something was not there once says little.
+// Nor is what a change of ours left in doubt.
 
 // isAway reports whether no connection to the remote can be had.
 func (c *Cache) isAway() bool { return !c.remote.Info().Away.IsZero() }
@@ -50,6 +50,18 @@ func (t *tree) held(ctx context.Context, path string) (remote.Attr, bool) {
 		}
 	}
 	return t.root, path == "." && t.root.Mode != 0
+}
+
+// heldFollowed is held for what path leads to.
+func (t *tree) heldFollowed(ctx context.Context, path string) (remote.Attr, bool) {
+	a, isHeld := t.held(ctx, path)
+	if !isHeld || !a.IsSymlink() {
+		return a, isHeld
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.followed[path] // what is over stays until a change of ours: it may be of that file
+	return f.attr, f.attr.Mode != 0
 }
 
 // wasListed reports whether a complete listing of a folder is held, for a look that

@@ -41,6 +41,9 @@ func seen(t *testing.T) (*remotetest.Server, *Cache) {
 	if to, err := c.ReadLink(ctx, "dir/link"); err != nil || to != "file" {
 		t.Fatal(to, err)
 	}
+	if a, err := c.Stat(ctx, "dir/link"); err != nil || a.Size != 4 {
+		t.Fatal(a, err)
+	}
 	if _, err := c.Lstat(ctx, "dir/missing"); !errors.Is(err, syscall.ENOENT) {
 		t.Fatal(err)
 	}
@@ -79,6 +82,9 @@ func TestAwayIsToldFromMemory(t *testing.T) {
 		if to, err := c.ReadLink(ctx, "dir/link"); err != nil || to != "file" {
 			t.Errorf("a link that was read: %q, %v", to, err)
 		}
+		if a, err := c.Stat(ctx, "dir/link"); err != nil || !a.IsRegular() || a.Size != 4 {
+			t.Errorf("what a link leads to: %+v, %v", a, err)
+		}
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("it took %v, and dials are refused at once", took)
 		}
@@ -89,6 +95,9 @@ func TestAwayIsToldFromMemory(t *testing.T) {
 		for what, ctx := range map[string]context.Context{"a decision": t.Context(), "a sync": remote.Background(remote.Stale(t.Context()))} {
 			if _, err := c.Lstat(ctx, "dir/file"); !errors.Is(err, syscall.ETIMEDOUT) {
 				t.Errorf("%s on what is old: %v", what, err)
+			}
+			if _, err := c.Stat(ctx, "dir/link"); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("%s on what a link led to: %v", what, err)
 			}
 			if err := c.ReadDir(ctx, "dir", func([]remote.Entry) error { return nil }); !errors.Is(err, syscall.ETIMEDOUT) {
 				t.Errorf("%s on a listing that is old: %v", what, err)
@@ -128,6 +137,9 @@ func TestAwayCountsWrites(t *testing.T) {
 				ctx := remote.Stale(t.Context())
 				if a, err := c.Lstat(ctx, "dir/file"); err != nil || a.Size != 104 {
 					t.Errorf("a look: %+v, %v, and 104 bytes were written", a, err)
+				}
+				if a, err := c.Stat(ctx, "dir/link"); err == nil && a.Size != 104 {
+					t.Errorf("along a link: %+v, and 104 bytes were written", a)
 				}
 				if got := listed(t, ctx, c, "dir"); got["file"].Size != 104 {
 					t.Errorf("a listing: %+v, and 104 bytes were written", got["file"])

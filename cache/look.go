@@ -129,11 +129,19 @@ func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
 		c.stats.hits.Add(1)
 		return f.attr, failed("stat", path, f.errno)
 	}
+	held, isHeld := c.tree.heldFollowed(ctx, path)
+	if isHeld && c.isAway() {
+		c.stats.hits.Add(1)
+		return held, nil
+	}
 	c.stats.misses.Add(1)
 	attr, err := c.remote.Stat(ctx, path)
 	c.tree.putFollowed(path, epoch, attr, err)
 	if err == nil {
 		c.files.seen(path, attr)
+	}
+	if isHeld && errors.Is(err, syscall.ETIMEDOUT) && c.isAway() {
+		return held, nil
 	}
 	return attr, err
 }
