@@ -30,6 +30,7 @@ type list struct {
 
 	mu      sync.Mutex
 	batches [][]remote.Entry // guarded by mu, like all below
+	arrived []instant        // when each of them did
 	passed  int              // batches that were before those
 	early   [][]remote.Entry // from the first on, for readers that have to go on by themselves
 	held    int              // names in batches
@@ -199,9 +200,10 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 	begun := c.tree.clock()
 	user := c.remote.Info()
 	err := c.remote.ReadDir(ctx, l.path, func(batch []remote.Entry) error {
+		arrived := c.tree.clock()
 		batch = slices.Clone(batch)
 		c.correct(ctx, l, batch)
-		return l.add(ctx, batch)
+		return l.add(ctx, batch, arrived)
 	})
 	c.answeredIn(begun, err)
 	c.tree.listed(l, user, err)
@@ -265,20 +267,20 @@ func (t *tree) listed(l *list, user remote.Info, err error) {
 // putListing replaces what is known of a folder. Of the names that we changed
 // meanwhile, what we know is better than the listing.
 func (t *tree) putListing(l *list, user remote.Info) {
-	until := t.clock() + instant(t.lifetime)
+	life := instant(t.lifetime)
 	old := t.folderOf(l.path)
 	f := &folder{
 		names:  make(map[string]record, l.held+1),
 		order:  make([]string, 0, l.held),
-		listed: l.started + instant(t.lifetime),
+		listed: l.started + life,
 		proves: t.proves(l, user),
 		ahead:  l.ahead,
 
 		targets: old.targets,
 	}
-	for _, batch := range l.batches {
+	for i, batch := range l.batches {
 		for _, e := range batch {
-			r := record{attr: e.Attr, state: present, until: until}
+			r := record{attr: e.Attr, state: present, until: l.arrived[i] + life}
 			if _, skip := l.skipped[e.Name]; skip {
 				r = old.names[e.Name]
 			}
@@ -298,7 +300,7 @@ func (t *tree) putListing(l *list, user remote.Info) {
 	t.grow(l.path)
 	t.count += f.size()
 	t.files.listed(l.path, f)
-	t.keep(f, until)
+	t.keep(f, t.clock()+life)
 }
 
 // append puts a name into a listing, unless it is there.

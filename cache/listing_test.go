@@ -264,3 +264,49 @@ func TestFoldersBelow(t *testing.T) {
 		t.Errorf("held %v, ways %v, %d names", held(), t1.below, t1.count)
 	}
 }
+
+// A slowListing is one of the folder d that has told its first names.
+type slowListing struct {
+	*Cache
+	root string
+	gate chan struct{} // lets the rest come
+	told string        // one of those names, of an empty file
+	over chan error
+}
+
+func listSlowly(t *testing.T) *slowListing {
+	t.Helper()
+	root := t.TempDir()
+	check(t, os.Mkdir(filepath.Join(root, "d"), 0o755))
+	for i := range 150 {
+		check(t, os.WriteFile(filepath.Join(root, "d", fmt.Sprint(i)), nil, 0o644))
+	}
+	below := &slowList{remotetest.NewDir(root), make(chan struct{})}
+	l := &slowListing{Cache: New(below, fiveSeconds), root: root, gate: below.gate, over: make(chan error, 1)}
+	t.Cleanup(func() { check(t, l.Close()) })
+	go func() {
+		l.over <- l.ReadDir(t.Context(), "d", func(batch []remote.Entry) error {
+			if l.told == "" {
+				l.told = "d/" + batch[0].Name
+			}
+			return nil
+		})
+	}()
+	synctest.Wait()
+	return l
+}
+
+// What a listing tells of a name is as old as that is, however long the rest took.
+func TestListingLivesFromItsArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listSlowly(t)
+		time.Sleep(4 * time.Second)
+		close(l.gate)
+		check(t, <-l.over)
+		check(t, os.WriteFile(filepath.Join(l.root, l.told), []byte("more"), 0o644))
+		time.Sleep(2 * time.Second)
+		if a, err := l.Lstat(t.Context(), l.told); err != nil || a.Size != 4 {
+			t.Errorf("%d bytes, %v, six seconds after it was told", a.Size, err)
+		}
+	})
+}

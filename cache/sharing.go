@@ -48,13 +48,13 @@ const window = 2000
 // add appends a batch. When more is held than may be, it waits for the reader: the
 // memory of a folder of millions of names is bounded by that, and so is that of many
 // folders at once.
-func (l *list) add(ctx context.Context, batch []remote.Entry) error {
+func (l *list) add(ctx context.Context, batch []remote.Entry, arrived instant) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.batches = append(l.batches, batch)
+	l.batches, l.arrived = append(l.batches, batch), append(l.arrived, arrived)
 	l.held += len(batch)
 	all := int(l.all.Add(int64(len(batch))))
 	l.huge = l.huge || l.held > l.limit || l.held > window && all > l.limit
@@ -186,7 +186,7 @@ func (l *list) passTo(r *sharer) {
 func (l *list) pass() {
 	n := len(l.batches[0])
 	l.batches[0] = nil
-	l.batches = l.batches[1:]
+	l.batches, l.arrived = l.batches[1:], l.arrived[1:]
 	l.passed++
 	l.held -= n
 	l.all.Add(-int64(n))
