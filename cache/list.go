@@ -125,7 +125,7 @@ func (c *Cache) listing(ctx context.Context, path string) ([]remote.Entry, *list
 		}
 		return entries, nil
 	}
-	if l := t.lists[path]; l.join() {
+	if l := t.lists[path]; l.join(t) {
 		if foreground && l.ahead {
 			l.ahead = false
 			c.enter(path, true)
@@ -150,7 +150,7 @@ func (c *Cache) overtake(ctx context.Context, l *list) *list {
 		delete(t.lists, l.path)
 	}
 	own := t.lists[l.path]
-	if !own.join() {
+	if !own.join(t) {
 		own = c.newList(ctx, l.path, 1)
 	}
 	return own

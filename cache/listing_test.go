@@ -310,3 +310,32 @@ func TestListingLivesFromItsArrival(t *testing.T) {
 		}
 	})
 }
+
+// Nobody is told names by a listing that began longer ago than one is held.
+func TestOldListingIsNotJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listSlowly(t)
+		time.Sleep(10 * time.Second)
+		check(t, os.Remove(filepath.Join(l.root, l.told)))
+		names := make(chan int, 1)
+		go func() {
+			n := 0
+			_ = l.ReadDir(t.Context(), "d", func(batch []remote.Entry) error {
+				for _, e := range batch {
+					if "d/"+e.Name == l.told {
+						t.Errorf("%s is told, and others removed it long ago", l.told)
+					}
+				}
+				n += len(batch)
+				return nil
+			})
+			names <- n
+		}()
+		synctest.Wait()
+		close(l.gate)
+		check(t, <-l.over)
+		if n := <-names; n != 149 {
+			t.Errorf("%d names, want 149", n)
+		}
+	})
+}

@@ -10,9 +10,10 @@ import (
 )
 
 // join adds a reader, unless there is no such listing, or it is too late to hear
-// everything, or what it says may be older than a change of ours. Under tree.mu.
-func (l *list) join() bool {
-	if l == nil || l.changed {
+// everything, or what it says may be older than a change of ours, or than what is held
+// may be. Under tree.mu.
+func (l *list) join(t *tree) bool {
+	if l == nil || l.changed || l.started+instant(t.lifetime) <= t.clock() {
 		return false
 	}
 	l.mu.Lock()
