@@ -337,6 +337,23 @@ func TestReadDirStreams(t *testing.T) {
 	})
 }
 
+// What is known of a file goes along with its name, and is over when it would have been.
+func TestRenameDoesNotProlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, nil)
+		b.disk(t, "f", "data")
+		b.sizeOf(t, "f")
+		b.disk(t, "f", "more data")
+		time.Sleep(4 * time.Second)
+		check(t, b.Rename(t.Context(), "f", "g", false))
+		b.costs(t, "a look by the new name", free, func() { b.sizeOf(t, "g") })
+		time.Sleep(2 * time.Second)
+		if n := b.sizeOf(t, "g"); n != 9 {
+			t.Errorf("%d bytes six seconds after they were told, want 9", n)
+		}
+	})
+}
+
 // Random work, by one program, looks the same as without the cache.
 func TestLikeWithoutCache(t *testing.T) {
 	for seed := range uint64(40) {

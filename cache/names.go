@@ -117,10 +117,9 @@ func (c *Cache) Replace(ctx context.Context, oldPath, newPath, keep string) (kep
 
 // rename is Rename by do, which reports whether what was at newPath is at keep as well.
 func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err error)) error {
-	attr, errno, known := c.tree.find(oldPath)
-	known = known && errno == 0
+	r, known := c.tree.found(oldPath)
 	reach := wholeTree
-	if known && !attr.IsDir() {
+	if known && !r.attr.IsDir() {
 		reach = names
 	}
 	paths := []string{oldPath, newPath}
@@ -135,15 +134,15 @@ func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err 
 	}, func() {
 		if same = same || c.tree.links.Same(oldPath, newPath); same {
 			if known {
-				c.tree.put(oldPath, present, attr)
-				c.tree.put(newPath, present, attr)
+				c.tree.putUntil(oldPath, present, r.attr, r.until)
+				c.tree.putUntil(newPath, present, r.attr, r.until)
 			}
 			return
 		}
 		c.tree.lessLinks(newPath)
 		c.tree.put(oldPath, absent, remote.Attr{})
 		if known {
-			c.tree.put(newPath, present, attr)
+			c.tree.putUntil(newPath, present, r.attr, r.until)
 		}
 	})
 	if err == nil {

@@ -159,6 +159,17 @@ func (t *tree) findLocked(path string) (remote.Attr, syscall.Errno, bool) {
 	return t.findAbove(path, now)
 }
 
+// found is find for the record of what is there.
+func (t *tree) found(path string) (record, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.off() || t.barred(path) {
+		return record{}, false
+	}
+	r, known := t.record(path, t.clock())
+	return r, known && r.state == present
+}
+
 // record gives a fresh record of path: one that is held, or the absence that a
 // complete listing implies.
 func (t *tree) record(path string, now instant) (record, bool) {
@@ -198,6 +209,11 @@ func (t *tree) findAbove(path string, now instant) (remote.Attr, syscall.Errno, 
 
 // put stores what is known of path now.
 func (t *tree) put(path string, s state, a remote.Attr) {
+	t.putUntil(path, s, a, t.clock()+instant(t.lifetime))
+}
+
+// putUntil is put for what was known before.
+func (t *tree) putUntil(path string, s state, a remote.Attr, until instant) {
 	if t.off() || t.barred(path) {
 		return
 	}
@@ -212,7 +228,7 @@ func (t *tree) put(path string, s state, a remote.Attr) {
 	if a.Nlink == 0 && r.state == present && r.until > now && r.attr.Type() == a.Type() {
 		a.Nlink = r.attr.Nlink // only listings tell it
 	}
-	r.attr, r.state, r.until = a, s, now+instant(t.lifetime)
+	r.attr, r.state, r.until = a, s, until
 	if s == present && r.pos < 0 && f.listed > now && path != "." {
 		r.pos = int32(len(f.order))
 		f.order = append(f.order, name)
