@@ -183,7 +183,7 @@ func (c *Cache) cut(path string) {
 		obj.writes++
 	}
 	o.each(obj, nil, func(f *File) {
-		f.until = 0
+		f.until, f.cut = 0, true
 		f.shelf.discardAll()
 	})
 }

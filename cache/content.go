@@ -293,7 +293,8 @@ func (f *File) openLate(late *lateOpen) {
 }
 
 // opened ends a late opening. The file has to be the one whose content was served:
-// as it was, or, as a log does, grown. Under opened.mu.
+// as it was, or, as a log does, grown; or as a truncation of ours left it. Under
+// opened.mu.
 func (f *File) opened(late *lateOpen, below remote.File, attr remote.Attr, err error) {
 	defer f.fetches.Done()
 	defer close(late.done)
@@ -308,7 +309,7 @@ func (f *File) opened(late *lateOpen, below remote.File, attr remote.Attr, err e
 	}
 	f.shelf.told(attr, f.obj.writes)
 	f.until = 0
-	if attr.Size < f.attr.Size {
+	if attr.Size < f.attr.Size && !f.cut {
 		late.err = remote.PathError("open", f.obj.path, syscall.ESTALE)
 	}
 	f.attr.Size, f.attr.Mtime = attr.Size, attr.Mtime

@@ -21,6 +21,7 @@ type File struct {
 	// Guarded by opened.mu.
 	remote  remote.File // nil while the file is served from content
 	late    *lateOpen
+	cut     bool        // it was truncated here
 	single  bool        // it has no other name
 	alias   bool        // it may be open under another path as well
 	told    instant     // until then mode and owner are as our own create or change was answered,
@@ -342,6 +343,7 @@ func (f *File) changed(ch remote.Change) (writes, rights uint64) {
 	o.each(f.obj, f, func(g *File) {
 		g.until = 0
 		if ch.Fields&remote.SetSize != 0 {
+			g.cut = true
 			g.shelf.discardAll()
 		}
 	})

@@ -297,6 +297,43 @@ func TestContentOpensLate(t *testing.T) {
 	})
 }
 
+// What is truncated here is read on by who was served its content.
+func TestContentOfTruncatedFile(t *testing.T) {
+	empty := remote.Change{Fields: remote.SetSize}
+	for name, truncate := range map[string]func(t *testing.T, b *bench, path string) remote.File{
+		"opening": func(t *testing.T, b *bench, path string) remote.File {
+			return b.open(t, path, flagWrite|remote.FlagTruncate)
+		},
+		"by path": func(t *testing.T, b *bench, path string) remote.File {
+			_, err := b.SetAttr(t.Context(), path, empty)
+			check(t, err)
+			return b.open(t, path, flagWrite)
+		},
+		"open": func(t *testing.T, b *bench, path string) remote.File {
+			w := b.open(t, path, flagWrite)
+			_, err := w.SetAttr(t.Context(), empty)
+			check(t, err)
+			return w
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, fiveSeconds, slow)
+				path := ahead(t, b)
+				f := b.open(t, path, remote.FlagRead)
+				w := truncate(t, b, path)
+				_, err := w.WriteAt(t.Context(), []byte("new"), 0)
+				check(t, err)
+				_, err = w.Flush(t.Context())
+				check(t, err)
+				if got := readAt(t, f, 0, 3); string(got) != "new" {
+					t.Errorf("read %q", got)
+				}
+			})
+		})
+	}
+}
+
 func TestContentOfRemovedFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, slow)
