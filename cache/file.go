@@ -37,7 +37,10 @@ var _ remote.File = (*File)(nil)
 
 // WriteAt implements remote.File.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	remote, err := f.handleFor(ctx, func() { f.writing(off, int64(len(p))) })
+	remote, err := f.handleFor(ctx, func() {
+		f.c.mem.room(len(p)) // the remote holds it until the server has it
+		f.writing(off, int64(len(p)))
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -52,7 +55,6 @@ func (f *File) writing(off, n int64) {
 	o := f.c.files
 	f.obj.writes++
 	f.soil()
-	f.c.mem.room(int(n)) // the remote holds it until the server has it
 	if t := o.contents[f.obj.path]; t != nil && !f.obj.gone {
 		t.forget() // with this lock held: nobody may open it as it was
 	}

@@ -411,6 +411,26 @@ func TestMemoryIsShared(t *testing.T) {
 	check(t, g.Close(t.Context()))
 }
 
+// What the server copies takes no memory here.
+func TestCopyTakesNoMemory(t *testing.T) {
+	b := newBench(t, Config{AttrTimeout: time.Minute, Memory: 64 << 20}, nil)
+	b.disk(t, "a", string(noise(16<<20)))
+	b.disk(t, "b", "data")
+	b.list(t, ".")
+	a := b.open(t, "a", remote.FlagRead)
+	readAt(t, a, 0, 16<<20)
+	before := b.Stats().Bytes
+	if before < 16<<20 {
+		t.Fatalf("%d bytes held", before)
+	}
+	if n, err := b.Copy(t.Context(), b.open(t, "c", flagNew), 0, b.open(t, "b", remote.FlagRead), 0, 256<<20); n != 4 {
+		t.Fatalf("%d bytes copied, %v", n, err)
+	}
+	if held := b.Stats().Bytes; held < before {
+		t.Errorf("%d bytes held, and %d before", held, before)
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	const limit = 4 << 20
 	b := newBench(t, Config{AttrTimeout: time.Minute, Memory: limit}, nil)
