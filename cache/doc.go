@@ -3,7 +3,8 @@
 // A Cache wraps a remote.Remote and is one. Whoever uses it sees the same remote
 // with fewer round trips:
 //
-//   - attributes, absences and listings live for Config.AttrTimeout. A listing
+//   - attributes, absences and listings live for Config.AttrTimeout: from when they
+//     arrived, and that names are complete from when the listing was begun. A listing
 //     fills in the attributes of what it names, and for names that it does not
 //     have it answers that they are not there;
 //   - the same question, asked twice at a time, is sent once;
@@ -25,8 +26,9 @@
 //     server executed last is not known.
 //   - A change whose outcome is not known (given up, timed out) may be executed
 //     late. Its paths are barred: for a minute nothing is stored for them.
-//   - A listing begun before a change of ours is given to nobody who asks after it. One
-//     proves that a name is not there only where the folder may be passed.
+//   - A listing begun before a change of ours, or longer ago than it would be held, is given
+//     to nobody who asks now. One proves that a name is not there only where the folder may
+//     be passed.
 //   - What is changed by one name of a file concerns all names that were linked here.
 //   - A change of attributes is left out only by a File whose own create or change told
 //     mode and owner a little ago, if nobody here has changed those of any file since.
@@ -39,7 +41,7 @@
 //     file; who opens it later does not get what was read within two seconds of the
 //     first sight of that time. A local write drops what it covers for every File on
 //     that path, a truncation drops all of it, and so does the sight of another size
-//     or mtime.
+//     or mtime, by the path or along a link, unless data written to it is not flushed yet.
 //
 // With AttrTimeout 0 nothing is remembered. Only the window of a sequential reader
 // is left, which close-to-open consistency covers.
