@@ -212,7 +212,7 @@ func (c *Client) makeChecker() error {
 		},
 		name: c.settings.HostKeyName, pins: pins, policy: cfg.Policy, now: cfg.Now, log: cfg.Log,
 		strong: c.longEnough, authorities: c.chosen.authorities,
-		notLoopback: c.ssh.Yes("nohostauthenticationforlocalhost"),
+		notLoopback: c.ssh.Yes("nohostauthenticationforlocalhost") && c.ssh.Value("hostkeyalias") == "",
 	}
 	if revoked := c.ssh.Value("revokedhostkeys"); !isNone(revoked) {
 		c.checker.revoked = expandHome(revoked, cfg.Home)

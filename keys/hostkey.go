@@ -31,7 +31,7 @@ type hostChecker struct {
 	strong      func(ssh.PublicKey) error // refuses a key that is too short; nil: none is
 	authorities []string                  // signature algorithms that a certificate may rest on; nil: any
 	revoked     string                    // a file of keys that nobody is to take; "" for none
-	notLoopback bool                      // a server on loopback is not asked for proof
+	notLoopback bool                      // a server on loopback is not asked for proof, unless there are pins
 
 	mu   sync.Mutex
 	seen ssh.PublicKey // guarded by mu: accepted here but not storable; a change must still show
@@ -43,16 +43,13 @@ type hostChecker struct {
 func (h *hostChecker) callback(ctx context.Context) ssh.HostKeyCallback {
 	var approved []byte
 	return func(_ string, from net.Addr, key ssh.PublicKey) error {
-		if a, ok := from.(*net.TCPAddr); ok && h.notLoopback && a.IP.IsLoopback() {
-			return nil
-		}
 		if approved != nil {
 			if bytes.Equal(approved, key.Marshal()) {
 				return nil
 			}
 			return fmt.Errorf("%s showed another host key within the connection", h.name)
 		}
-		if err := h.check(ctx, key); err != nil {
+		if err := h.checkFrom(ctx, from, key); err != nil {
 			return err
 		}
 		approved = key.Marshal()
@@ -60,13 +57,26 @@ func (h *hostChecker) callback(ctx context.Context) ssh.HostKeyCallback {
 	}
 }
 
-func (h *hostChecker) check(ctx context.Context, key ssh.PublicKey) error {
+// checkFrom is check, but for a server on loopback that needs no proof.
+func (h *hostChecker) checkFrom(ctx context.Context, from net.Addr, key ssh.PublicKey) error {
+	if a, ok := from.(*net.TCPAddr); ok && h.notLoopback && len(h.pins) == 0 && a.IP.IsLoopback() {
+		return h.checkKey(key)
+	}
+	return h.check(ctx, key)
+}
+
+// checkKey refuses keys that are no good for any host.
+func (h *hostChecker) checkKey(key ssh.PublicKey) error {
 	if h.strong != nil && h.policy != PolicyInsecure {
 		if err := h.strong(key); err != nil {
 			return &HostKeyError{Host: h.name, Kind: HostKeyWeak, New: ssh.FingerprintSHA256(plainKey(key)), Err: err}
 		}
 	}
-	if err := h.checkRevoked(key); err != nil {
+	return h.checkRevoked(key)
+}
+
+func (h *hostChecker) check(ctx context.Context, key ssh.PublicKey) error {
+	if err := h.checkKey(key); err != nil {
 		return err
 	}
 	if len(h.pins) > 0 {

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -383,6 +384,50 @@ func TestRevokedHostKeys(t *testing.T) {
 		cfg := server.config()
 		cfg.Identities, cfg.Options = []string{file}, []string{"RevokedHostKeys=" + list, "HostKeyAlgorithms=ssh-ed25519"}
 		if err := login(t, cfg); IsHostKeyFailure(err) != c.refused || !c.refused && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// NoHostAuthenticationForLocalhost lets any key be, but for what was said of this server
+// all the same: a pin, an alias, a list of revoked keys.
+func TestNoHostAuthenticationForLocalhost(t *testing.T) {
+	server := startOwnServer(t, func(s *ownServer) { s.takePasswords("right") })
+	cfg := server.clientConfig()
+	cfg.Policy = PolicyInsecure
+	client, err := NewClient(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := client.ScanHostKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := testSigner(t).PublicKey()
+	revoked := filepath.Join(t.TempDir(), "revoked")
+	if err := os.WriteFile(revoked, []byte(PublicLine(shown[0], "")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options []string
+		pins    []string
+		known   string
+		want    HostKeyKind
+	}{
+		"another key on file": {known: hostName("127.0.0.1", cfg.Port) + " " + PublicLine(other, "")},
+		"not the pinned key":  {pins: []string{PublicLine(other, "")}, want: HostKeyMismatch},
+		"the pinned key":      {pins: []string{PublicLine(shown[0], "")}},
+		"under an alias":      {options: []string{"HostKeyAlias=server"}, known: "server " + PublicLine(other, ""), want: HostKeyChanged},
+		"a revoked key":       {options: []string{"RevokedHostKeys=" + revoked}, want: HostKeyRevoked},
+	} {
+		cfg := server.clientConfig()
+		cfg.Password = func(context.Context) (string, error) { return "right", nil }
+		cfg.Policy, cfg.HostKeys = PolicyStrict, c.pins
+		cfg.Options = append(c.options, "NoHostAuthenticationForLocalhost=yes")
+		if err := os.WriteFile(cfg.KnownHosts[0], []byte(c.known+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := login(t, cfg); kindOf(err) != c.want || c.want == 0 && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
