@@ -169,7 +169,7 @@ func TestSSHConfigExpansions(t *testing.T) {
 		"ProxyCommand none\nProxyJump x":                 func(c *Client) (string, string) { return strings.Join(c.cfg.Jump, ","), "" },
 		"ProxyJump none\nProxyCommand nc":                func(c *Client) (string, string) { return c.proxyCommand, "nc" },
 		"UserKnownHostsFile ~/%k ${KEYS_TEST}/%h": func(c *Client) (string, string) {
-			return strings.Join(c.cfg.KnownHosts, " "), c.cfg.Home + "/real value/real"
+			return strings.Join(c.cfg.KnownHosts, " "), c.cfg.Home + "/h value/real"
 		},
 		"HostKeyAlias kk\nCertificateFile %d/%k-%p-%n": func(c *Client) (string, string) { return c.certificates[0], c.cfg.Home + "/kk-22-h" },
 		"IdentityAgent $SOCK_TEST":                     func(c *Client) (string, string) { return c.agentSocket(), "/run/sock" },

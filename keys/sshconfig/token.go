@@ -46,13 +46,15 @@ func (r *reader) tokens() (map[byte]string, error) {
 			return nil, err
 		}
 	}
-	return c.tokens(host), nil
+	return c.tokens(host, host), nil
 }
 
 // Tokens are what ssh puts in for %h and its like, by their letter.
-func (c *Config) Tokens() map[byte]string { return c.tokens(c.host) }
+func (c *Config) Tokens() map[byte]string { return c.tokens(c.host, c.query.Host) }
 
-func (c *Config) tokens(host string) map[byte]string {
+// tokens takes the host's name, and what %k is without a HostKeyAlias: ssh has the
+// name there as it was typed, but in Match exec and Include the real one.
+func (c *Config) tokens(host, alias string) map[byte]string {
 	q := c.query
 	port, user := c.Value("port"), c.Value("user")
 	if port == "" {
@@ -71,7 +73,6 @@ func (c *Config) tokens(host string) map[byte]string {
 		jump = v
 	}
 	sum := sha1.Sum([]byte(local + host + port + user + jump))
-	alias := host
 	if v := c.Value("hostkeyalias"); v != "" {
 		alias = v
 	}
