@@ -4,11 +4,12 @@
 // in the files; Expand and ExpandPath put in tokens and variables, which OpenSSH
 // does late as well.
 //
-// A file that OpenSSH refuses is refused. There are two differences, both on
+// A file that OpenSSH refuses is refused. There are three differences, all on
 // purpose. Criteria and keywords of newer versions than the machine's are
 // understood; and where even we do not know one, its block counts as not
 // matching and is named in the log, since a person who has it in their file has
-// an ssh that takes it.
+// an ssh that takes it. An algorithm of the system's files that is not known is
+// left out of its list, for the same reason.
 //
 // Nothing is run and nobody is asked unless Query says how: Match exec needs
 // Query.Exec, CanonicalizeHostname needs Query.Lookup.

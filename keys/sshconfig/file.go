@@ -91,7 +91,7 @@ func (r *reader) block(lines []line, s source) error {
 			inner.never = !applies
 			err = r.include(l.args, inner)
 		default:
-			err = r.option(l, applies)
+			err = r.option(l, s, applies)
 		}
 		var at *atLine
 		if err != nil && !errors.As(err, &at) {
@@ -137,8 +137,11 @@ func (r *reader) skip(where, what string) {
 
 // option keeps the value of a line. It is looked at also where it does not
 // count: a mistake is a mistake.
-func (r *reader) option(l line, applies bool) error {
+func (r *reader) option(l line, s source, applies bool) error {
 	k, ok := keywords()[l.keyword]
+	if ok {
+		l, ok = r.leaveOut(l, k, s)
+	}
 	if !ok {
 		return nil
 	}
@@ -192,7 +195,7 @@ func (r *reader) commandLine(text string) error {
 	case !known(l.keyword):
 		err = errors.New("there is no such option of ssh")
 	default:
-		err = r.option(l, true)
+		err = r.option(l, source{user: true}, true)
 	}
 	if err != nil {
 		return fmt.Errorf("option %q: %w", text, err)

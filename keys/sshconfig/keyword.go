@@ -10,6 +10,8 @@ type keyword struct {
 	name  string // under which it is kept, where that is another; "-" for not at all
 	adds  bool   // each line adds a value; otherwise the first counts
 	parse func(line) ([]string, error)
+
+	fits func(algorithm string) bool // there is such a one; nil where the values are no algorithms
 }
 
 func (k keyword) nameOr(own string) string {

@@ -259,6 +259,48 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// A policy for all programs of the machine may name algorithms of its own ssh. What the
+// user writes must be right.
+func TestAlgorithmsOfTheSystem(t *testing.T) {
+	for text, want := range map[string]string{
+		"KexAlgorithms mlkem1024nistp384-sha384,x-kex,curve25519-sha256": "mlkem1024nistp384-sha384,curve25519-sha256",
+		"Ciphers +x-cipher,aes256-cbc":                                   "+aes256-cbc",
+		"MACs x-mac":                                                     "",
+		"MACs ^x-mac\nMACs hmac-sha2-512":                                "hmac-sha2-512",
+		"PubkeyAcceptedAlgorithms ssh-x,ssh-ed25519":                     "ssh-ed25519",
+	} {
+		file := filepath.Join(t.TempDir(), "ssh_config")
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keyword, _, _ := strings.Cut(strings.ToLower(text), " ")
+		for _, user := range []bool{false, true} {
+			var log strings.Builder
+			c := &Config{query: Query{Log: slog.New(slog.NewTextHandler(&log, nil))}, values: map[string][]string{}}
+			r := &reader{ctx: t.Context(), config: c, unknown: map[string]bool{}}
+			err := r.file(file, source{folder: filepath.Dir(file), user: user})
+			switch {
+			case user && err == nil:
+				t.Errorf("%q is taken from the user's file", text)
+			case !user && (err != nil || c.Value(keyword) != want || strings.Count(log.String(), "left out") != 1):
+				t.Errorf("%q: %v, %q, log %s", text, err, c.Value(keyword), &log)
+			}
+		}
+	}
+}
+
+// The key exchanges of Red Hat's policy.
+func TestTakenAsTheyAre(t *testing.T) {
+	for _, text := range []string{
+		"KexAlgorithms mlkem768nistp256-sha256,mlkem1024nistp384-sha384,mlkem768x25519-sha256,curve25519-sha256",
+	} {
+		c, log, err := read(t, text+"\nUser a\n", nil)
+		if err != nil || c.Value("user") != "a" || log != "" {
+			t.Errorf("%q: %v, %s", text, err, log)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	data, err := os.ReadFile("testdata/configs.txt")
 	if err != nil {
