@@ -149,9 +149,13 @@ func (r *reader) option(l line, s source, applies bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.keyword, err)
 	}
-	if applies {
-		r.set(k.nameOr(l.keyword), k, values)
+	if !applies {
+		return nil
 	}
+	if l.keyword == "refuseconnection" && r.named == nil {
+		return fmt.Errorf("RefuseConnection: this connection is not to be made: %s", values[0])
+	}
+	r.set(k.nameOr(l.keyword), k, values)
 	return nil
 }
 

@@ -17,7 +17,7 @@ func TestHosts(t *testing.T) {
 	for name, text := range map[string]string{
 		"config": "User kim\nInclude more\nHost one two *.example !bad\n  Port 22\nHost *\n  KnownHostsCommand /x\nHost one\n  GSSAPIAuthentication yes\n  Colour red\n" +
 			"Host three\n  GSSAPIAuthentication no\nMatch host four\n  Port 4\n",
-		"more": "Host \"five\"\n",
+		"more": "RefuseConnection none\nHost \"five\"\n",
 	} {
 		if err := os.WriteFile(filepath.Join(home, ".ssh", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -75,7 +75,7 @@ var keywords = sync.OnceValue(func() map[string]keyword {
 		"verifyhostkeydns": among("yes", "no", "ask"), "updatehostkeys": among("yes", "no", "ask"),
 		"fingerprinthash": among("md5", "sha256"), "forwardx11timeout": {parse: seconds},
 		"forwardagent": {parse: one}, "xauthlocation": {parse: one}, "pkcs11provider": {parse: one}, "smartcarddevice": {parse: one},
-		"securitykeyprovider": {parse: one}, "tunneldevice": {parse: one}, "localcommand": {parse: rest}, "remotecommand": {parse: rest},
+		"securitykeyprovider": {parse: one}, "refuseconnection": {parse: one}, "tunneldevice": {parse: one}, "localcommand": {parse: rest}, "remotecommand": {parse: rest},
 		"rekeylimit": {parse: rekeyLimit}, "sendenv": {parse: names("")}, "setenv": {parse: names("=")},
 		"syslogfacility": among("auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
 		"loglevel":       among("quiet", "fatal", "error", "info", "verbose", "debug", "debug1", "debug2", "debug3"),
@@ -98,7 +98,7 @@ const flagKeywords = `batchmode canonicalizefallbacklocal checkhostip clearallfo
 enablesshkeysign exitonforwardfailure forkafterauthentication forwardx11 forwardx11trusted gatewayports gssapiauthentication
 gssapidelegatecredentials gssapikeyexchange gssapirenewalforcesrekey gssapitrustdns hashknownhosts hostbasedauthentication
 identitiesonly kbdinteractiveauthentication nohostauthenticationforlocalhost passwordauthentication permitlocalcommand
-proxyusefdpass refuseconnection stdinnull streamlocalbindunlink tcpkeepalive visualhostkey warnweakcrypto`
+proxyusefdpass stdinnull streamlocalbindunlink tcpkeepalive visualhostkey`
 
 // otherKeywords mean nothing to a mount, or are of old versions, and may have any
 // value.
@@ -106,4 +106,4 @@ const otherKeywords = `afstokenpassing channeltimeout cipher compressionlevel dy
 globalknownhostsfile2 gssapiclientidentity gssapikexalgorithms gssapiserveridentity ipqos kerberosauthentication
 kerberostgtpassing localforward logverbose obscurekeystroketiming permitremoteopen protocol remoteforward
 rhostsauthentication rhostsrsaauthentication rsaauthentication streamlocalbindmask
-useprivilegedport useroaming usersh userknownhostsfile2 versionaddendum`
+useprivilegedport useroaming usersh userknownhostsfile2 versionaddendum warnweakcrypto`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -23,63 +24,122 @@ func (r *reader) matchHost(patterns []string) (bool, error) {
 	return found && !out, nil
 }
 
+// sshVersion is what Match version is held against: the ssh whose files are read here.
+const sshVersion = "OpenSSH_10.2"
+
+// A criterion is one of those of a Match.
+type criterion struct {
+	name    string
+	negated bool
+	arg     string
+}
+
 // match is Match: all its criteria must hold.
 func (r *reader) match(l line, s source) (bool, error) {
-	result, rest := true, l.rest
-	for n := 0; ; n++ {
-		word, after, err := cutWord(rest)
-		switch {
-		case err != nil:
-			return false, err
-		case word == "" || word[0] == '#':
-			if n == 0 {
-				return false, errors.New("match: there is no criterion")
-			}
-			return result && !s.never, nil
-		}
-		name, negated := strings.CutPrefix(strings.ToLower(word), "!")
-		if name == "all" {
-			if n > 1 || after != "" && after[0] != '#' {
-				return false, errors.New("match: all stands alone")
-			}
-			return result && !negated && !s.never, nil
-		}
-		var arg string
-		if !alone(name) {
-			if arg, after, err = cutWord(after); err != nil {
-				return false, err
-			}
-			if arg == "" || arg[0] == '#' {
-				return false, fmt.Errorf("match: %s needs a value", name)
-			}
-		}
-		rest = after
-		holds, err := r.criterion(name, arg, result && !s.never)
-		if errors.Is(err, errLacking) {
-			if result && !s.never {
-				r.skip(fmt.Sprintf("%s:%d", s.file, l.number), "Match "+name)
-			}
-			return false, nil // what follows may belong to it
-		}
+	list, err := criteria(byDelimiters(l.rest))
+	var lacking *lackingError
+	if err != nil && !errors.As(err, &lacking) {
+		return false, err
+	}
+	result := !s.never
+	for _, c := range list {
+		holds, err := r.holds(c, result)
 		if err != nil {
 			return false, err
 		}
-		result = result && holds != negated
+		result = result && holds != c.negated
+	}
+	if lacking != nil && result {
+		r.skip(fmt.Sprintf("%s:%d", s.file, l.number), "Match "+lacking.name)
+	}
+	return result && lacking == nil, nil
+}
+
+// A lackingError is a criterion that is not known here. What follows may belong to it.
+type lackingError struct{ name string }
+
+func (e *lackingError) Error() string { return "match: there is no criterion " + e.name }
+
+// A wordReader gives the next word of a line, if there is one.
+type wordReader func() (word string, ok bool, err error)
+
+// byDelimiters reads words as ssh did up to version 9.8.
+func byDelimiters(rest string) wordReader {
+	return func() (word string, ok bool, err error) {
+		if ok = rest != ""; ok {
+			word, rest, err = cutWord(rest)
+		}
+		return word, ok, err
 	}
 }
 
+// criteria reads those of a line, up to one that is not known.
+func criteria(next wordReader) ([]criterion, error) {
+	var list []criterion
+	for {
+		word, more, err := next()
+		if err != nil {
+			return nil, err
+		}
+		if !more || word == "" || word[0] == '#' {
+			break
+		}
+		c, err := readCriterion(word, next)
+		if err != nil {
+			return list, err
+		}
+		if c.name == "all" {
+			after, more, err := next()
+			if len(list) > 1 || err != nil || more && !strings.HasPrefix(after, "#") {
+				return nil, errors.New("match: all stands alone")
+			}
+			return append(list, c), nil
+		}
+		list = append(list, c)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("match: there is no criterion")
+	}
+	return list, nil
+}
+
+// readCriterion reads what a word begins: the value is behind a "=" in it, or the next
+// word.
+func readCriterion(word string, next wordReader) (c criterion, err error) {
+	word, c.negated = strings.CutPrefix(word, "!")
+	name, value, given := strings.Cut(word, "=")
+	c.name, c.arg = strings.ToLower(name), value
+	if alone(c.name) && !given {
+		return c, nil
+	}
+	if !takesValue(c.name) {
+		return c, &lackingError{c.name}
+	}
+	if !given {
+		c.arg, given, err = next()
+	}
+	empty := c.arg == "" && c.name != "tagged" && c.name != "command"
+	if err == nil && (!given || empty || strings.HasPrefix(c.arg, "#")) {
+		err = fmt.Errorf("match: %s needs a value", c.name)
+	}
+	return c, err
+}
+
 // alone are the criteria without a value.
-func alone(name string) bool { return name == "canonical" || name == "final" }
+func alone(name string) bool { return name == "all" || name == "canonical" || name == "final" }
 
-var errLacking = errors.New("this criterion is not known here")
+func takesValue(name string) bool {
+	return slices.Contains(strings.Fields("host originalhost user localuser tagged command sessiontype version localnetwork exec"), name)
+}
 
-// criterion judges one criterion; asked tells whether its answer still counts.
-func (r *reader) criterion(name, arg string, asked bool) (bool, error) {
+// holds judges one criterion; asked tells whether its answer still counts.
+func (r *reader) holds(c criterion, asked bool) (bool, error) {
 	tokens, err := r.tokens()
 	if err != nil {
 		return false, err
 	}
-	switch name {
+	arg := c.arg
+	switch c.name {
 	case "canonical":
 		return r.final, nil
 	case "final":
@@ -99,12 +159,14 @@ func (r *reader) criterion(name, arg string, asked bool) (bool, error) {
 		return matchList("sftp", arg, false), nil
 	case "sessiontype":
 		return matchList("subsystem", arg, false), nil
+	case "version":
+		return matchList(sshVersion, arg, false), nil
 	case "localnetwork":
 		return r.localNetwork(arg)
 	case "exec":
 		return r.exec(arg, tokens, asked)
 	}
-	return false, errLacking
+	return true, nil // all
 }
 
 func (r *reader) exec(command string, tokens map[byte]string, asked bool) (bool, error) {

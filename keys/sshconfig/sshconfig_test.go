@@ -69,6 +69,12 @@ func TestNewerCriteria(t *testing.T) {
 		"Match !localnetwork 10.0.0.0/8\nUser a\n":                                "a",
 		"Match sessiontype subsystem command sftp\nUser a\n":                      "a",
 		"Match localnetwork 192.168.3.4/32 originalhost h localuser me\nUser a\n": "a",
+		"Match tagged \"\"\nUser a\n":                                             "a",
+		"Tag work\nMatch tagged \"\"\nUser a\n":                                   "",
+		"Match command \"\"\nUser a\n":                                            "",
+		"Match !command \"\" host h\nUser a\n":                                    "a",
+		"Match version OpenSSH_10.*,OpenSSH_11.*\nUser a\n":                       "a",
+		"Match version OpenSSH_9.*\nUser a\n":                                     "",
 	} {
 		c, _, err := read(t, text, func(q *Query) { q.LocalAddresses = addresses })
 		if err != nil || c.Value("user") != want {
@@ -77,6 +83,22 @@ func TestNewerCriteria(t *testing.T) {
 	}
 	if _, _, err := read(t, "Match localnetwork 10\n", nil); err == nil {
 		t.Error("a wrong network is no error")
+	}
+}
+
+// RefuseConnection ends it where its block counts.
+func TestRefuseConnection(t *testing.T) {
+	for text, refused := range map[string]bool{
+		"RefuseConnection \"by the gate alone\"\n":                       true,
+		"Host x\nRefuseConnection no\nHost *\nUser a\n":                  false,
+		"Match originalhost h\nRefuseConnection no\n":                    true,
+		"Match exec true\nRefuseConnection \"by the gate alone\"\n":      false,
+		"Host h\nFrobnicate 1\nRefuseConnection \"by the gate alone\"\n": false,
+	} {
+		_, _, err := read(t, text, nil)
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "not to be made") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 
@@ -289,10 +311,12 @@ func TestAlgorithmsOfTheSystem(t *testing.T) {
 	}
 }
 
-// The key exchanges of Red Hat's policy.
+// The key exchanges of Red Hat's policy, and keywords of which the value says nothing
+// to a mount.
 func TestTakenAsTheyAre(t *testing.T) {
 	for _, text := range []string{
 		"KexAlgorithms mlkem768nistp256-sha256,mlkem1024nistp384-sha384,mlkem768x25519-sha256,curve25519-sha256",
+		"WarnWeakCrypto no-pq-kex", "WarnWeakCrypto yes",
 	} {
 		c, log, err := read(t, text+"\nUser a\n", nil)
 		if err != nil || c.Value("user") != "a" || log != "" {
