@@ -223,6 +223,9 @@ func (r *reader) include(patterns []string, s source) error {
 			return fmt.Errorf("include %s: %w", pattern, err)
 		}
 		for _, file := range files {
+			if info, err := os.Stat(file); hidden(file, pattern) || err == nil && info.IsDir() {
+				continue
+			}
 			if err := r.file(file, s); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -249,7 +252,19 @@ func (r *reader) includePath(pattern string, s source) (string, error) {
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(s.folder, pattern)
 	}
-	return pattern, nil
+	return filepath.Clean(pattern), nil
+}
+
+// hidden reports whether a wildcard found a name that begins with a dot. With glob(3)
+// none does: editors leave such files behind.
+func hidden(file, pattern string) bool {
+	patterns := strings.Split(pattern, "/")
+	for i, name := range strings.Split(file, "/") {
+		if strings.HasPrefix(name, ".") && i < len(patterns) && !strings.HasPrefix(strings.TrimPrefix(patterns[i], `\`), ".") {
+			return true
+		}
+	}
+	return false
 }
 
 // readTrusted reads a file that can name programs to run. One that was named by

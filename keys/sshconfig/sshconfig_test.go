@@ -221,6 +221,31 @@ func TestOwnGroup(t *testing.T) {
 	}
 }
 
+// A wildcard of Include finds neither hidden files nor what is a folder.
+func TestIncludeWildcards(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"conf.d/a": "Port 7\n", "conf.d/.a.swp": "User swap\n", "conf.d/sub/b": "BindAddress b\n", "conf.d/.git/b": "User git\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pattern, want := range map[string]string{
+		"conf.d/*": " 7 ", "conf.d/.a*": "swap  ", "conf.d//*/b": "  b", "conf.d/.git/*": "git  ", "conf.d/sub": "  ", `conf.d/\.a*`: "swap  ",
+	} {
+		c, _, err := read(t, "Include "+dir+"/"+pattern+"\n", nil)
+		if err != nil {
+			t.Errorf("%s: %v", pattern, err)
+			continue
+		}
+		if got := c.Value("user") + " " + c.Value("port") + " " + c.Value("bindaddress"); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+}
+
 func TestWildcard(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, s string
