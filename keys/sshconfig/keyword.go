@@ -103,7 +103,7 @@ proxyusefdpass stdinnull streamlocalbindunlink tcpkeepalive visualhostkey`
 // otherKeywords mean nothing to a mount, or are of old versions, and may have any
 // value.
 const otherKeywords = `afstokenpassing channeltimeout cipher compressionlevel dynamicforward escapechar fallbacktorsh
-globalknownhostsfile2 gssapiclientidentity gssapikexalgorithms gssapiserveridentity ipqos kerberosauthentication
-kerberostgtpassing localforward logverbose obscurekeystroketiming permitremoteopen protocol remoteforward
+globalknownhostsfile2 gssapiclientidentity gssapikexalgorithms gssapiserveridentity ipqos kbdinteractivedevices
+kerberosauthentication kerberostgtpassing localforward logverbose obscurekeystroketiming permitremoteopen protocol remoteforward
 rhostsauthentication rhostsrsaauthentication rsaauthentication streamlocalbindmask
 useprivilegedport useroaming usersh userknownhostsfile2 versionaddendum warnweakcrypto`

@@ -341,7 +341,7 @@ func TestAlgorithmsOfTheSystem(t *testing.T) {
 func TestTakenAsTheyAre(t *testing.T) {
 	for _, text := range []string{
 		"KexAlgorithms mlkem768nistp256-sha256,mlkem1024nistp384-sha384,mlkem768x25519-sha256,curve25519-sha256",
-		"WarnWeakCrypto no-pq-kex", "WarnWeakCrypto yes",
+		"WarnWeakCrypto no-pq-kex", "WarnWeakCrypto yes", "KbdInteractiveDevices pam,bsdauth",
 	} {
 		c, log, err := read(t, text+"\nUser a\n", nil)
 		if err != nil || c.Value("user") != "a" || log != "" {
