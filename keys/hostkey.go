@@ -35,6 +35,7 @@ type hostChecker struct {
 
 	mu   sync.Mutex
 	seen ssh.PublicKey // guarded by mu: accepted here but not storable; a change must still show
+	told bool          // guarded by mu: that seen has changed is written down, and Accept takes it back
 	lost *HostKeyError // guarded by mu: a change that could not be written down
 }
 
@@ -162,7 +163,7 @@ func signedBy(key ssh.PublicKey) []ssh.PublicKey {
 // blocked is the standing refusal of a host whose key has changed.
 func (h *hostChecker) blocked() error {
 	h.mu.Lock()
-	lost := h.lost
+	lost, told := h.lost, h.told // before the file is read, since a change is written there first
 	h.mu.Unlock()
 	if lost != nil {
 		return lost
@@ -175,7 +176,20 @@ func (h *hostChecker) blocked() error {
 	if d != nil {
 		return d.refusal()
 	}
+	if told {
+		h.forgetSeen()
+	}
 	return nil
+}
+
+// forgetSeen is for a host that was accepted after it had changed: its next key is a
+// first one again.
+func (h *hostChecker) forgetSeen() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.told {
+		h.seen, h.told = nil, false
+	}
 }
 
 // checkCertificate decides about a certificate whose authority is on file.
@@ -227,12 +241,16 @@ func (h *hostChecker) checkPlain(ctx context.Context, set knownSet, key ssh.Publ
 func (h *hostChecker) changed(e *HostKeyError, key ssh.PublicKey) error {
 	h.log.Error("the host key has changed: the host is disabled until it is accepted",
 		"host", e.Host, "old", strings.Join(e.Old, ","), "new", e.New)
-	if err := h.known.disableFor(e, key, h.now()); err != nil {
+	err := h.known.disableFor(e, key, h.now())
+	if err != nil {
 		h.log.Warn("the changed host key could not be written down", "host", e.Host, "error", err)
-		h.mu.Lock()
-		h.lost = e
-		h.mu.Unlock()
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil {
+		h.lost = e
+	}
+	h.told = h.seen != nil
 	return e
 }
 

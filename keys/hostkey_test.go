@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -317,6 +318,65 @@ func TestForget(t *testing.T) {
 	}
 	if n, err := h.known.Forget("nowhere"); err != nil || n != 0 {
 		t.Fatalf("%d, %v", n, err)
+	}
+}
+
+// With /dev/null in the place of known_hosts nothing is kept beyond the run, and a change
+// within it shows all the same, until it is accepted.
+func TestKnownHostsThatKeepNothing(t *testing.T) {
+	h := newChecker(t, "host", "")
+	h.known.Files = []string{"/dev/null"}
+	first, second := testSigner(t).PublicKey(), testSigner(t).PublicKey()
+	for i, step := range []struct {
+		key  ssh.PublicKey
+		want HostKeyKind
+	}{{first, 0}, {second, HostKeyChanged}, {first, HostKeyChanged}} {
+		if err := h.check(t.Context(), step.key); kindOf(err) != step.want {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	if err := h.known.Accept("host", second); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.check(t.Context(), second); err != nil {
+		t.Fatalf("after accept: %v", err)
+	}
+	if err := h.check(t.Context(), first); kindOf(err) != HostKeyChanged {
+		t.Fatalf("the key before is still accepted: %v", err)
+	}
+	if n, err := h.known.Forget("host"); err != nil || n != 0 {
+		t.Fatalf("%d, %v", n, err)
+	}
+}
+
+// A second file in which nothing is to change is neither written to nor made.
+func TestSecondKnownHosts(t *testing.T) {
+	key, h := testSigner(t).PublicKey(), newChecker(t, "host", "")
+	second := h.known.Files[0] + "2"
+	h.known.Files = append(h.known.Files, second)
+	accept := func() error { return h.known.Accept("host", key) }
+	forget := func() error { _, err := h.known.Forget("host"); return err }
+	if err := errors.Join(accept(), forget()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(second); err == nil {
+		t.Error("an empty second file was made")
+	}
+	// Not even root may open a program for writing while it runs.
+	program, err := os.ReadFile(needTool(t, "sleep"))
+	if err == nil {
+		err = os.WriteFile(second, program, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &exec.Cmd{Path: second, Args: []string{"sleep", "60"}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	if err := errors.Join(accept(), forget()); err != nil {
+		t.Errorf("a file that cannot be written to: %v", err)
 	}
 }
 

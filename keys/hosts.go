@@ -3,9 +3,7 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -75,7 +73,8 @@ func HostName(host string, port int) string { return hostName(host, port) }
 
 // Accept makes key the host's key: other plain keys on file under exactly this
 // name go, and a host disabled by a changed key is let in again. The key on
-// file stays when it is the same.
+// file stays when it is the same. Where the first file keeps nothing (/dev/null), the
+// host is let in, and its key not stored.
 func (k *KnownHosts) Accept(name string, key ssh.PublicKey) error {
 	if len(k.Files) == 0 {
 		return errors.New("there is no known_hosts file to write to")
@@ -92,7 +91,7 @@ func (k *KnownHosts) Accept(name string, key ssh.PublicKey) error {
 			}
 			return out, nil
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, errNotKept) {
 			return fmt.Errorf("accept the host key of %s: %w", name, err)
 		}
 	}
@@ -133,9 +132,6 @@ func (k *KnownHosts) Forget(name string) (int, error) {
 }
 
 func (k *KnownHosts) forgetIn(file, name string) (int, error) {
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
 	n := 0
 	err := updateLines(file, func(old []byte) ([]byte, error) {
 		lines := linesFor(parseKnownHosts(file, old, k.Log), name).keys

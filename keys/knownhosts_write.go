@@ -58,17 +58,29 @@ func realPath(path string) string {
 	return path
 }
 
+// errNotKept is for a file that holds nothing, as /dev/null does.
+var errNotKept = errors.New("it is no regular file, and keeps nothing")
+
 // updateLines changes a file of lines under its lock. change gets the whole
 // content and returns what is to be there. Pure additions are appended in one
 // write; anything else is written beside and renamed over, so that a reader
-// never sees half a file.
+// never sees half a file. A file in which nothing is to change is only read, and
+// not made: it may be one that we cannot write to.
 func updateLines(path string, change func(old []byte) ([]byte, error)) (err error) {
 	path = realPath(path)
+	if old, err := os.ReadFile(path); err == nil || errors.Is(err, fs.ErrNotExist) {
+		if content, err := change(old); err != nil || bytes.Equal(content, old) {
+			return err
+		}
+	}
 	f, err := lockFile(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, &fs.PathError{Op: "write", Path: path, Err: errNotKept})
+	}
 	old, err := io.ReadAll(f)
 	if err != nil {
 		return err
