@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // TestMain lets the test binary be a proxy command.
@@ -180,6 +182,30 @@ func TestScanHostKeys(t *testing.T) {
 	}
 	if list, err := client.Hosts().List(); err != nil || len(list) != 0 {
 		t.Fatalf("scanning stored something: %v, %v", list, err)
+	}
+}
+
+// A server that signs with SHA-1 alone is found by a pinned fingerprint, and scanned,
+// where ssh-rsa is named.
+func TestScanOldServer(t *testing.T) {
+	file, public := newKeyFile(t, "")
+	server := startSSHD(t, "HostKeyAlgorithms ssh-rsa")
+	server.authorize(public)
+	key := server.hostKeys[ssh.KeyAlgoRSA]
+	for option, works := range map[string]bool{"HostKeyAlgorithms=+ssh-rsa": true, "HostKeyAlgorithms=+ssh-dss": false} {
+		cfg := server.config()
+		cfg.Identities, cfg.Options, cfg.HostKeys = []string{file}, []string{option}, []string{ssh.FingerprintSHA256(key)}
+		if err := login(t, cfg); (err == nil) != works {
+			t.Errorf("%s: %v", option, err)
+		}
+		client, err := NewClient(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := client.ScanHostKeys(t.Context())
+		if (err == nil) != works || works && (len(found) != 1 || !sameKey(found[0], key)) {
+			t.Errorf("scan with %s: %v, %v", option, found, err)
+		}
 	}
 }
 

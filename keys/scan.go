@@ -5,18 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // scanGroups are the kinds of host key a server can have one of each, asked for
-// one at a time: a server shows only one key in a connection.
-func scanGroups() [][]string {
-	return [][]string{
+// one at a time: a server shows only one key in a connection. What is old is asked
+// for where HostKeyAlgorithms names it.
+func (c *Client) scanGroups() [][]string {
+	groups := [][]string{
 		{ssh.KeyAlgoED25519},
 		{ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521},
 		{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256},
 	}
+	if slices.Contains(c.chosen.hostKeys, ssh.KeyAlgoRSA) {
+		groups[2] = append(groups[2], ssh.KeyAlgoRSA)
+	}
+	if slices.Contains(c.chosen.hostKeys, keyTypeDSA) {
+		groups = append(groups, []string{keyTypeDSA})
+	}
+	return groups
 }
 
 // ScanHostKeys gives the host keys the server shows, without logging in and
@@ -24,7 +33,7 @@ func scanGroups() [][]string {
 func (c *Client) ScanHostKeys(ctx context.Context) ([]ssh.PublicKey, error) {
 	var found []ssh.PublicKey
 	var failed error
-	for _, group := range scanGroups() {
+	for _, group := range c.scanGroups() {
 		key, err := c.scanOne(ctx, group)
 		if err != nil {
 			failed = err
@@ -79,7 +88,7 @@ func (c *Client) resolvePins(ctx context.Context) error {
 		}
 	}
 	err := fmt.Errorf("scan %s: no host key", c.settings.HostKeyName)
-	for _, group := range scanGroups() {
+	for _, group := range c.scanGroups() {
 		key, serr := c.scanOne(ctx, group)
 		if serr != nil {
 			if !IsHostKeyFailure(err) {
