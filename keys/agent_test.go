@@ -186,3 +186,24 @@ func TestUserCertificate(t *testing.T) {
 		}
 	}
 }
+
+// A certificate that is named logs in with a key that only the agent has, also where
+// nothing but what is named may be offered.
+func TestCertificateForAnAgentKey(t *testing.T) {
+	kit := newToolkit(t)
+	ca, file := kit.generate("ed25519"), kit.generate("ed25519")
+	server := startSSHD(t, "TrustedUserCAKeys "+ca+".pub")
+	run(t, "", "ssh-keygen", "-q", "-s", ca, "-I", "me", "-n", currentUser(t), file+".pub")
+	cert := kit.file("cert")
+	if err := os.Rename(file+"-cert.pub", cert); err != nil {
+		t.Fatal(err)
+	}
+	socket := startAgent(t, file)
+	for _, only := range []string{"no", "yes"} {
+		cfg := server.config()
+		cfg.Agent, cfg.Options = socket, []string{"CertificateFile=" + cert, "IdentitiesOnly=" + only}
+		if err := login(t, cfg); err != nil {
+			t.Errorf("IdentitiesOnly %s: %v", only, err)
+		}
+	}
+}

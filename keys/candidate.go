@@ -65,6 +65,11 @@ func (c *Client) candidates(ctx context.Context) ([]candidate, error) {
 			defaults = append(defaults, *k)
 		}
 	}
+	for _, cert := range c.named { // whose key need not be named as well, as long as the agent has it
+		if k := findAgentKey(agentKeys, cert.Key); k != nil {
+			certs = append(certs, certCandidate(cert, k.candidate()))
+		}
+	}
 	for _, k := range agentKeys {
 		if !c.ssh.Yes("identitiesonly") || c.isIdentity(k.public) {
 			others = append(others, k.candidate())

@@ -91,11 +91,12 @@ type Client struct {
 	depth      int     // of jump hosts above this one
 	stdin      []byte  // the key that standard input held
 
-	family       string // "tcp", "tcp4", "tcp6"
-	proxyCommand string // with its tokens put in; "" for none
-	certificates []string
-	noDefaults   bool // identities were named, if only to say that there are none
-	asks         int  // how often a person is asked for a password or passphrase
+	family       string             // "tcp", "tcp4", "tcp6"
+	proxyCommand string             // with its tokens put in; "" for none
+	certificates []string           // the files of CertificateFile
+	named        []*ssh.Certificate // what they hold
+	noDefaults   bool               // identities were named, if only to say that there are none
+	asks         int                // how often a person is asked for a password or passphrase
 	chosen       chosenAlgorithms
 
 	// What follows is shared with the clients that take this one's place.

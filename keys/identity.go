@@ -158,10 +158,12 @@ func (c *Client) readCertificates() error {
 	}
 	for _, file := range c.certificates {
 		cert := c.readCertificate(file)
+		if cert == nil {
+			continue
+		}
+		c.named = append(c.named, cert)
 		for _, id := range c.identities {
-			if cert != nil {
-				id.addCertificate(cert)
-			}
+			id.addCertificate(cert)
 		}
 	}
 	return nil
