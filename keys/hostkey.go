@@ -193,7 +193,8 @@ func (h *hostChecker) forgetSeen() {
 }
 
 // checkCertificate decides about a certificate whose authority is on file.
-// Without one, the key inside is judged as a plain key.
+// Without one, the key inside is judged as a plain key; so is one that does not hold,
+// where the key inside is on file, as ssh has it.
 func (h *hostChecker) checkCertificate(set knownSet, key ssh.PublicKey) (done bool, err error) {
 	cert, ok := key.(*ssh.Certificate)
 	if !ok || findKey(set.cas, cert.SignatureKey) == nil {
@@ -212,6 +213,10 @@ func (h *hostChecker) checkCertificate(set knownSet, key ssh.PublicKey) (done bo
 	}
 	if err == nil && cert.CertType != ssh.HostCert {
 		err = errors.New("the certificate is not for a host")
+	}
+	if err != nil && (findKey(set.keys, cert.Key) != nil || findKey(set.noPort, cert.Key) != nil) {
+		h.log.Warn("the host's certificate does not hold: its key counts, which is on file", "host", h.name, "error", err)
+		return false, nil
 	}
 	if err != nil {
 		return true, &HostKeyError{Host: h.name, Kind: HostKeyUncertified, New: ssh.FingerprintSHA256(cert.Key), Err: err}

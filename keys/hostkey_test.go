@@ -200,6 +200,8 @@ func TestHostCertificates(t *testing.T) {
 		}
 		return cert
 	}
+	expired := certify(func(c *ssh.Certificate) { c.ValidBefore = uint64(time.Now().Add(-time.Minute).Unix()) }, ca)
+	hostLine := PublicLine(host.PublicKey(), "") + "\n"
 	known := "@cert-authority *.example.com,host,[host]:* " + PublicLine(ca.PublicKey(), "") + "\n"
 	tests := []struct {
 		name   string
@@ -211,11 +213,16 @@ func TestHostCertificates(t *testing.T) {
 		{"good", certify(func(*ssh.Certificate) {}, ca), known, 0, true},
 		{"good, other port", certify(func(*ssh.Certificate) {}, ca), known, 0, false},
 		{"for another host", certify(func(c *ssh.Certificate) { c.ValidPrincipals = []string{"other"} }, ca), known, HostKeyUncertified, true},
-		{"expired", certify(func(c *ssh.Certificate) { c.ValidBefore = uint64(time.Now().Add(-time.Minute).Unix()) }, ca), known, HostKeyUncertified, true},
+		{"expired", expired, known, HostKeyUncertified, true},
 		{"for a user", certify(func(c *ssh.Certificate) { c.CertType = ssh.UserCert }, ca), known, HostKeyUncertified, true},
 		{"of a stranger", certify(func(*ssh.Certificate) {}, stranger), known, HostKeyUncertified, true},
 		{"revoked authority", certify(func(*ssh.Certificate) {}, ca), known + "@revoked * " + PublicLine(ca.PublicKey(), "") + "\n", HostKeyRevoked, true},
 		{"revoked key", certify(func(*ssh.Certificate) {}, ca), known + "@revoked * " + PublicLine(host.PublicKey(), "") + "\n", HostKeyRevoked, true},
+		{"expired, key known", expired, known + "host " + hostLine, 0, true},
+		{"expired, key known without the port", expired, known + "host " + hostLine, 0, false},
+		{"expired, another key known", expired, known + "host " + PublicLine(stranger.PublicKey(), "") + "\n", HostKeyUncertified, true},
+		{"expired, key known and revoked", expired, known + "host " + hostLine + "@revoked * " + hostLine, HostKeyRevoked, true},
+		{"for another host, key known", certify(func(c *ssh.Certificate) { c.ValidPrincipals = []string{"other"} }, ca), known + "host " + hostLine, 0, true},
 		{"of a stranger, key known", certify(func(*ssh.Certificate) {}, stranger), known + "host " + PublicLine(host.PublicKey(), "") + "\n", 0, true},
 	}
 	for _, tt := range tests {
