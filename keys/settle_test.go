@@ -179,6 +179,13 @@ func TestSSHConfigExpansions(t *testing.T) {
 		"CertificateFile /%L/%l/%u/%C": func(c *Client) (string, string) {
 			return strings.ReplaceAll(c.certificates[0], "%", "-"), c.certificates[0]
 		},
+		"User %u.%n.%h":                    func(c *Client) (string, string) { return c.Settings().User, c.ssh.Tokens()['u'] + ".h.real" },
+		"User ${KEYS_TEST}%%x":             func(c *Client) (string, string) { return c.Settings().User, "value%x" },
+		"User a%r":                         func(c *Client) (string, string) { return c.Settings().User, "a%r" },
+		"User 50%":                         func(c *Client) (string, string) { return c.Settings().User, "50%" },
+		"User ${NOT_SET_X}%u":              func(c *Client) (string, string) { return c.Settings().User, "${NOT_SET_X}%u" },
+		"User %n-x\nCertificateFile /%r":   func(c *Client) (string, string) { return c.certificates[0], "/h-x" },
+		"User %p\nPort 7\nProxyCommand %r": func(c *Client) (string, string) { return c.proxyCommand, "7" },
 		"NumberOfPasswordPrompts 1\nServerAliveInterval 1m": func(c *Client) (string, string) { return c.Settings().AliveTimeout.String(), "3m0s" },
 	} {
 		c, _, err := withConfig(t, "Host h\nHostName real\n"+text+"\n", func(c *ClientConfig) { c.Host = "h" })
@@ -189,6 +196,14 @@ func TestSSHConfigExpansions(t *testing.T) {
 		if got, want := want(c); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A name of the command line is taken as it is.
+func TestUserFlagHasNoTokens(t *testing.T) {
+	c, _, err := withConfig(t, "User other\n", func(c *ClientConfig) { c.Host, c.User = "h", "%u" })
+	if err != nil || c.Settings().User != "%u" {
+		t.Errorf("%v, %q", err, c.Settings().User)
 	}
 }
 

@@ -114,7 +114,27 @@ func Read(ctx context.Context, q Query) (*Config, error) {
 	if alias := c.Value("hostkeyalias"); alias != "" {
 		c.values["hostkeyalias"] = []string{strings.ToLower(alias)}
 	}
+	c.expandUser()
 	return c, nil
+}
+
+// expandUser puts tokens and variables into a User of the files, as OpenSSH does from
+// version 10 on. One in which that cannot be done was written for an older ssh, and
+// stands as it is.
+func (c *Config) expandUser() {
+	if c.query.User != "" || c.Value("user") == "" {
+		return
+	}
+	tokens := c.Tokens()
+	delete(tokens, 'r') // these two are made of the user
+	delete(tokens, 'C')
+	name, err := Expand(c.Value("user"), tokens)
+	if err == nil {
+		name, err = expandEnvironment(name)
+	}
+	if err == nil {
+		c.values["user"] = []string{name}
+	}
 }
 
 // files reads what Query.File says. A missing file is empty, unless it was asked
