@@ -127,6 +127,20 @@ func TestProxyCommand(t *testing.T) {
 	}
 }
 
+// The user's shell reads the command, as with ssh.
+func TestProxyCommandShell(t *testing.T) {
+	shell := filepath.Join(t.TempDir(), "shell")
+	if err := os.WriteFile(shell, []byte("#!/bin/sh\necho \"read by $0: $2\" >&2\nexit 4\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SHELL", shell)
+	cfg := isolated(t)
+	cfg.Host, cfg.Options = "h", []string{"ProxyCommand=nc %h"}
+	if err := login(t, cfg); err == nil || !strings.Contains(err.Error(), "read by "+shell+": exec nc h") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestBindAddress(t *testing.T) {
 	file, public := newKeyFile(t, "")
 	server := startSSHD(t)

@@ -13,6 +13,14 @@ import (
 // matchTime is how long a command of Match exec may take.
 const matchTime = 10 * time.Second
 
+// userShell is what ssh has commands run by.
+func userShell() string {
+	if shell := os.Getenv("SHELL"); shell != "" {
+		return shell
+	}
+	return "/bin/sh"
+}
+
 // matchExec runs the command of a Match exec as ssh does, by the user's shell,
 // with nothing to read. It has a process group of its own, so that all of it can
 // be ended when it takes too long.
@@ -23,11 +31,7 @@ func matchExec(ctx context.Context, command string, tokens map[byte]string) (boo
 	}
 	ctx, cancel := context.WithTimeout(ctx, matchTime)
 	defer cancel()
-	shell := os.Getenv("SHELL")
-	if shell == "" {
-		shell = "/bin/sh"
-	}
-	cmd := exec.CommandContext(ctx, shell, "-c", command)
+	cmd := exec.CommandContext(ctx, userShell(), "-c", command)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

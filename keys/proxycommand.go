@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dialCommand runs the proxy command with one end of a socket pair as its
-// standard input and output, so that the other end is a connection with
-// deadlines. It runs in a session of its own: a Ctrl-C at the terminal must not
-// cut a connection that data is still being written through.
+// dialCommand runs the proxy command, by the user's shell as ssh does, with one end
+// of a socket pair as its standard input and output, so that the other end is a
+// connection with deadlines. It runs in a session of its own: a Ctrl-C at the
+// terminal must not cut a connection that data is still being written through.
 func (c *Client) dialCommand() (net.Conn, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *Client) dialCommand() (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy command: %w", err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", "exec "+c.proxyCommand)
+	cmd := exec.Command(userShell(), "-c", "exec "+c.proxyCommand)
 	said := &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, said
 	cmd.WaitDelay = time.Second // what it started may keep standard error open
