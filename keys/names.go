@@ -30,14 +30,15 @@ func CheckUser(name string) error {
 	return nil
 }
 
-// CheckHost says what is wrong with the name or address of a host.
+// CheckHost says what is wrong with the name or address of a host. A comma would make
+// two hosts of it, in known_hosts and in ProxyJump.
 func CheckHost(name string) error {
 	bad := func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
 	switch {
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("host name %q begins with a dash", name)
-	case strings.ContainsFunc(name, bad) || strings.ContainsAny(name, "'`\"$\\;&<>|(){}"):
-		return fmt.Errorf("%q is not the name of a host: there is a blank in it, or a character that a shell would act on", name)
+	case strings.ContainsFunc(name, bad) || strings.ContainsAny(name, "'`\"$\\;&<>|(){},"):
+		return fmt.Errorf("%q is not the name of a host: there is a blank or a comma in it, or a character that a shell would act on", name)
 	}
 	return nil
 }

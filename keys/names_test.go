@@ -24,6 +24,7 @@ func TestNames(t *testing.T) {
 		"": true, "host": true, "a-b.example": true, "::1": true, "fe80::1%eth0": true, "192.0.2.1": true, "xn--nxa": true, "a_b": true,
 		"-oProxyCommand=x": false, "a b": false, "$HOME": false, "`id`": false, `a\b`: false, "a;b": false, "a&b": false, "a\nb": false,
 		"(a)": false, "a'b": false, `a"b`: false, "a|b": false, "a<b": false, "a>b": false, "{a}": false, "a\u00a0b": false, "a\x1bb": false,
+		"a,b": false,
 	} {
 		if err := CheckHost(name); (err == nil) != want {
 			t.Errorf("host %q: %v", name, err)
