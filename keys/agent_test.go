@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -205,5 +206,48 @@ func TestCertificateForAnAgentKey(t *testing.T) {
 		if err := login(t, cfg); err != nil {
 			t.Errorf("IdentitiesOnly %s: %v", only, err)
 		}
+	}
+}
+
+// A private key file that others can read, or that we cannot, is not used, and still
+// names the key that the agent has.
+func TestIdentityNamesAgentKey(t *testing.T) {
+	file, public := newKeyFile(t, "")
+	server := startSSHD(t)
+	server.authorize(public)
+	socket := startAgent(t, file)
+	if err := os.WriteFile(file+".pub", ssh.MarshalAuthorizedKey(public), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for mode, beside := range map[os.FileMode]bool{0o644: false, 0o640: true, 0: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		if !beside {
+			if err := os.Rename(file+".pub", file+".away"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for agent, works := range map[string]bool{socket: true, "none": mode == 0 && os.Getuid() == 0} {
+			cfg := server.config()
+			cfg.Agent, cfg.Options = agent, []string{"IdentityFile=" + file, "IdentitiesOnly=yes"}
+			if err := login(t, cfg); (err == nil) != works || err != nil && !IsAuthFailure(err) {
+				t.Errorf("mode %o, agent %s: %v", mode, agent, err)
+			}
+		}
+		if !beside {
+			if err := os.Rename(file+".away", file+".pub"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg := server.config()
+	cfg.Agent, cfg.Identities = socket, []string{file}
+	var open *PermissionError
+	if err := login(t, cfg); !errors.As(err, &open) {
+		t.Errorf("named in the call: %v", err)
 	}
 }

@@ -43,7 +43,7 @@ const maxKeyFile = 1 << 20
 
 // readIdentities reads the files. One the user named in this call must be
 // usable; one that ssh_config names, or that ssh would try by default, is left
-// out with a word in the log.
+// out with a word in the log, or at most names a key of the agent.
 func (c *Client) readIdentities() error {
 	files := c.expand(c.cfg.Identities)
 	byUser := len(files) > 0
@@ -60,11 +60,17 @@ func (c *Client) readIdentities() error {
 			return fmt.Errorf("identity %s: %w", file, err)
 		case !errors.Is(err, fs.ErrNotExist):
 			c.cfg.Log.Warn("an identity cannot be used", "file", file, "error", err)
+			if id.public != nil {
+				c.identities = append(c.identities, id)
+			}
 		}
 	}
 	return c.readCertificates()
 }
 
+// readIdentity reads one file. A public key in its place, or beside one that is not
+// there, still names a key of the agent. So does a private key that others can read, or
+// that we cannot; that comes with the error.
 func (c *Client) readIdentity(file string, byUser bool) (*identity, error) {
 	id := &identity{source: file, byUser: byUser, client: c}
 	if file == "-" {
@@ -72,15 +78,23 @@ func (c *Client) readIdentity(file string, byUser bool) (*identity, error) {
 		return id, c.readStdin(id)
 	}
 	data, err := ReadKeyFile(file)
-	if err != nil {
-		// A public key file in its place, or beside it, still names a key of the agent.
-		if pub, perr := readPublicKey(file + ".pub"); errors.Is(err, fs.ErrNotExist) && perr == nil {
-			id.public = pub
-			return id, nil
+	var open *PermissionError
+	switch {
+	case err == nil:
+		return id, id.set(data, file)
+	case errors.As(err, &open):
+		if id.set(data, file) == nil {
+			id.data, id.info = nil, Info{}
 		}
-		return nil, err
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		if pub, perr := readPublicKey(file + ".pub"); perr == nil {
+			id.public = pub
+		}
 	}
-	return id, id.set(data, file)
+	if id.public != nil && errors.Is(err, fs.ErrNotExist) {
+		return id, nil
+	}
+	return id, err
 }
 
 // readStdin reads a key from standard input, once: it is kept for the time when
