@@ -7,11 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
 // An identity is a private key file named by the user, or one of ssh's default
@@ -250,12 +251,10 @@ func (id *identity) unlock(ctx context.Context) (any, error) {
 	return nil, err
 }
 
+// expandHome leaves a path as it is that names no user of this machine.
 func expandHome(path, home string) string {
-	if path == "~" {
-		return home
-	}
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(home, rest)
+	if expanded, err := sshconfig.ExpandHome(path, home); err == nil {
+		return expanded
 	}
 	return path
 }

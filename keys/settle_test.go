@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -179,6 +180,8 @@ func TestSSHConfigExpansions(t *testing.T) {
 		"CertificateFile /%L/%l/%u/%C": func(c *Client) (string, string) {
 			return strings.ReplaceAll(c.certificates[0], "%", "-"), c.certificates[0]
 		},
+		"UserKnownHostsFile ~root/kh":      func(c *Client) (string, string) { return c.checker.known.Files[0], rootHome(t) + "/kh" },
+		"IdentityAgent ~root/agent":        func(c *Client) (string, string) { return c.agentSocket(), rootHome(t) + "/agent" },
 		"User %u.%n.%h":                    func(c *Client) (string, string) { return c.Settings().User, c.ssh.Tokens()['u'] + ".h.real" },
 		"User ${KEYS_TEST}%%x":             func(c *Client) (string, string) { return c.Settings().User, "value%x" },
 		"User a%r":                         func(c *Client) (string, string) { return c.Settings().User, "a%r" },
@@ -199,6 +202,29 @@ func TestSSHConfigExpansions(t *testing.T) {
 	}
 }
 
+func rootHome(t *testing.T) string {
+	t.Helper()
+	u, err := user.Lookup("root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.HomeDir
+}
+
+// A file of a flag may be another user's too.
+func TestHomeOfAnother(t *testing.T) {
+	c, _, err := withConfig(t, "", func(c *ClientConfig) {
+		c.Host, c.Agent, c.KnownHosts = "h", "~root/agent", []string{"~root/kh", "~no.such.user/kh"}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := append([]string{c.agentSocket()}, c.checker.known.Files...)
+	if want := []string{rootHome(t) + "/agent", rootHome(t) + "/kh", "~no.such.user/kh"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // A name of the command line is taken as it is.
 func TestUserFlagHasNoTokens(t *testing.T) {
 	c, _, err := withConfig(t, "User other\n", func(c *ClientConfig) { c.Host, c.User = "h", "%u" })
@@ -215,6 +241,7 @@ func TestSSHConfigErrors(t *testing.T) {
 		"ProxyCommand nc %d":                 "%d has no meaning",
 		"IdentityFile ${NOT_SET_X}":          "NOT_SET_X",
 		"UserKnownHostsFile %z":              "%z",
+		"UserKnownHostsFile ~no.such.user/x": "no.such.user",
 		"Ciphers chacha20":                   "chacha20",
 		"MACs umac-64@openssh.com":           "none of these is supported",
 		"BindAddress":                        "no value",

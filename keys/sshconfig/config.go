@@ -146,7 +146,11 @@ func (r *reader) files() error {
 	}
 	user := filepath.Join(q.Home, ".ssh")
 	if q.File != "" {
-		return r.file(expandHome(q.File, q.Home), source{folder: user, user: true, named: true})
+		file, err := ExpandHome(q.File, q.Home)
+		if err != nil {
+			return err
+		}
+		return r.file(file, source{folder: user, user: true, named: true})
 	}
 	for _, s := range []source{{file: filepath.Join(user, "config"), folder: user, user: true}, {file: "/etc/ssh/ssh_config", folder: "/etc/ssh"}} {
 		if err := r.file(s.file, s); err != nil && !errors.Is(err, fs.ErrNotExist) {

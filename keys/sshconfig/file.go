@@ -245,10 +245,12 @@ func (r *reader) includePath(pattern string, s source) (string, error) {
 	if err == nil {
 		pattern, err = expandEnvironment(pattern)
 	}
+	if err == nil {
+		pattern, err = ExpandHome(pattern, r.config.query.Home)
+	}
 	if err != nil {
 		return "", fmt.Errorf("include %s: %w", pattern, err)
 	}
-	pattern = expandHome(pattern, r.config.query.Home)
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(s.folder, pattern)
 	}

@@ -254,7 +254,9 @@ func printed(name, home string, v []string) []string {
 		}
 	case "userknownhostsfile", "globalknownhostsfile", "canonicaldomains":
 		for i := range v { // ssh puts the home folder in while it reads
-			v[i] = expandHome(v[i], home)
+			if rest, ok := strings.CutPrefix(v[i], "~/"); ok {
+				v[i] = filepath.Join(home, rest)
+			}
 		}
 		return []string{strings.Join(v, " ")}
 	case "proxyjump", "proxycommand":

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/remotemount/remotemount/keys/nss"
 )
 
 // Expand puts values in for ssh's %-tokens. One that the keyword does not have is
@@ -85,7 +87,10 @@ func (c *Config) tokens(host, alias string) map[byte]string {
 // ExpandPath puts in the home folder, the tokens and the variables of a file
 // name.
 func (c *Config) ExpandPath(path string) (string, error) {
-	expanded, err := Expand(expandHome(path, c.query.Home), c.Tokens())
+	expanded, err := ExpandHome(path, c.query.Home)
+	if err == nil {
+		expanded, err = Expand(expanded, c.Tokens())
+	}
 	if err == nil {
 		expanded, err = expandEnvironment(expanded)
 	}
@@ -127,12 +132,19 @@ func expandEnvironment(s string) (string, error) {
 	}
 }
 
-func expandHome(path, home string) string {
-	if path == "~" {
-		return home
+// ExpandHome puts in the home folder for ~, and another user's for ~name.
+func ExpandHome(path, home string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~")
+	if !ok {
+		return path, nil
 	}
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(home, rest)
+	name, rest, _ := strings.Cut(rest, "/")
+	if name != "" {
+		u, err := nss.LookupUser(name)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		home = u.HomeDir
 	}
-	return path
+	return filepath.Join(home, rest), nil
 }
