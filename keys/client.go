@@ -216,7 +216,11 @@ func (c *Client) makeChecker() error {
 		notLoopback: c.ssh.Yes("nohostauthenticationforlocalhost") && c.ssh.Value("hostkeyalias") == "",
 	}
 	if revoked := c.ssh.Value("revokedhostkeys"); !isNone(revoked) {
-		c.checker.revoked = expandHome(revoked, cfg.Home)
+		file, err := c.ssh.ExpandPath(revoked)
+		if err != nil {
+			return fmt.Errorf("ssh_config: RevokedHostKeys: %w", err)
+		}
+		c.checker.revoked = file
 	}
 	if cfg.Prompt != nil {
 		c.checker.ask = c.ask

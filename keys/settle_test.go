@@ -180,15 +180,16 @@ func TestSSHConfigExpansions(t *testing.T) {
 		"CertificateFile /%L/%l/%u/%C": func(c *Client) (string, string) {
 			return strings.ReplaceAll(c.certificates[0], "%", "-"), c.certificates[0]
 		},
-		"UserKnownHostsFile ~root/kh":      func(c *Client) (string, string) { return c.checker.known.Files[0], rootHome(t) + "/kh" },
-		"IdentityAgent ~root/agent":        func(c *Client) (string, string) { return c.agentSocket(), rootHome(t) + "/agent" },
-		"User %u.%n.%h":                    func(c *Client) (string, string) { return c.Settings().User, c.ssh.Tokens()['u'] + ".h.real" },
-		"User ${KEYS_TEST}%%x":             func(c *Client) (string, string) { return c.Settings().User, "value%x" },
-		"User a%r":                         func(c *Client) (string, string) { return c.Settings().User, "a%r" },
-		"User 50%":                         func(c *Client) (string, string) { return c.Settings().User, "50%" },
-		"User ${NOT_SET_X}%u":              func(c *Client) (string, string) { return c.Settings().User, "${NOT_SET_X}%u" },
-		"User %n-x\nCertificateFile /%r":   func(c *Client) (string, string) { return c.certificates[0], "/h-x" },
-		"User %p\nPort 7\nProxyCommand %r": func(c *Client) (string, string) { return c.proxyCommand, "7" },
+		"UserKnownHostsFile ~root/kh":                       func(c *Client) (string, string) { return c.checker.known.Files[0], rootHome(t) + "/kh" },
+		"IdentityAgent ~root/agent":                         func(c *Client) (string, string) { return c.agentSocket(), rootHome(t) + "/agent" },
+		"RevokedHostKeys ~/%k.${KEYS_TEST}":                 func(c *Client) (string, string) { return c.checker.revoked, c.cfg.Home + "/h.value" },
+		"User %u.%n.%h":                                     func(c *Client) (string, string) { return c.Settings().User, c.ssh.Tokens()['u'] + ".h.real" },
+		"User ${KEYS_TEST}%%x":                              func(c *Client) (string, string) { return c.Settings().User, "value%x" },
+		"User a%r":                                          func(c *Client) (string, string) { return c.Settings().User, "a%r" },
+		"User 50%":                                          func(c *Client) (string, string) { return c.Settings().User, "50%" },
+		"User ${NOT_SET_X}%u":                               func(c *Client) (string, string) { return c.Settings().User, "${NOT_SET_X}%u" },
+		"User %n-x\nCertificateFile /%r":                    func(c *Client) (string, string) { return c.certificates[0], "/h-x" },
+		"User %p\nPort 7\nProxyCommand %r":                  func(c *Client) (string, string) { return c.proxyCommand, "7" },
 		"NumberOfPasswordPrompts 1\nServerAliveInterval 1m": func(c *Client) (string, string) { return c.Settings().AliveTimeout.String(), "3m0s" },
 	} {
 		c, _, err := withConfig(t, "Host h\nHostName real\n"+text+"\n", func(c *ClientConfig) { c.Host = "h" })
@@ -241,6 +242,7 @@ func TestSSHConfigErrors(t *testing.T) {
 		"ProxyCommand nc %d":                 "%d has no meaning",
 		"IdentityFile ${NOT_SET_X}":          "NOT_SET_X",
 		"UserKnownHostsFile %z":              "%z",
+		"RevokedHostKeys %z":                 "RevokedHostKeys",
 		"UserKnownHostsFile ~no.such.user/x": "no.such.user",
 		"Ciphers chacha20":                   "chacha20",
 		"MACs umac-64@openssh.com":           "none of these is supported",
