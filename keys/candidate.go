@@ -159,10 +159,16 @@ func (id *identity) candidate(agentKeys []*agentKey) *candidate {
 			return &found
 		}
 	}
-	if id.data == nil {
-		return nil // a public key whose private half nobody holds
+	if id.data == nil || id.onToken() && !id.byUser {
+		return nil // a key whose private half nobody holds
 	}
 	return &candidate{public: id.public, source: id.source, open: id.lazySigner, asks: id.asks()}
+}
+
+// onToken reports that only an agent can sign with the key: the file says where the
+// token has it.
+func (id *identity) onToken() bool {
+	return id.public != nil && (id.public.Type() == ssh.KeyAlgoSKED25519 || id.public.Type() == ssh.KeyAlgoSKECDSA256)
 }
 
 // lazySigner puts off the passphrase until the first signature, when the public

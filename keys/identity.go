@@ -34,7 +34,7 @@ type identity struct {
 func (id *identity) sha1Also() bool { return id.client.takes(ssh.KeyAlgoRSA) }
 
 // defaultIdentities are ssh's, in its order.
-var defaultIdentities = []string{"id_rsa", "id_ecdsa", "id_ed25519", "id_dsa"}
+var defaultIdentities = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_dsa"}
 
 // fromStdin is the source of a key pasted on standard input.
 const fromStdin = "standard input"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/pem"
 	"errors"
 	"os"
 	"os/user"
@@ -474,5 +475,36 @@ func TestNoHostAuthenticationForLocalhost(t *testing.T) {
 		if err := login(t, cfg); kindOf(err) != c.want || c.want == 0 && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A key of a security key in one of ssh's places names the agent's, and is not offered
+// where no agent has it.
+func TestDefaultTokenIdentity(t *testing.T) {
+	public := ssh.Marshal(struct{ Type, Key, Application string }{ssh.KeyAlgoSKED25519, strings.Repeat("k", 32), "ssh:"})
+	body := opensshMagic + string(ssh.Marshal(struct {
+		Cipher, KDF, Options string
+		Count                uint32
+		Public, Private      []byte
+	}{"none", "none", "", 1, public, make([]byte, 8)}))
+	client, _, err := withConfig(t, "", func(c *ClientConfig) {
+		c.Host, c.Agent = "h", "none"
+		file := filepath.Join(c.Home, ".ssh/id_ed25519_sk")
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: []byte(body)}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(client.identities) != 1 || string(client.identities[0].public.Marshal()) != string(public) {
+		t.Fatalf("%d identities", len(client.identities))
+	}
+	if list, err := client.candidates(t.Context()); len(list) != 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+	held := &agentKey{public: client.identities[0].public}
+	if client.identities[0].candidate([]*agentKey{held}) == nil {
+		t.Error("the agent's key is not taken")
 	}
 }
