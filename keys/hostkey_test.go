@@ -328,6 +328,27 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// A file of the system's that cannot be read is passed over, and said once. The user's
+// own refuses: what it would say is not known.
+func TestUnreadableKnownHosts(t *testing.T) {
+	key := testSigner(t).PublicKey()
+	h := newChecker(t, "host", "host "+PublicLine(key, "")+"\n")
+	log, out := captureLog()
+	h.known.Log, h.known.Global = log, []string{t.TempDir()}
+	for range 2 {
+		if err := h.check(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(out.String(), "cannot be read"); n != 1 {
+		t.Errorf("said %d times: %s", n, out)
+	}
+	h.known.Files = append(h.known.Files, t.TempDir())
+	if err := h.check(t.Context(), key); kindOf(err) != HostKeyUnknown {
+		t.Errorf("the user's file cannot be read: %v", err)
+	}
+}
+
 // With /dev/null in the place of known_hosts nothing is kept beyond the run, and a change
 // within it shows all the same, until it is accepted.
 func TestKnownHostsThatKeepNothing(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -18,6 +19,8 @@ type KnownHosts struct {
 	StateDir string   // folder of disabled-hosts
 	Hashed   bool     // write host names as hashes (HashKnownHosts)
 	Log      *slog.Logger
+
+	told sync.Once // that a file of the system cannot be read
 }
 
 // KnownHost is one entry of a known_hosts file.
@@ -30,10 +33,19 @@ type KnownHost struct {
 	Line      int
 }
 
+// lines reads the user's files, which must be readable, and the system's: that one of
+// those may not be read here is no reason to refuse every host.
 func (k *KnownHosts) lines() ([]knownLine, error) {
-	lines, err := readKnownHosts(append(append([]string(nil), k.Files...), k.Global...), k.Log)
+	lines, err := readKnownHosts(k.Files, k.Log)
 	if err != nil {
 		return nil, fmt.Errorf("read known hosts: %w", err)
+	}
+	for _, file := range k.Global {
+		more, err := readKnownHosts([]string{file}, k.Log)
+		if err != nil {
+			k.told.Do(func() { k.Log.Warn("a known_hosts file of the system cannot be read", "error", err) })
+		}
+		lines = append(lines, more...)
 	}
 	return lines, nil
 }
