@@ -392,6 +392,15 @@ func TestRFC4716(t *testing.T) {
 	if _, comment, err := ParsePublic(data); err != nil || comment != strings.Repeat("a long comment ", 9) {
 		t.Fatalf("%q, %v", comment, err)
 	}
+	for _, comment := range []string{`DOM\kim`, `"kim"`, `a "b" c\`, "kim@büro", strings.Repeat(`\x`, 99), "a" + strings.Repeat(" long", 30)} {
+		text := PublicRFC4716(want, comment)
+		if _, got, err := ParsePublic([]byte(text)); err != nil || got != comment {
+			t.Errorf("%q: %q, %v", comment, got, err)
+		}
+		if short := len(comment) < 50; short && !strings.Contains(text, "Comment: \""+comment+"\"\n") {
+			t.Errorf("%q is written otherwise: %s", comment, text)
+		}
+	}
 }
 
 func TestGenerate(t *testing.T) {

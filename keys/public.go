@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"fmt"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -20,7 +19,7 @@ func ParsePublic(data []byte) (ssh.PublicKey, string, error) {
 		if err != nil {
 			return nil, "", damaged("%v", err)
 		}
-		return key, strings.Trim(a.headers["comment"], `"`), nil
+		return key, unquote(a.headers["comment"]), nil
 	}
 	if strings.Contains(text, "PRIVATE KEY") || strings.Contains(text, "PuTTY-User-Key-File-") {
 		return nil, "", ErrNotAKey
@@ -30,6 +29,15 @@ func ParsePublic(data []byte) (ssh.PublicKey, string, error) {
 		return nil, "", ErrNotAKey
 	}
 	return key, comment, nil
+}
+
+// unquote takes the quotes off that may stand around a comment. Nothing is escaped
+// between them.
+func unquote(s string) string {
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
+		return s[1 : len(s)-1]
+	}
+	return s
 }
 
 // PublicLine is the line for authorized_keys, without a newline.
@@ -46,10 +54,14 @@ func PublicRFC4716(key ssh.PublicKey, comment string) string {
 	var b strings.Builder
 	b.WriteString("---- BEGIN SSH2 PUBLIC KEY ----\n")
 	if comment = singleLine(comment); comment != "" {
-		header := fmt.Sprintf("Comment: %q", comment)
+		header := `Comment: "` + comment + `"`
 		for len(header) > 70 { // lines are at most 72 bytes long; a backslash continues them
-			b.WriteString(header[:70] + "\\\n")
-			header = header[70:]
+			cut := 70
+			for cut > 1 && header[cut] == ' ' { // which a reader may take off the beginning of a line
+				cut--
+			}
+			b.WriteString(header[:cut] + "\\\n")
+			header = header[cut:]
 		}
 		b.WriteString(header + "\n")
 	}
