@@ -68,11 +68,13 @@ func decodeArmor(label, content string) (*armor, error) {
 			continue
 		}
 		// RFC 4716 continues a header after a backslash, RFC 1421 by a blank.
-		for strings.HasSuffix(value, "\\") && i+1 < len(lines) {
+		var whole strings.Builder
+		for ; strings.HasSuffix(value, "\\") && i+1 < len(lines); value = lines[i] {
+			whole.WriteString(strings.TrimSuffix(value, "\\"))
 			i++
-			value = strings.TrimSuffix(value, "\\") + lines[i]
 		}
-		a.headers[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(value)
+		whole.WriteString(value)
+		a.headers[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(whole.String())
 	}
 	body, err := decodeBase64(base.String())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -54,6 +55,20 @@ func TestDamagedFiles(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A header in very many lines takes memory by its length, and not by its square.
+func TestLongHeader(t *testing.T) {
+	text := "---- BEGIN SSH2 PUBLIC KEY ----\nComment: " + strings.Repeat("ab\\\n", 30_000) + "c\nAAAA\n---- END SSH2 PUBLIC KEY ----\n"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, _, err := ParsePublic([]byte(text)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 50<<20 {
+		t.Errorf("%d MiB for %d KiB", took>>20, len(text)>>10)
 	}
 }
 
