@@ -72,6 +72,20 @@ func TestLongHeader(t *testing.T) {
 	}
 }
 
+// Of a public key and a certificate no more is read than a key can have.
+func TestEndlessPublicKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "id.pub")
+	line := PublicLine(testSigner(t).PublicKey(), "") + "\n"
+	for before, works := range map[int]bool{10: true, 2 << 20: false} {
+		if err := os.WriteFile(file, []byte(strings.Repeat("\n", before)+line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readPublicKey(file); (err == nil) != works {
+			t.Errorf("after %d bytes: %v", before, err)
+		}
+	}
+}
+
 func TestUnsupportedFiles(t *testing.T) {
 	ed448 := func() string {
 		return run(t, "", "openssl", "genpkey", "-algorithm", "ed448")

@@ -136,13 +136,8 @@ func (id *identity) set(data []byte, file string) error {
 // PermissionError, besides the content: ssh refuses such a file, because it is
 // no longer a secret and the person should know.
 func ReadKeyFile(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	data, info, err := readKey(file)
 	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	info, serr := f.Stat()
-	if err := errors.Join(err, serr, f.Close()); err != nil {
 		return nil, err
 	}
 	if _, _, err := ParsePublic(data); err == nil {
@@ -152,12 +147,23 @@ func ReadKeyFile(file string) ([]byte, error) {
 }
 
 func readPublicKey(file string) (ssh.PublicKey, error) {
-	data, err := os.ReadFile(file)
+	data, _, err := readKey(file)
 	if err != nil {
 		return nil, err
 	}
 	key, _, err := ParsePublic(data)
 	return key, err
+}
+
+// readKey reads as much of a file as a key can have.
+func readKey(file string) ([]byte, fs.FileInfo, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	info, serr := f.Stat()
+	return data, info, errors.Join(err, serr, f.Close())
 }
 
 // readCertificates finds the certificates of the identities: FILE-cert.pub, and
