@@ -193,6 +193,9 @@ func (r *reader) localNetwork(list string) (bool, error) {
 	var networks []netip.Prefix
 	for _, text := range strings.Split(list, ",") {
 		network, err := netip.ParsePrefix(text)
+		if a, aerr := netip.ParseAddr(text); aerr == nil {
+			network, err = a.Prefix(a.BitLen())
+		}
 		if err != nil {
 			return false, fmt.Errorf("match localnetwork: %q is no network such as 192.168.0.0/16", text)
 		}

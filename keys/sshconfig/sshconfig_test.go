@@ -69,6 +69,8 @@ func TestNewerCriteria(t *testing.T) {
 		"Match !localnetwork 10.0.0.0/8\nUser a\n":                                "a",
 		"Match sessiontype subsystem command sftp\nUser a\n":                      "a",
 		"Match localnetwork 192.168.3.4/32 originalhost h localuser me\nUser a\n": "a",
+		"Match localnetwork ::1,192.168.3.4\nUser a\n":                            "a",
+		"Match localnetwork 192.168.3.5\nUser a\n":                                "",
 		"Match tagged \"\"\nUser a\n":                                             "a",
 		"Tag work\nMatch tagged \"\"\nUser a\n":                                   "",
 		"Match command \"\"\nUser a\n":                                            "",
