@@ -37,6 +37,11 @@ type criterion struct {
 // match is Match: all its criteria must hold.
 func (r *reader) match(l line, s source) (bool, error) {
 	list, err := criteria(byDelimiters(l.rest))
+	if err != nil { // since version 9.9 ssh reads quotes here as in other lines
+		if again, aerr := criteria(listed(l.args)); aerr == nil {
+			list, err = again, nil
+		}
+	}
 	var lacking *lackingError
 	if err != nil && !errors.As(err, &lacking) {
 		return false, err
@@ -70,6 +75,16 @@ func byDelimiters(rest string) wordReader {
 			word, rest, err = cutWord(rest)
 		}
 		return word, ok, err
+	}
+}
+
+// listed gives words that were taken apart already.
+func listed(words []string) wordReader {
+	return func() (word string, ok bool, err error) {
+		if ok = len(words) > 0; ok {
+			word, words = words[0], words[1:]
+		}
+		return word, ok, nil
 	}
 }
 

@@ -88,6 +88,35 @@ func TestNewerCriteria(t *testing.T) {
 	}
 }
 
+// Quotes in a Match are read as OpenSSH 9.9 reads them, where the older reading makes no
+// sense.
+func TestMatchQuotes(t *testing.T) {
+	for match, want := range map[string]string{
+		`exec 'test -e /x'`:                 "test -e /x",
+		`exec "sh -c \"test -e /x\""`:       `sh -c "test -e /x"`,
+		`host 'h' exec 'a = "b"' # comment`: `a = "b"`,
+		`host='h' exec='a b'`:               "a b",
+		`exec "a \\ b"`:                     `a \\ b`, // the older reading makes sense
+		`host h exec "test 'a b' = 'a b'"`:  "test 'a b' = 'a b'",
+		`originalhost h exec a\ b`:          `a b`,
+		`exec 'one' exec "two \"x\""`:       `two "x"`,
+		`host x exec 'a b' moon full`:       "",
+		`host x exec 'a b' host ''`:         "",
+		`exec 'a b' all`:                    "a b",
+	} {
+		ran := ""
+		_, _, err := read(t, "Match "+match+"\nUser a\n", func(q *Query) {
+			q.Exec = func(_ context.Context, command string, _ map[byte]string) (bool, error) {
+				ran = command
+				return true, nil
+			}
+		})
+		if ran != want || err != nil && want != "" {
+			t.Errorf("%s: %q ran, want %q; %v", match, ran, want, err)
+		}
+	}
+}
+
 // RefuseConnection ends it where its block counts.
 func TestRefuseConnection(t *testing.T) {
 	for text, refused := range map[string]bool{
