@@ -25,9 +25,6 @@ var (
 // run.
 const resumable = 4 << 20
 
-// parting bounds what is still done for a copy after the run has ended.
-const parting = 5 * time.Second
-
 // A transfer is one copy of one file: read here, written there under a temporary
 // name, and renamed into place.
 type transfer struct {

@@ -5,9 +5,27 @@ import (
 	"errors"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
+
+// parting bounds what is still done for a copy after the run has ended.
+const parting = 5 * time.Second
+
+// outlasting is a context for what is ended once it is begun: without a bound as long as
+// ctx lives, for a link that is cut takes its time, and for parting after that.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		_ = sleep(long, parting) // ended before, or now
+		cancel()
+	})
+	return long, func() {
+		stop()
+		cancel()
+	}
+}
 
 // place renames what was made under a temporary name into its place. A name that
 // was absent must still be; what is replaced is replaced in one step. What is begun is
@@ -17,18 +35,22 @@ func (p *pass) place(ctx context.Context, dst tree, tmp string, a Action) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	if a.Target.Kind == Absent {
-		err := dst.Rename(ctx, tmp, a.Path, true)
-		if errors.Is(err, fs.ErrExist) {
-			return errors.Join(errTargetChanged, err)
-		}
-		return err
+		return ifFree(dst.Rename(ctx, tmp, a.Path, true))
 	}
 	err := dst.Replace(ctx, tmp, a.Path, a.Target)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		return p.placeInSteps(ctx, dst, tmp, a)
+	}
+	return err
+}
+
+// ifFree is the outcome of a renaming to a name that nothing had when it was looked at.
+func ifFree(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return errors.Join(errTargetChanged, err)
 	}
 	return err
 }

@@ -34,7 +34,7 @@ func (p *pass) removeSource(ctx context.Context, f *folder, a Action, proved pro
 	}
 	dir, name := remote.Split(a.Path)
 	// What is begun is ended: a source must not stay aside because of Ctrl-C.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	discard := func(aside string) error {
 		return p.tree[a.From].Discard(ctx, a.Path, remote.Join(dir, aside), proved)
@@ -50,11 +50,12 @@ func (p *pass) removeSource(ctx context.Context, f *folder, a Action, proved pro
 }
 
 // putBack gives a file that was set aside its name back, unless another has it by
-// now.
+// now. It has a time of its own: the run may be over because the cause took so long.
 func putBack(ctx context.Context, t tree, aside, path string, cause error) error {
-	err := t.Rename(ctx, aside, path, true)
-	if err != nil {
-		return fmt.Errorf("%w; it is now called %s: %w", cause, aside, err)
+	ctx, cancel := outlasting(ctx)
+	defer cancel()
+	if err := t.Rename(ctx, aside, path, true); err != nil {
+		return fmt.Errorf("%v; it is now called %s: %w", cause, aside, err) // whatever the cause: this has to be told
 	}
 	return cause
 }
