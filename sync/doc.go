@@ -37,9 +37,10 @@
 // # When data is on the disk
 //
 // A copy that replaces a file, that is large, or whose source will be deleted is
-// fsynced before the rename. A small new file is not: if the receiving machine
-// loses power within seconds it may be found empty, its source is still there,
-// and the next run sees the difference. FsyncAlways and FsyncNever say otherwise.
+// fsynced before the rename; in the last case its name is, too, after it (durable.go).
+// A small new file is not: if the receiving machine loses power within seconds it may
+// be found empty, its source is still there, and the next run sees the difference.
+// FsyncAlways and FsyncNever say otherwise.
 //
 // # Left out on purpose
 //

@@ -28,6 +28,7 @@ type folder struct {
 	deleted atomic.Int64 // sources removed from it
 
 	asunder asunder
+	commits commits
 
 	mu    sync.Mutex
 	parts map[string]string // parts to go on with, path by version; guarded by mu

@@ -32,6 +32,9 @@ func (p *pass) removeSource(ctx context.Context, f *folder, a Action, proved pro
 		}
 		return err
 	}
+	if err := p.nameOnDisk(ctx, f, a); err != nil {
+		return err
+	}
 	dir, name := remote.Split(a.Path)
 	// What is begun is ended: a source must not stay aside because of Ctrl-C.
 	ctx, cancel := outlasting(ctx)
