@@ -256,12 +256,12 @@ func (t *transfer) attributes(ctx context.Context) error {
 }
 
 // mtime is the time that the copy gets: of a local file what it is, of a remote one
-// what is believed of it.
+// what is believed of it, by our clock where the server has no other than its own.
 func (t *transfer) mtime() int64 {
 	if t.a.From == Local {
 		return clampTime(t.attr.Mtime)
 	}
-	return t.source.Mtime
+	return t.planner.copyTime(t.a.From, t.source)
 }
 
 // chown leaves the owner as it is where the remote does not allow a change.

@@ -163,9 +163,9 @@ func (f *folder) final(p *pass, side Side) remote.Change {
 		c.Fields |= remote.SetMode
 		c.Mode = perm
 	}
-	if !facts.NoTimes && (s.made.Load() || s.wrote.Load() || have.Mtime != want.Mtime) {
+	if when := p.planner.copyTime(side.Other(), want); !facts.NoTimes && (s.made.Load() || s.wrote.Load() || have.Mtime != when) {
 		c.Fields |= remote.SetAtime | remote.SetMtime
-		c.Atime, c.Mtime = want.Mtime, want.Mtime
+		c.Atime, c.Mtime = when, when
 	}
 	return c
 }

@@ -119,6 +119,19 @@ func (p Planner) mtime(s Side, i Item) int64 {
 	return i.Mtime
 }
 
+// clockError is by how many seconds two runs may differ in what they find a clock to show.
+const clockError = 2
+
+// copyTime is the time that a copy of what a side has gets on the other: by our clock,
+// and rather too old, where the side has no time but its own.
+func (p Planner) copyTime(s Side, i Item) int64 {
+	t := p.mtime(s, i)
+	if s == Remote && p.Facts[Remote].NoTimes {
+		t -= clockError
+	}
+	return clampTime(t)
+}
+
 // sameTimeFrom is sameTime of a source and its target.
 func (p Planner) sameTimeFrom(src, dst Item) bool {
 	if p.source() == Remote {

@@ -379,3 +379,21 @@ func TestPruneOfAReadOnlyFolder(t *testing.T) {
 		t.Errorf("%+v", res.Failures)
 	}
 }
+
+// What came here from a server that keeps no times, and whose clock is ahead, has its
+// time by our clock: it must not count as newer than what is edited there afterwards.
+func TestTwoWayCopiesHaveTimesByOurClock(t *testing.T) {
+	p := newPairing(t, Options{Mode: TwoWay})
+	on := shifted{refusing{p.dir, "times"}, 600}
+	now := time.Now().Unix()
+	put(t, p.remote, "f", "first", now-300)
+	p.runOn(on)
+	wantFile(t, p.local, "f", "first")
+	if res := p.runOn(on); res.Changed() || res.LeftAlone > 0 {
+		t.Errorf("a second run: %+v", res)
+	}
+	put(t, p.remote, "f", "second one", now-100)
+	p.runOn(on)
+	wantFile(t, p.local, "f", "second one")
+	wantFile(t, p.remote, "f", "second one")
+}

@@ -150,7 +150,7 @@ func (p *pass) copyAttr(ctx context.Context, a Action) error {
 	dst := a.From.Other()
 	c := remote.Change{
 		Fields: remote.SetMode, Mode: p.planner.perm(a.Source),
-		Atime: clampTime(a.Source.Mtime), Mtime: clampTime(a.Source.Mtime),
+		Atime: p.planner.copyTime(a.From, a.Source), Mtime: p.planner.copyTime(a.From, a.Source),
 	}
 	if p.planner.Facts[dst].NoModes {
 		c.Fields = 0
