@@ -98,6 +98,10 @@ func (t *transfer) open(ctx context.Context) error {
 		if t.older() {
 			return onSide(t.a.From, errors.Join(errChanged, t.in.Close(context.WithoutCancel(ctx))))
 		}
+		if why, bad := t.plannerNow().notNow(t.a.From, t.source); bad && changedSince(t.source, t.a.Source) {
+			_ = t.in.Close(context.WithoutCancel(ctx)) // nothing was written
+			return leftAlone(why)
+		}
 		if t.attr.Mtime != mtime {
 			mtime, told = t.attr.Mtime, time.Now()
 		}

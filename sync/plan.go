@@ -205,10 +205,10 @@ func (p Planner) link(src, dst Item) Action {
 }
 
 func (p Planner) file(src, dst Item, content Content) Action {
-	if p.outside(src) {
+	if p.outside(p.source(), src) {
 		return Action{Op: OpSkip, Why: WhyFiltered}
 	}
-	if p.settling(src) {
+	if p.settling(p.source(), src) {
 		return Action{Op: OpSkip, Why: WhySettling}
 	}
 	switch dst.Kind {
@@ -290,8 +290,8 @@ func (p Planner) perm(i Item) uint32 {
 	return i.Perm & permBits
 }
 
-func (p Planner) outside(i Item) bool {
-	age := p.Now.Sub(time.Unix(i.Mtime, 0))
+func (p Planner) outside(s Side, i Item) bool {
+	age := time.Duration(p.now(s)-i.Mtime) * time.Second
 	return i.Size < p.MinSize ||
 		p.MaxSize > 0 && i.Size > p.MaxSize ||
 		p.Newer > 0 && age > p.Newer ||
@@ -300,6 +300,6 @@ func (p Planner) outside(i Item) bool {
 
 // settling reports a change a moment ago. A time ahead tells of none, unless clocks
 // differ by a little.
-func (p Planner) settling(i Item) bool {
-	return p.Settle > 0 && p.Now.Sub(time.Unix(i.Mtime, 0)).Abs() < p.Settle
+func (p Planner) settling(s Side, i Item) bool {
+	return p.Settle > 0 && (time.Duration(p.now(s)-i.Mtime)*time.Second).Abs() < p.Settle
 }

@@ -300,6 +300,13 @@ func sourceRoot(c Config) string {
 	return c.Local
 }
 
+// plannerNow is the planner at this moment: a run may take hours.
+func (p *pass) plannerNow() Planner {
+	at := p.planner
+	at.Now = p.Now()
+	return at
+}
+
 // root looks at the two folders themselves.
 func (p *pass) root(ctx context.Context) (*folder, error) {
 	var item [2]Item

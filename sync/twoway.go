@@ -31,7 +31,7 @@ func (p Planner) onlyOn(s Side, i Item) Action {
 		a.Op = OpFolder
 	case File:
 		a.Op = OpCopy
-		if why, bad := p.notNow(i); bad {
+		if why, bad := p.notNow(s, i); bad {
 			a.Op, a.Why = OpSkip, why
 		}
 	case Symlink:
@@ -46,11 +46,11 @@ func (p Planner) onlyOn(s Side, i Item) Action {
 }
 
 // notNow says why a file is left alone in this run.
-func (p Planner) notNow(i Item) (Why, bool) {
+func (p Planner) notNow(s Side, i Item) (Why, bool) {
 	switch {
-	case p.outside(i):
+	case p.outside(s, i):
 		return WhyFiltered, true
-	case p.settling(i):
+	case p.settling(s, i):
 		return WhySettling, true
 	}
 	return "", false
@@ -87,8 +87,8 @@ func (p Planner) filesBothWays(local, remote Item, content Content) Action {
 // checked leaves a pair alone when one of the two is out of bounds: a version
 // still being written must neither win nor be lost.
 func (p Planner) checked(a Action, local, remote Item) Action {
-	for _, i := range []Item{local, remote} {
-		if why, bad := p.notNow(i); bad {
+	for s, i := range []Item{local, remote} {
+		if why, bad := p.notNow(Side(s), i); bad {
 			return Action{Op: OpSkip, From: a.From, Why: why}
 		}
 	}

@@ -101,7 +101,7 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 		return
 	}
 	p.journal.folders.Add(1)
-	actions := p.planner.Folder(f.path, l[Local].names, l[Remote].names)
+	actions := p.plannerNow().Folder(f.path, l[Local].names, l[Remote].names)
 	p.clean(ctx, f, &l, actions)
 	for a := range actions {
 		p.dispatch(ctx, f, a)

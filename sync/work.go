@@ -29,7 +29,7 @@ func (p *pass) do(ctx context.Context, f *folder, a Action) {
 			return
 		}
 		defer func() { read.close(ctx) }()
-		a = p.planner.Decide(a.Path, a.Item(Local), a.Item(Remote), read.content)
+		a = p.plannerNow().Decide(a.Path, a.Item(Local), a.Item(Remote), read.content)
 	}
 	switch {
 	case a.Op == OpSkip:
@@ -73,9 +73,17 @@ func (p *pass) apply(ctx context.Context, f *folder, a Action, read *comparison)
 	}
 }
 
+// leftAlone says why a file that changed since the plan is left for another run.
+type leftAlone Why
+
+func (l leftAlone) Error() string { return string(l) }
+
 // leftFor says why a file is left for the next run, where that is no failure.
 func leftFor(err error) Why {
+	var left leftAlone
 	switch {
+	case errors.As(err, &left):
+		return Why(left)
 	case errors.Is(err, errRacy):
 		return WhySettling
 	case errors.Is(err, errInUse):
