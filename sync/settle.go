@@ -28,13 +28,13 @@ func (p *pass) untilOver(side Side, mtime int64, told time.Time) time.Duration {
 		if p.Now().Sub(time.Unix(mtime, 0)).Abs() > clocksApart {
 			return 0
 		}
-		return max(0, time.Until(told.Add(time.Duration(1+p.window())*time.Second+30*time.Millisecond)))
+		return max(0, time.Until(told.Add(time.Duration(1+p.step())*time.Second+30*time.Millisecond)))
 	}
 	slack := 30 * time.Millisecond // the kernel's clock for times of files is coarser than ours
 	if side == Remote {
 		slack = time.Second // what is known of its clock
 	}
-	end := time.Unix(mtime+1+p.window()-facts.Ahead, 0).Add(slack)
+	end := time.Unix(mtime+1+p.step()-facts.Ahead, 0).Add(slack)
 	wait := end.Sub(p.Now())
 	if wait > 10*time.Second {
 		return 0
@@ -42,7 +42,6 @@ func (p *pass) untilOver(side Side, mtime int64, told time.Time) time.Duration {
 	return max(0, wait)
 }
 
-// window is by how many seconds equal times may differ in this run.
-func (p *pass) window() int64 {
-	return p.planner.window()
-}
+// step is how many seconds a time may stand for beside its own, as the sides keep them.
+// That times count as equal which are further apart makes none of them coarser.
+func (p *pass) step() int64 { return min(p.planner.window(), most) }

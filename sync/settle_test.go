@@ -58,3 +58,15 @@ func TestSettleByTheClockOfTheVisit(t *testing.T) {
 	must(t, err)
 	wantFile(t, p.remote, "f", "text")
 }
+
+// A window within which times count as equal is not waited for, nor does it put an end
+// to the rule of the second.
+func TestTheWindowIsNotWaitedFor(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, ModifyWindow: time.Hour})
+	run, now := p.passOn(t), time.Now()
+	for _, side := range []Side{Local, Remote} {
+		if d := run.untilOver(side, now.Unix(), now); d < time.Second || d > 5*time.Second {
+			t.Errorf("%v: %v", side, d)
+		}
+	}
+}
