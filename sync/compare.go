@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,7 +53,7 @@ func (p *pass) compareFiles(ctx context.Context, a Action) (*comparison, error) 
 		same, err = p.stream.same(ctx, end{c.file[Local], Local}, end{c.file[Remote], Remote}, 0, a.Source.Size)
 	}
 	if err == nil && p.Delete {
-		err = ended(ctx, end{c.in(a.From), a.From}, a.Source.Size)
+		err = p.wasRead(ctx, end{c.in(a.From), a.From}, a.Source)
 	}
 	if err != nil {
 		c.close(ctx)
@@ -79,6 +80,20 @@ func (p *pass) openBoth(ctx context.Context, a Action, c *comparison) error {
 		})
 	}
 	return g.Wait()
+}
+
+// wasRead makes sure that all of a file that is to be removed was read, and of this
+// version: a server may have told that by the path, which another file has got while this
+// one was opened.
+func (p *pass) wasRead(ctx context.Context, f end, want Item) error {
+	if err := ended(ctx, f, want.Size); err != nil {
+		return err
+	}
+	now, err := f.Stat(remote.Fresh(ctx))
+	if errors.Is(err, syscall.ESTALE) || err == nil && changedSince(p.itemOf(f.side, now), want) {
+		err = errChanged
+	}
+	return onSide(f.side, err)
 }
 
 // changedSince reports that a file is not the version that was planned with, and for

@@ -224,7 +224,7 @@ func (t *transfer) seal(ctx context.Context) error {
 		return err
 	}
 	if t.a.Delete {
-		if err := ended(ctx, end{t.in, t.a.From}, t.attr.Size); err != nil {
+		if err := t.wasRead(ctx, end{t.in, t.a.From}, t.source); err != nil {
 			return err
 		}
 	}

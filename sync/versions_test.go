@@ -312,7 +312,7 @@ func TestPushEndedWhileOneConnectionIsStuck(t *testing.T) {
 	}
 }
 
-// shifted is a server whose clock is behind ours.
+// shifted is a server whose clock is another.
 type shifted struct {
 	remote.Remote
 	by int64
@@ -333,7 +333,20 @@ func (s shifted) ReadDir(ctx context.Context, path string, emit func([]remote.En
 }
 func (s shifted) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	f, a, err := s.Remote.Open(ctx, path, flag, perm)
-	return f, s.attr(a), err
+	if err != nil {
+		return nil, a, err
+	}
+	return shiftedFile{f, s}, s.attr(a), nil
+}
+
+type shiftedFile struct {
+	remote.File
+	s shifted
+}
+
+func (f shiftedFile) Stat(ctx context.Context) (remote.Attr, error) {
+	a, err := f.File.Stat(ctx)
+	return f.s.attr(a), err
 }
 
 // The second of a time is over by a clock that nobody has asked for.
@@ -396,4 +409,51 @@ func TestTwoWayCopiesHaveTimesByOurClock(t *testing.T) {
 	p.runOn(on)
 	wantFile(t, p.local, "f", "second one")
 	wantFile(t, p.remote, "f", "second one")
+}
+
+// byPath is a server that opens a file and tells its attributes by the path, before and
+// after which something happens.
+type byPath struct {
+	remote.Remote
+	before, between func()
+}
+
+func (b byPath) Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
+	if flag&remote.FlagWrite != 0 {
+		return b.Remote.Open(ctx, path, flag, perm)
+	}
+	b.before()
+	f, _, err := b.Remote.Open(ctx, path, flag, perm)
+	if err != nil {
+		return nil, remote.Attr{}, err
+	}
+	b.between()
+	a, err := b.Remote.Lstat(ctx, path)
+	return f, a, err
+}
+
+// Another version comes while a source is opened: what is known of it is not what is read.
+func TestTheVersionReadIsTheOneProved(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		p := newPairing(t, Options{Mode: Pull, Delete: true})
+		at := filepath.Join(p.remote, "f")
+		put(t, p.remote, "f", "aaaa", old)
+		come := func(text string, when int64) func() {
+			return sync.OnceFunc(func() {
+				put(t, p.remote, "f~", text, when)
+				must(t, os.Rename(at+"~", at))
+			})
+		}
+		on := byPath{p.dir, func() {}, come("bbbb", old+2)}
+		if there { // what is read is alike, what stays there is not
+			put(t, p.local, "f", "aaaa", old)
+			on.before, on.between = come("aaaa", old+2), come("bbbb", old)
+		}
+		p.runOn(on)
+		here, _ := os.ReadFile(filepath.Join(p.local, "f"))
+		remains, _ := os.ReadFile(at)
+		if string(here) != "bbbb" && string(remains) != "bbbb" {
+			t.Errorf("alike before: %v: the second version is lost: here %q, there %q", there, here, remains)
+		}
+	}
 }
