@@ -253,3 +253,40 @@ func TestErrorsEverywhere(t *testing.T) {
 		})
 	}
 }
+
+// On such a server a version that comes between the last look and the stepping aside is
+// looked at there, and gets its name back.
+func TestWhatStepsAsideIsLookedAt(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	put(t, p.local, "a", "new version", young)
+	put(t, p.remote, "a", "old", old)
+	p.dir.Before = func(_ context.Context, op, path string) error {
+		if op != "rename" {
+			return nil
+		}
+		_, err := os.Lstat(filepath.Join(p.remote, "a"))
+		switch {
+		case strings.HasSuffix(path, partSuffix) && err == nil:
+			return syscall.EOPNOTSUPP
+		case path == "a":
+			put(t, p.remote, "a", "of somebody", young+1)
+		}
+		return nil
+	}
+	if res := p.run(); res.FailureCount != 1 || !errors.Is(res.Failures[0].Err, errTargetChanged) {
+		t.Errorf("%+v", res.Failures)
+	}
+	wantFile(t, p.remote, "a", "of somebody")
+	noTemps(t, p.remote)
+}
+
+// The name aside is short where names have to be.
+func TestStepsAsideWithAShortName(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	name := strings.Repeat("n", 100)
+	put(t, p.local, name, "new version", young)
+	put(t, p.remote, name, "old", old)
+	p.runOn(shortNames{p.dir})
+	wantFile(t, p.remote, name, "new version")
+	noTemps(t, p.remote)
+}

@@ -81,3 +81,16 @@ type endless struct{ remote.Remote }
 func (r endless) ReadDir(_ context.Context, _ string, emit func([]remote.Entry) error) error {
 	return emit([]remote.Entry{{Name: "d", Attr: remote.Attr{Mode: unix.S_IFDIR | 0o755}}})
 }
+
+// shortNames is a server without posix-rename, on a filesystem of short names.
+type shortNames struct{ remote.Remote }
+
+func (r shortNames) Rename(ctx context.Context, from, to string, noReplace bool) error {
+	if _, err := r.Lstat(ctx, to); !noReplace && err == nil {
+		return remote.PathError("rename", from, syscall.EOPNOTSUPP)
+	}
+	if len(to) > 143 {
+		return remote.PathError("rename", to, syscall.ENAMETOOLONG)
+	}
+	return r.Remote.Rename(ctx, from, to, noReplace)
+}

@@ -56,16 +56,24 @@ func ifFree(err error) error {
 }
 
 // placeInSteps is for servers that cannot rename over a file: the old file steps
-// aside under a name that restore knows, should this run die in between.
+// aside under a name that restore knows, should this run die in between. It is looked at
+// once more there, where nobody else writes.
 func (p *pass) placeInSteps(ctx context.Context, dst tree, tmp string, a Action) error {
 	dir, name := remote.Split(a.Path)
 	old := remote.Join(dir, p.temp.old(name))
-	if err := dst.Rename(ctx, a.Path, old, true); err != nil {
+	err := dst.Rename(ctx, a.Path, old, true)
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		old = remote.Join(dir, p.temp.oldShort(name))
+		err = dst.Rename(ctx, a.Path, old, true)
+	}
+	if err != nil {
 		return err
 	}
-	if err := dst.Rename(ctx, tmp, a.Path, true); err != nil {
-		back := dst.Rename(context.WithoutCancel(ctx), old, a.Path, true)
-		return errors.Join(err, back)
+	if err = p.unchanged(ctx, a.From.Other(), old, a.Target); err == nil {
+		err = ifFree(dst.Rename(ctx, tmp, a.Path, true))
+	}
+	if err != nil {
+		return putBack(ctx, dst, old, a.Path, err)
 	}
 	return dst.Remove(ctx, old)
 }

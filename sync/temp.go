@@ -76,8 +76,9 @@ func (r runName) aside(name string) string { return r.named(asideKind, name) }
 // old is the name that a target has while it is replaced.
 func (r runName) old(name string) string { return r.named(oldKind, name) }
 
-// asideShort is aside for a filesystem of short names.
+// asideShort and oldShort are for a filesystem of short names.
 func (r runName) asideShort(name string) string { return r.name(asideKind, short(name, nil)) }
+func (r runName) oldShort(name string) string   { return r.name(oldKind, short(name, nil)) }
 
 func (r runName) named(kind byte, name string) string {
 	temp := r.name(kind, short(name, nil))
