@@ -365,7 +365,7 @@ func (t *transfer) abandon(ctx context.Context, cause error) {
 			t.Log.Debug("closing a partial copy", "path", t.tmp, "error", err)
 		}
 	}
-	if t.attr.Size > resumable && !t.useless(cause) || ends(cause) {
+	if t.attr.Size > resumable && !t.useless(cause) || ends(cause) || errors.Is(cause, errNotOurs) {
 		return
 	}
 	if err := t.dst.Remove(ctx, t.tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -117,7 +117,7 @@ func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) e
 		err = p.place(ctx, dst, tmp, a)
 	}
 	if err != nil {
-		return errors.Join(err, ignoreAbsent(dst.Remove(context.WithoutCancel(ctx), tmp)))
+		return dropTemp(ctx, dst, tmp, err)
 	}
 	return nil
 }

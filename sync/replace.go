@@ -58,24 +58,51 @@ func (l *localTree) removeReplaced(ctx context.Context, tmp string, was stamp) e
 }
 
 // undo changes the names back. If somebody has put yet another file in the place
-// meanwhile, that is now under the temporary name, and must not be taken for ours.
+// meanwhile, that is now under the temporary name, and must not be taken for ours; nor
+// must what was there, when the names cannot be changed back.
 func (l *localTree) undo(ctx context.Context, tmp, path string, ours stamp) error {
 	err := l.exchange(tmp, path)
 	if errors.Is(err, unix.ENOENT) { // somebody has removed our file at once
-		return l.Rename(ctx, tmp, path, true)
+		if err = l.Rename(ctx, tmp, path, true); err == nil {
+			return nil
+		}
+	} else if err == nil {
+		var now stamp
+		now, err = l.Stamp(ctx, tmp, false)
+		if err == nil && now.dev == ours.dev && now.ino == ours.ino {
+			return nil
+		}
 	}
-	if err != nil {
-		return err
-	}
-	now, err := l.Stamp(ctx, tmp, false)
-	if err != nil || now.dev == ours.dev && now.ino == ours.ino {
-		return err
-	}
+	return l.keep(ctx, tmp, path, err)
+}
+
+// errNotOurs says of a temporary name that what has it now is somebody's version.
+var errNotOurs = errors.New("another version is now called")
+
+// keep gives somebody's version that has a temporary name one that no run removes.
+func (l *localTree) keep(ctx context.Context, tmp, path string, cause error) error {
 	dir, name := remote.Split(path)
 	_, partName := remote.Split(tmp)
 	part, _ := parseTemp(Named{Name: partName})
-	aside := remote.Join(dir, runName{owner: part.owner, run: part.run}.aside(name))
-	return errors.Join(fmt.Errorf("another version was set aside as %s", aside), l.Rename(ctx, tmp, aside, true))
+	run := runName{owner: part.owner, run: part.run}
+	aside := remote.Join(dir, run.aside(name))
+	err := l.Rename(ctx, tmp, aside, true)
+	if errors.Is(err, unix.ENAMETOOLONG) {
+		aside = remote.Join(dir, run.asideShort(name))
+		err = l.Rename(ctx, tmp, aside, true)
+	}
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("%w %s: %w", errNotOurs, tmp, err))
+	}
+	return errors.Join(cause, fmt.Errorf("another version was set aside as %s", aside))
+}
+
+// dropTemp removes what did not get its place, unless it is somebody's by now.
+func dropTemp(ctx context.Context, t tree, tmp string, cause error) error {
+	if errors.Is(cause, errNotOurs) {
+		return cause
+	}
+	return errors.Join(cause, ignoreAbsent(t.Remove(context.WithoutCancel(ctx), tmp)))
 }
 
 // changed reports that a name is no longer what was listed.
