@@ -151,25 +151,32 @@ func (f *folder) apart(ctx context.Context, p *pass) error {
 
 func (f *folder) lookApart(ctx context.Context, p *pass) error {
 	at := remote.Join(f.path, p.temp.probe())
-	err := f.makeEmpty(ctx, p, Local, at)
-	if errors.Is(err, fs.ErrPermission) && f.unlock(ctx, p, Local, err) == nil {
-		err = f.makeEmpty(ctx, p, Local, at)
-	}
-	if err != nil {
+	if err := f.makeEmpty(ctx, p, Local, at, 0o600); err != nil {
 		return onSide(Local, err)
 	}
-	f.side[Local].wrote.Store(true)
-	_, err = p.Remote.Lstat(ctx, at)
+	_, err := p.Remote.Lstat(ctx, at)
 	err = onSide(Remote, foundNone(err))
 	return errors.Join(err, onSide(Local, p.tree[Local].Remove(context.WithoutCancel(ctx), at)))
 }
 
-func (f *folder) makeEmpty(ctx context.Context, p *pass, side Side, at string) error {
-	file, _, err := p.tree[side].Open(ctx, at, remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o600)
+// makeEmpty makes an empty file in the folder, and opens that up for it if need be.
+func (f *folder) makeEmpty(ctx context.Context, p *pass, side Side, at string, perm uint32) error {
+	open := func() (remote.File, error) {
+		file, _, err := p.tree[side].Open(ctx, at, remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, perm)
+		return file, err
+	}
+	file, err := open()
+	if errors.Is(err, fs.ErrPermission) && f.unlock(ctx, p, side, err) == nil {
+		file, err = open()
+	}
 	if err != nil {
 		return err
 	}
-	return file.Close(ctx)
+	f.side[side].wrote.Store(true)
+	if err := file.Close(ctx); err != nil {
+		return errors.Join(err, ignoreAbsent(p.tree[side].Remove(context.WithoutCancel(ctx), at)))
+	}
+	return nil
 }
 
 // foundNone makes an error of having found what should not be there.

@@ -149,3 +149,58 @@ func TestTwoWayNamesWhatItLeavesAlone(t *testing.T) {
 		t.Error("strict, and not partial")
 	}
 }
+
+// What comes under the trigger file's name while that is made is not replaced.
+func TestATriggerFileIsLookedAtLast(t *testing.T) {
+	for _, mode := range []Mode{Push, Pull} {
+		for _, there := range []bool{false, true} {
+			p := newPairing(t, Options{Mode: mode, TriggerFile: "all done"})
+			from, to := p.local, p.remote
+			if mode == Pull {
+				from, to = to, from
+			}
+			put(t, from, "f", "text", old)
+			put(t, to, "f", "text", old)
+			if there {
+				put(t, to, "all done", "", old)
+			}
+			p.dir.Before = func(_ context.Context, op, path string) error {
+				if mode == Push && op == "close" && strings.Contains(path, "-p") { // of the trigger file: nothing else is made
+					put(t, to, "all done", "of somebody", young)
+				}
+				return nil
+			}
+			if mode == Push {
+				if _, err := p.try(t.Context()); !errors.Is(err, errNoTrigger) {
+					t.Errorf("there before: %v: %v", there, err)
+				}
+				wantFile(t, to, "all done", "of somebody")
+			} else {
+				p.clean()
+				wantFile(t, to, "all done", "")
+			}
+			noTemps(t, to)
+		}
+	}
+}
+
+// A target that its owner may not write to is opened up for the trigger file, too.
+func TestATriggerFileInAReadOnlyFolder(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, TriggerFile: "all done"})
+	put(t, p.local, "f", "text", old)
+	put(t, p.remote, "f", "text", old)
+	must(t, os.Chmod(p.remote, 0o555))
+	t.Cleanup(func() { must(t, os.Chmod(p.remote, 0o755)) })
+	p.dir.Before = func(_ context.Context, op, _ string) error { // root may always write
+		info, err := os.Stat(p.remote)
+		if op == "open" && err == nil && info.Mode()&0o200 == 0 {
+			return syscall.EACCES
+		}
+		return nil
+	}
+	p.clean()
+	wantFile(t, p.remote, "all done", "")
+	if info, err := os.Stat(p.remote); err != nil || info.Mode().Perm() != 0o555 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}

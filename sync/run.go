@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -163,43 +162,6 @@ func (p *pass) finish(ctx context.Context) error {
 	}
 	return errDone
 }
-
-// trigger makes the empty file that tells others that all is there, anew each time.
-func (p *pass) trigger(ctx context.Context) error {
-	t := p.tree[p.source().Other()]
-	there, err := t.Lstat(ctx, p.TriggerFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil && !isTrigger(itemOf(there)) {
-		return remote.PathError("make", p.TriggerFile, errNoTrigger)
-	}
-	dir, name := remote.Split(p.TriggerFile)
-	tmp := remote.Join(dir, p.temp.part(name, Item{}))
-	f, _, err := t.Open(ctx, tmp, remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
-	if err != nil {
-		return err
-	}
-	if err := f.Close(ctx); err != nil {
-		return err
-	}
-	err = t.Rename(ctx, tmp, p.TriggerFile, false)
-	if errors.Is(err, syscall.EOPNOTSUPP) { // it is empty: nothing is lost in between
-		if err = t.Remove(ctx, p.TriggerFile); err == nil {
-			err = t.Rename(ctx, tmp, p.TriggerFile, true)
-		}
-	}
-	if err != nil {
-		return errors.Join(err, ignoreAbsent(t.Remove(ctx, tmp)))
-	}
-	return nil
-}
-
-var errNoTrigger = errors.New("something that is no empty file has this name; give another one")
-
-// isTrigger reports whether something may be a trigger file: one that a run made is
-// empty. Anything else takes part in the sync, and is not replaced.
-func isTrigger(i Item) bool { return i.Kind == File && i.Size == 0 }
 
 // rootsThere makes sure, after the run, that the folders are still what was walked:
 // of one that was removed or moved away nothing could be read, and nothing would tell.
