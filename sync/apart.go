@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -150,13 +151,22 @@ func (f *folder) apart(ctx context.Context, p *pass) error {
 }
 
 func (f *folder) lookApart(ctx context.Context, p *pass) error {
-	at := remote.Join(f.path, p.temp.probe())
-	if err := f.makeEmpty(ctx, p, Local, at, 0o600); err != nil {
-		return onSide(Local, err)
+	err := f.lookFrom(ctx, p, Local)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return f.lookFrom(ctx, p, Remote) // a folder that is full must be emptied all the same
 	}
-	_, err := p.Remote.Lstat(ctx, at)
-	err = onSide(Remote, foundNone(err))
-	return errors.Join(err, onSide(Local, p.tree[Local].Remove(context.WithoutCancel(ctx), at)))
+	return err
+}
+
+// lookFrom makes a name on a side, which the other must not have then.
+func (f *folder) lookFrom(ctx context.Context, p *pass, side Side) error {
+	at := remote.Join(f.path, p.temp.probe())
+	if err := f.makeEmpty(ctx, p, side, at, 0o600); err != nil {
+		return onSide(side, err)
+	}
+	_, err := p.tree[side.Other()].Lstat(ctx, at)
+	err = onSide(side.Other(), foundNone(err))
+	return errors.Join(err, onSide(side, p.tree[side].Remove(context.WithoutCancel(ctx), at)))
 }
 
 // makeEmpty makes an empty file in the folder, and opens that up for it if need be.

@@ -131,3 +131,21 @@ func TestDryRunChangesNothing(t *testing.T) {
 		t.Errorf("plan %q", paths)
 	}
 }
+
+// A source on a filesystem that has no room for one more name can be emptied.
+func TestDeleteFromAFullFilesystem(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting takes root")
+	}
+	p := newPairing(t, Options{Mode: Push, Delete: true})
+	must(t, syscall.Mount("tmpfs", p.local, "tmpfs", 0, "nr_inodes=2"))
+	t.Cleanup(func() { must(t, syscall.Unmount(p.local, 0)) })
+	put(t, p.local, "f", "text", old)
+	if err := os.WriteFile(filepath.Join(p.local, "g"), nil, 0o644); err == nil {
+		t.Fatal("it is not full")
+	}
+	p.clean()
+	wantAbsent(t, p.local, "f")
+	wantFile(t, p.remote, "f", "text")
+	noTemps(t, p.remote)
+}
