@@ -68,6 +68,7 @@ type pass struct {
 	rootPath   [2]string // where the two folders are, absolute, links resolved here
 	within     [2]string // path of the other side's root, where it lies in this one
 	sourceRoot string    // absolute path of the source folder
+	foreign    [2]bool   // whose clock is another machine's
 	fsid       atomic.Uint64
 	later      sync.WaitGroup // what nothing waits for but the end of the run
 
@@ -213,6 +214,7 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 		planner:    Planner{Options: c.Options, Now: c.Now()},
 		tree:       [2]tree{newLocalTree(root, c.Options, follow), remoteTree{c.Remote}},
 		temp:       newRunName(owner, c.Now(), c.TempSuffix),
+		foreign:    [2]bool{onNetwork(root), true},
 		rootPath:   [2]string{realPath(c.Local), c.Remote.Info().Root},
 		sourceRoot: sourceRoot(c),
 		journal:    newJournal(c, abort),

@@ -17,21 +17,21 @@ func (p *pass) over(ctx context.Context, side Side, mtime int64, told time.Time)
 	return sleep(ctx, p.untilOver(side, mtime, told))
 }
 
-// clocksApart is how far a server's clock may be off that nobody has asked for, as
+// clocksApart is how far a clock may be off that nobody has asked for, as
 // nothing is written there.
 const clocksApart = 15 * time.Minute
 
 // untilOver is how long the second of a time still lasts that was told at a moment.
 func (p *pass) untilOver(side Side, mtime int64, told time.Time) time.Duration {
 	facts := p.planner.Facts[side]
-	if side == Remote && !facts.Clock {
+	if p.foreign[side] && !facts.Clock {
 		if p.Now().Sub(time.Unix(mtime, 0)).Abs() > clocksApart {
 			return 0
 		}
 		return max(0, time.Until(told.Add(time.Duration(1+p.step())*time.Second+30*time.Millisecond)))
 	}
 	slack := 30 * time.Millisecond // the kernel's clock for times of files is coarser than ours
-	if side == Remote {
+	if p.foreign[side] {
 		slack = time.Second // what is known of its clock
 	}
 	end := time.Unix(mtime+1+p.step()-facts.Ahead, 0).Add(slack)

@@ -70,3 +70,17 @@ func TestTheWindowIsNotWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+// A local folder on a network filesystem has the times of another clock.
+func TestTheClockOfANetworkFilesystem(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	run := p.passOn(t)
+	run.foreign[Local] = true
+	now := time.Now()
+	if d := run.untilOver(Local, now.Unix()-60, now); d < 500*time.Millisecond {
+		t.Errorf("%v", d)
+	}
+	if !networked(0x6969) || networked(0xef53) {
+		t.Error("NFS is not told from ext4")
+	}
+}
