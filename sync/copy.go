@@ -239,12 +239,17 @@ func (t *transfer) attributes(ctx context.Context) error {
 		c.Fields |= remote.SetAtime | remote.SetMtime
 		c.Atime, c.Mtime = clampTime(t.attr.Atime), t.mtime()
 	}
+	perm := t.planner.perm(t.source)
 	if t.Owner {
-		if err := t.chown(ctx, t.source); err != nil {
+		refused, err := t.chown(ctx, t.source)
+		if err != nil {
 			return err
 		}
+		if refused {
+			perm &^= setIDBits // they are the owner's
+		}
 	}
-	if perm := t.planner.perm(t.source); !facts.NoModes && (t.Owner || perm != t.firstPerm()) {
+	if !facts.NoModes && (t.Owner || t.held > 0 || perm != t.firstPerm()) {
 		c.Fields |= remote.SetMode
 		c.Mode = perm
 	}
@@ -268,14 +273,14 @@ func (t *transfer) mtime() int64 {
 	return t.planner.copyTime(t.a.From, t.source)
 }
 
-// chown leaves the owner as it is where the remote does not allow a change.
-func (t *transfer) chown(ctx context.Context, want Item) error {
-	_, err := t.out.SetAttr(ctx, remote.Change{Fields: remote.SetUID | remote.SetGID, UID: want.UID, GID: want.GID})
+// chown leaves the owner as it is where the remote does not allow a change, and says so.
+func (t *transfer) chown(ctx context.Context, want Item) (refused bool, err error) {
+	_, err = t.out.SetAttr(ctx, remote.Change{Fields: remote.SetUID | remote.SetGID, UID: want.UID, GID: want.GID})
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EOPNOTSUPP) {
 		t.journal.fail(ctx, t.a, t.a.From.Other(), fmt.Errorf("copied, but not its owner: %w", err))
-		return nil
+		return true, nil
 	}
-	return err
+	return false, err
 }
 
 func (t *transfer) flush(ctx context.Context) error {

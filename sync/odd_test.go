@@ -94,3 +94,37 @@ func (r shortNames) Rename(ctx context.Context, from, to string, noReplace bool)
 	}
 	return r.Remote.Rename(ctx, from, to, noReplace)
 }
+
+// ownerless does not let the owner be changed.
+type ownerless struct{ remote.Remote }
+
+func (r ownerless) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
+	return ownerlessFile{}.set(c, func(c remote.Change) (remote.Attr, error) { return r.Remote.SetAttr(ctx, at, c) })
+}
+
+func (r ownerless) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
+	f, a, err := r.Remote.Open(ctx, at, flag, perm)
+	if err != nil {
+		return nil, a, err
+	}
+	return ownerlessFile{f}, a, nil
+}
+
+type ownerlessFile struct{ remote.File }
+
+func (f ownerlessFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
+	return f.set(c, func(c remote.Change) (remote.Attr, error) { return f.File.SetAttr(ctx, c) })
+}
+
+// set does the rest of what is asked for, as OpenSSH's server does.
+func (ownerlessFile) set(c remote.Change, to func(remote.Change) (remote.Attr, error)) (remote.Attr, error) {
+	if c.Fields&remote.SetUID == 0 {
+		return to(c)
+	}
+	if c.Fields &^= remote.SetUID | remote.SetGID; c.Fields != 0 {
+		if a, err := to(c); err != nil {
+			return a, err
+		}
+	}
+	return remote.Attr{}, remote.PathError("setattr", "", syscall.EPERM)
+}

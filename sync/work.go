@@ -166,9 +166,14 @@ func (p *pass) copyAttr(ctx context.Context, a Action) error {
 	if a.Source.Mtime != a.Target.Mtime && !p.planner.Facts[dst].NoTimes && (p.compare() == CompareHash || p.compare() == CompareMtime) {
 		c.Fields |= remote.SetAtime | remote.SetMtime
 	}
-	if p.Owner {
-		c.Fields |= remote.SetUID | remote.SetGID
-		c.UID, c.GID = a.Source.UID, a.Source.GID
+	if p.Owner { // before the mode: set-id bits are the owner's
+		own := remote.Change{Fields: remote.SetUID | remote.SetGID, UID: a.Source.UID, GID: a.Source.GID}
+		if _, err := p.tree[dst].SetAttr(ctx, a.Path, own); err != nil {
+			return err
+		}
+	}
+	if c.Fields == 0 {
+		return nil
 	}
 	_, err := p.tree[dst].SetAttr(ctx, a.Path, c)
 	return err

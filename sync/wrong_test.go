@@ -380,3 +380,22 @@ func TestLocksOfTheLocalFolder(t *testing.T) {
 		}
 	}
 }
+
+// Where the owner cannot be set, a program does not get the rights of another one.
+func TestSetIDBitsAreTheOwners(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		p := newPairing(t, Options{Mode: Push, Owner: true})
+		put(t, p.local, "f", "program", old)
+		must(t, os.Chmod(filepath.Join(p.local, "f"), 0o755|os.ModeSetuid))
+		if there {
+			put(t, p.remote, "f", "program", old)
+		}
+		if res := p.runOn(ownerless{p.dir}); res.FailureCount != 1 {
+			t.Errorf("%+v", res.Failures)
+		}
+		wantFile(t, p.remote, "f", "program")
+		if info, err := os.Stat(filepath.Join(p.remote, "f")); err != nil || info.Mode()&os.ModeSetuid != 0 {
+			t.Errorf("there before: %v: %v, %v", there, info.Mode(), err)
+		}
+	}
+}
