@@ -164,3 +164,18 @@ func TestVerifyByContent(t *testing.T) {
 	wantFile(t, p.remote, "a", "old")
 	noTemps(t, p.remote)
 }
+
+// A part that is gone on with may have the mode that its source had then.
+func TestAResumedPartGetsItsMode(t *testing.T) {
+	const size = 28 << 20
+	p := newPairing(t, Options{Mode: Push})
+	good := pattern(1, size)
+	put(t, p.local, "large", string(good), old)
+	part := newRun(p.config()).part("large", file(size, old))
+	put(t, p.remote, part, string(good[:24<<20]), young)
+	must(t, os.Chmod(filepath.Join(p.remote, part), 0o600))
+	if res := p.clean(); res.Resumed == 0 {
+		t.Error("not gone on with")
+	}
+	sameTrees(t, p.local, p.remote, true)
+}
