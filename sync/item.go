@@ -44,6 +44,7 @@ type Item struct {
 	Link      string // where a symbolic link leads
 	elsewhere bool   // on another filesystem than the root, where that was asked
 	version   uint64 // of a local file, exactly: see stamp; 0 where it is not known
+	err       error  // why it could not be looked at: then there is nothing else
 }
 
 // A Named item stands in a listing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -64,16 +65,21 @@ func (p *pass) lookUp(ctx context.Context, f *folder, side Side, l *[2]listing) 
 	for i, n := range names {
 		g.Go(func() error {
 			a, err := p.tree[side].Lstat(gctx, remote.Join(f.path, n.Name))
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err == nil:
+				found[i] = p.itemOf(side, a)
+			case ends(err) || gctx.Err() != nil:
+				return onSide(side, err)
+			default:
+				found[i].err = err
 			}
-			found[i] = p.itemOf(side, a)
-			return onSide(side, err)
+			return nil
 		})
 	}
 	err := g.Wait()
 	for i, n := range names {
-		if found[i].Kind != Absent {
+		if found[i].Kind != Absent || found[i].err != nil {
 			l[side].names = append(l[side].names, Named{n.Name, found[i]})
 		}
 	}
@@ -196,11 +202,41 @@ func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
 			}
 			g.Go(func() (err error) {
 				n.Link, err = p.tree[side].ReadLink(gctx, remote.Join(f.path, n.Name))
-				return onSide(Side(side), err)
+				if ends(err) || gctx.Err() != nil {
+					return onSide(Side(side), err)
+				}
+				n.err = err
+				return nil
 			})
 		}
 	}
 	return g.Wait()
+}
+
+// leaveOut tells the names that could not be looked at, and drops them on both sides: the
+// others of their folder are no worse for them.
+func (p *pass) leaveOut(ctx context.Context, f *folder, l *[2]listing) {
+	out := map[string]bool{}
+	for _, side := range []Side{Local, Remote} {
+		for _, n := range l[side].names {
+			at := remote.Join(f.path, n.Name)
+			switch {
+			case n.err == nil || out[n.Name]:
+				continue
+			case errors.Is(n.err, fs.ErrNotExist):
+				p.journal.count(func(r *Result) *int64 { return &r.Vanished }, 1)
+			case p.Names.Keeps(at, true) && p.Names.Keeps(at, false): // what it is is not known
+				p.journal.fail(ctx, Action{Op: OpSkip, Path: at, From: side}, side, n.err)
+			}
+			out[n.Name] = true
+		}
+	}
+	if len(out) == 0 {
+		return
+	}
+	for side := range l {
+		l[side].names = slices.DeleteFunc(l[side].names, func(n Named) bool { return out[n.Name] })
+	}
 }
 
 var errBadName = fmt.Errorf("refused, no file can have this name: %w", syscall.EINVAL)

@@ -108,11 +108,7 @@ func (l *localTree) List(_ context.Context, path string, emit func([]Named) erro
 		if err != nil {
 			return err
 		}
-		items, err := l.statAll(int(d.Fd()), path, names)
-		if err != nil {
-			return err
-		}
-		if err := emit(items); err != nil {
+		if err := emit(l.statAll(int(d.Fd()), path, names)); err != nil {
 			return err
 		}
 	}
@@ -134,7 +130,7 @@ func (l *localTree) openDir(path string) (*os.File, error) {
 }
 
 // statAll describes names in an open folder; one that has vanished is left out.
-func (l *localTree) statAll(dir int, path string, names []string) ([]Named, error) {
+func (l *localTree) statAll(dir int, path string, names []string) []Named {
 	items := make([]Named, 0, len(names))
 	for _, n := range names {
 		var st unix.Stat_t
@@ -142,14 +138,14 @@ func (l *localTree) statAll(dir int, path string, names []string) ([]Named, erro
 		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
-		if err != nil {
-			return nil, remote.PathError("lstat", remote.Join(path, n), err)
-		}
 		item := exactItem(&st)
 		item.elsewhere = l.device != 0 && st.Dev != l.device
+		if err != nil {
+			item = Item{err: remote.PathError("lstat", remote.Join(path, n), err)}
+		}
 		items = append(items, Named{n, item})
 	}
-	return items, nil
+	return items
 }
 
 func (l *localTree) ReadLink(_ context.Context, path string) (string, error) {

@@ -100,6 +100,7 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 		p.failFolder(ctx, f, p.source(), err)
 		return
 	}
+	p.leaveOut(ctx, f, &l)
 	p.journal.folders.Add(1)
 	actions := p.plannerNow().Folder(f.path, l[Local].names, l[Remote].names)
 	p.clean(ctx, f, &l, actions)
