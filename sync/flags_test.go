@@ -204,3 +204,21 @@ func TestATriggerFileInAReadOnlyFolder(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+// A file that is written to all the time is left for the next run, and all is not there.
+func TestAFileWrittenToAllTheTime(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, TriggerFile: "all done", Strict: true})
+	put(t, p.remote, "f", "text", old)
+	p.dir.Before = func(_ context.Context, op, path string) error {
+		if op == "open" && path == "f" {
+			writeText(t, filepath.Join(p.remote, "f"), "more")
+		}
+		return nil
+	}
+	res := p.run()
+	wantAbsent(t, p.local, "f")
+	wantAbsent(t, p.local, "all done")
+	if !res.Partial() || res.Busy != 1 || res.Settling != 0 {
+		t.Errorf("%+v", res)
+	}
+}

@@ -111,11 +111,11 @@ func ends(err error) bool {
 	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.ENODEV)
 }
 
-// partial reports whether something is left to do.
-func (j *journal) partial() bool {
+// complete reports that nothing is left to do that a next run would.
+func (j *journal) complete() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.result.Partial()
+	return !j.result.Partial() && j.result.Busy == 0
 }
 
 // missed reports that something was not there, or failed.

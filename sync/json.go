@@ -53,6 +53,7 @@ type resultLine struct {
 	KeptNewer  int64     `json:"kept_newer"`
 	Unverified int64     `json:"kept_unverified"`
 	Settling   int64     `json:"settling"`
+	Busy       int64     `json:"busy"`
 	Filtered   int64     `json:"filtered"`
 	Special    int64     `json:"special"`
 	InUse      int64     `json:"in_use"`
@@ -105,7 +106,7 @@ func (r *Result) line() *resultLine {
 		Mode: r.Mode.String(), DryRun: r.DryRun, Began: r.Began.UTC(), Seconds: r.Duration.Seconds(),
 		ToLocal: r.ToLocal, ToRemote: r.ToRemote, Attributes: r.Attributes,
 		Deleted: r.Deleted, Pruned: r.Pruned, Unchanged: r.Unchanged, LeftAlone: r.LeftAlone,
-		KeptNewer: r.KeptNewer, Unverified: r.Unverified, Settling: r.Settling, Filtered: r.Filtered,
+		KeptNewer: r.KeptNewer, Unverified: r.Unverified, Settling: r.Settling, Busy: r.Busy, Filtered: r.Filtered,
 		Special: r.Special, InUse: r.InUse, Unsafe: r.Unsafe, Elsewhere: r.Elsewhere, Vanished: r.Vanished, Resumed: r.Resumed, Cleaned: r.Cleaned,
 		Conflicts: r.ConflictCount, Failures: r.FailureCount, Partial: r.Partial(), Ended: r.Ended,
 	}

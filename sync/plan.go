@@ -41,6 +41,7 @@ const (
 	WhyLeft       Why = "same size, time differs"
 	WhyKeepNewer  Why = "target is newer"
 	WhySettling   Why = "changed a moment ago"
+	WhyBusy       Why = "written to all the time"
 	WhyFiltered   Why = "outside the bounds of size and age"
 	WhyInUse      Why = "open in another program, source kept"
 	WhyUnsafe     Why = "link leads out of the folder"

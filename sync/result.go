@@ -41,6 +41,7 @@ type Result struct {
 	LeftAlone  int64 // two-way by size: equal in size, different in time
 	KeptNewer  int64 // targets newer than their source, with Update
 	Settling   int64 // files that changed a moment ago
+	Busy       int64 // files that were written to each time they were looked at
 	Filtered   int64 // files outside the bounds of size and age
 	Special    int64 // special files and skipped links
 	InUse      int64 // sources kept because another program has them open
@@ -68,7 +69,7 @@ func (r *Result) Partial() bool {
 }
 
 // Left counts what was left alone without having been asked to.
-func (r *Result) Left() int64 { return r.LeftAlone + r.Unverified + r.Unsafe + r.InUse }
+func (r *Result) Left() int64 { return r.LeftAlone + r.Unverified + r.Unsafe + r.InUse + r.Busy }
 
 // Changed reports whether the run changed anything that a next run could see.
 func (r *Result) Changed() bool {
@@ -125,6 +126,8 @@ func (r *Result) skipped(a Action) {
 		r.KeptNewer++
 	case WhySettling:
 		r.Settling++
+	case WhyBusy:
+		r.Busy++
 	case WhyFiltered:
 		r.Filtered++
 	case WhyUnverified:

@@ -155,7 +155,7 @@ func (p *pass) finish(ctx context.Context) error {
 	if err := p.rootsThere(ctx); err != errDone {
 		return err
 	}
-	if p.TriggerFile == "" || p.journal.partial() {
+	if p.TriggerFile == "" || !p.journal.complete() {
 		return errDone
 	}
 	if err := p.trigger(ctx); err != nil {

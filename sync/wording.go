@@ -98,7 +98,7 @@ func (r *Result) Summary() string {
 	switch {
 	case r.Ended:
 		line("ended before it was done")
-	case !r.Changed() && !r.Partial() && r.Vanished+r.Settling+r.InUse == 0:
+	case !r.Changed() && !r.Partial() && r.Vanished+r.Settling+r.InUse+r.Busy == 0:
 		line("nothing to do")
 	}
 	count(r.Attributes, "mode or time set")
@@ -116,6 +116,7 @@ func (r *Result) Summary() string {
 	count(r.Unverified, "kept, same size and different content")
 	count(r.InUse, "kept, open in another program")
 	count(r.Settling, "skipped, changed a moment ago")
+	count(r.Busy, "left for the next run, written to all the time")
 	count(r.Filtered, "skipped, outside the bounds of size and age")
 	count(r.Elsewhere, "skipped, on another filesystem")
 	count(r.Special, "skipped, links or special files")

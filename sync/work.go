@@ -85,7 +85,7 @@ func leftFor(err error) Why {
 	case errors.As(err, &left):
 		return Why(left)
 	case errors.Is(err, errRacy):
-		return WhySettling
+		return WhyBusy
 	case errors.Is(err, errInUse):
 		return WhyInUse
 	case errors.Is(err, errUnsafe):
