@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -38,6 +39,7 @@ type Schedule struct {
 func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
 	w := &watcher{make: r.watch, local: r.config.Local, names: r.config.Names, log: r.config.Log}
 	defer w.close()
+	soon := time.Duration(0)
 	for ctx.Err() == nil {
 		if s.Watch {
 			w.renew()
@@ -51,9 +53,28 @@ func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
 				return err
 			}
 		}
-		w.wait(ctx, s.Every)
+		next := s.Every
+		if soon = r.soon(res, soon); s.Watch && soon > 0 && (next == 0 || soon < next) {
+			next = soon
+		}
+		if !w.wait(ctx, next) {
+			soon = 0
+		}
 	}
 	return nil
+}
+
+// soon is how long what a run has left for a moment waits for the next one: no event tells
+// that a file has settled or was closed. Each time that nothing else calls for a run it
+// takes twice as long. 0 when nothing was left.
+func (r *Runner) soon(res *Result, before time.Duration) time.Duration {
+	if res == nil || res.Settling+res.InUse+res.Busy == 0 {
+		return 0
+	}
+	if before > 0 && !res.Changed() {
+		return min(2*before, time.Hour)
+	}
+	return r.config.Settle + time.Second
 }
 
 // A watcher tells of changes below a folder.
@@ -63,22 +84,26 @@ type watcher struct {
 	names *Filter
 	log   *slog.Logger
 
-	fs   *fsnotify.Watcher // nil while nothing is watched
-	root string            // the folder that is watched: local without links
-	seen os.FileInfo       // and which one it was
-	said bool              // that nothing can be watched
+	fs      *fsnotify.Watcher   // nil while nothing is watched
+	root    string              // the folder that is watched: local without links
+	seen    os.FileInfo         // and which one it was
+	watched map[string]struct{} // folders, by their paths
+	stale   bool                // some of them have other paths by now
+	gone    bool                // there is no such folder
+	said    bool                // that nothing can be watched
 }
 
 // renew begins to watch, anew when another folder has come in the place of the one
-// that was watched.
+// that was watched, or folders have moved: what is below them is told under the old paths.
 func (w *watcher) renew() {
-	if w.fs != nil && !w.moved() {
+	if w.fs != nil && !w.stale && !w.moved() {
 		return
 	}
 	w.close()
+	w.watched, w.stale = map[string]struct{}{}, false
 	root := realPath(w.local)
 	seen, err := os.Stat(root)
-	if err == nil {
+	if w.gone = err != nil; !w.gone {
 		w.fs, err = w.make()
 	}
 	if err != nil {
@@ -99,8 +124,9 @@ func (w *watcher) moved() bool {
 	return err != nil || !os.SameFile(now, w.seen)
 }
 
-// add watches a folder and all below it. What cannot be watched, because it is
-// gone or the system's limit is reached, is left to the next scheduled run.
+// add watches a folder and all below it. What cannot be watched, because it is gone or
+// not to be read, is left to the next scheduled run; so is the rest when the system's
+// limit is reached.
 func (w *watcher) add(dir string) {
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -109,7 +135,15 @@ func (w *watcher) add(dir string) {
 		if p != w.root && !w.names.Keeps(w.rel(p), true) {
 			return filepath.SkipDir
 		}
-		return w.fs.Add(p)
+		switch err := w.fs.Add(p); {
+		case err == nil:
+			w.watched[p] = struct{}{}
+		case errors.Is(err, syscall.ENOSPC):
+			return err
+		default:
+			w.log.Debug("a folder cannot be watched", "path", p, "error", err)
+		}
+		return nil
 	})
 	if err != nil {
 		w.log.Warn("not all folders can be watched; see fs.inotify.max_user_watches", "path", dir, "error", err)
@@ -138,36 +172,35 @@ func (w *watcher) close() {
 // tells no event.
 const look = 2 * time.Second
 
-// wait returns when it is time for the next run.
-func (w *watcher) wait(ctx context.Context, every time.Duration) {
-	due := never(every)
-	defer due.Stop()
-	if w.fs == nil {
-		select {
-		case <-due.C:
-		case <-ctx.Done():
-		}
-		return
-	}
+// wait returns when it is time for the next run, and tells whether that is the clock's
+// doing.
+func (w *watcher) wait(ctx context.Context, every time.Duration) (due bool) {
+	timer := never(every)
+	defer timer.Stop()
 	again := time.NewTicker(look)
 	defer again.Stop()
 	settled, latest := never(0), (<-chan time.Time)(nil)
 	defer settled.Stop()
+	var events chan fsnotify.Event
+	var failures chan error
+	if w.fs != nil {
+		events, failures = w.fs.Events, w.fs.Errors
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-due.C:
-			return
+			return false
+		case <-timer.C:
+			return true
 		case <-settled.C:
-			return
+			return false
 		case <-latest:
-			return
+			return false
 		case <-again.C:
-			if now, err := os.Stat(w.local); err == nil && !os.SameFile(now, w.seen) {
-				return
+			if w.another() {
+				return false
 			}
-		case e := <-w.fs.Events:
+		case e := <-events:
 			if !w.counts(e) {
 				continue
 			}
@@ -175,11 +208,21 @@ func (w *watcher) wait(ctx context.Context, every time.Duration) {
 			if latest == nil {
 				latest = time.After(patience)
 			}
-		case err := <-w.fs.Errors:
+		case err := <-failures:
 			w.log.Warn("watching for changes", "error", err)
-			settled.Reset(quiet) // events may have been lost
+			w.add(w.root) // events may have been lost, of new folders too
+			settled.Reset(quiet)
 		}
 	}
+}
+
+// another reports that there is a folder now which is not watched.
+func (w *watcher) another() bool {
+	if w.fs == nil && !w.gone {
+		return false // there it was before, and could not be watched
+	}
+	now, err := os.Stat(w.local)
+	return err == nil && (w.gone || !os.SameFile(now, w.seen))
 }
 
 // never is a timer that waits for d, or for Reset if d is 0.
@@ -196,6 +239,9 @@ func never(d time.Duration) *time.Timer {
 // a name that takes no part does not; of a name that is gone it is not known whether
 // it was a folder's.
 func (w *watcher) counts(e fsnotify.Event) bool {
+	if _, watched := w.watched[e.Name]; watched && e.Has(fsnotify.Rename|fsnotify.Remove) {
+		w.stale = true
+	}
 	if strings.HasPrefix(filepath.Base(e.Name), tempPrefix) {
 		return false
 	}

@@ -399,3 +399,87 @@ func TestSetIDBitsAreTheOwners(t *testing.T) {
 		}
 	}
 }
+
+// A folder that cannot be watched does not hide those after it.
+func TestWatchGoesOnBehindAFolderThatCannotBeWatched(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	must(t, os.Mkdir(filepath.Join(p.local, "a"), 0o755))
+	must(t, os.Mkdir(filepath.Join(p.local, "z"), 0o755))
+	deadMount(t, filepath.Join(p.local, "dead"))
+	p.repeat(Schedule{Every: time.Hour, Watch: true}, slog.New(slog.DiscardHandler), func(run int) bool {
+		put(t, p.local, "z/f", "z", old)
+		return run == 2
+	})
+	wantFile(t, p.remote, "z/f", "z")
+}
+
+// A folder that has folders gets another name: what happens in those is told by it.
+func TestWatchFollowsAFolderThatMoves(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, Names: filterOf(t, "/a/x/no")})
+	must(t, os.MkdirAll(filepath.Join(p.local, "a/x"), 0o755))
+	p.repeat(Schedule{Every: time.Hour, Watch: true}, slog.New(slog.DiscardHandler), func(run int) bool {
+		switch run {
+		case 1:
+			must(t, os.Rename(filepath.Join(p.local, "a"), filepath.Join(p.local, "b")))
+		case 2:
+			must(t, os.Mkdir(filepath.Join(p.local, "b/x/no"), 0o755)) // excluded by its old path
+		case 3:
+			put(t, p.local, "b/x/no/f", "f", old)
+		}
+		return run == 4
+	})
+	wantFile(t, p.remote, "b/x/no/f", "f")
+}
+
+// The folder goes, and comes again after a while.
+func TestWatchWaitsForItsFolder(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	p.repeat(Schedule{Every: time.Hour, Watch: true}, slog.New(slog.DiscardHandler), func(run int) bool {
+		switch run {
+		case 1:
+			must(t, os.Remove(p.local))
+		case 2:
+			go func() {
+				time.Sleep(quiet)
+				_ = os.Mkdir(p.local, 0o755) // or the test waits in vain
+			}()
+		case 3:
+			put(t, p.local, "f", "f", old)
+		}
+		return run == 4
+	})
+	wantFile(t, p.remote, "f", "f")
+}
+
+// After a queue that has overflowed all folders are watched again.
+func TestWatchAfterAnOverflow(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	var fs *fsnotify.Watcher
+	p.watch = func() (w *fsnotify.Watcher, err error) {
+		fs, err = fsnotify.NewWatcher()
+		return fs, err
+	}
+	p.repeat(Schedule{Every: time.Hour, Watch: true}, slog.New(slog.DiscardHandler), func(run int) bool {
+		switch run {
+		case 1:
+			must(t, os.MkdirAll(filepath.Join(p.local, "new/deep"), 0o755))
+			<-fs.Events // it is lost
+			go func() { fs.Errors <- fsnotify.ErrEventOverflow }()
+		case 2:
+			put(t, p.local, "new/deep/f", "f", old)
+		}
+		return run == 3
+	})
+	wantFile(t, p.remote, "new/deep/f", "f")
+}
+
+// What has settled is taken up without an event.
+func TestWatchComesBackForWhatSettles(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, Settle: 2 * time.Second})
+	writeText(t, filepath.Join(p.local, "f"), "text")
+	p.repeat(Schedule{Every: time.Hour, Watch: true}, slog.New(slog.DiscardHandler), func(int) bool {
+		_, err := os.Stat(filepath.Join(p.remote, "f"))
+		return err == nil
+	})
+	wantFile(t, p.remote, "f", "text")
+}
