@@ -18,7 +18,7 @@ type Facts struct {
 	Ahead   int64 // seconds by which its clock is ahead of ours
 	Window  int64 // seconds by which a time that was set may come back otherwise
 	NoTimes bool  // a time that is set is not kept
-	NoModes bool  // permissions cannot be set
+	NoModes bool  // permissions cannot be set, or are not kept
 }
 
 // oddTime is set on the probe: odd, so that a filesystem which keeps every other
@@ -84,9 +84,10 @@ func (f *Facts) tryAttributes(ctx context.Context, t tree, name string) error {
 	both := when
 	both.Fields, both.Mode = both.Fields|mode.Fields, mode.Mode
 	got, err := t.SetAttr(ctx, name, both)
+	f.NoModes = err == nil && got.Perm()&permBits != mode.Mode
 	if refusedAttribute(err) {
-		_, err = insist(ctx, t, name, mode)
-		f.NoModes = refusedAttribute(err)
+		got, err = insist(ctx, t, name, mode)
+		f.NoModes = refusedAttribute(err) || err == nil && got.Perm()&permBits != mode.Mode
 		if got, err = insist(ctx, t, name, when); refusedAttribute(err) {
 			f.NoTimes = true
 			return nil

@@ -128,3 +128,26 @@ func (ownerlessFile) set(c remote.Change, to func(remote.Change) (remote.Attr, e
 	}
 	return remote.Attr{}, remote.PathError("setattr", "", syscall.EPERM)
 }
+
+// modeless takes modes and keeps its own, as a server on a filesystem without them.
+type modeless struct{ remote.Remote }
+
+func (r modeless) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
+	c.Fields &^= remote.SetMode
+	return r.Remote.SetAttr(ctx, at, c)
+}
+
+func (r modeless) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
+	f, a, err := r.Remote.Open(ctx, at, flag, 0o666)
+	if err != nil {
+		return nil, a, err
+	}
+	return modelessFile{f}, a, nil
+}
+
+type modelessFile struct{ remote.File }
+
+func (f modelessFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
+	c.Fields &^= remote.SetMode
+	return f.File.SetAttr(ctx, c)
+}

@@ -483,3 +483,14 @@ func TestWatchComesBackForWhatSettles(t *testing.T) {
 	})
 	wantFile(t, p.remote, "f", "text")
 }
+
+// A server that takes modes without a word and keeps its own is found out.
+func TestAServerThatKeepsNoModes(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push})
+	put(t, p.local, "a", "text", old)
+	must(t, os.Chmod(filepath.Join(p.local, "a"), 0o640))
+	p.runOn(modeless{p.dir})
+	if res := p.runOn(modeless{p.dir}); res.Partial() || res.Changed() {
+		t.Errorf("%+v", res)
+	}
+}
