@@ -172,3 +172,18 @@ func TestEvery(t *testing.T) {
 	}
 	wantFile(t, p.local, "a", "a")
 }
+
+// What a server says does not reach a terminal as it is.
+func TestErrorsDoNotSteerATerminal(t *testing.T) {
+	path := remote.PathError("open", "a\x1b[2Jb\u202ec\xff", errors.Join(syscall.EACCES, errors.New("more\x1b[0m")))
+	for err, want := range map[error]string{
+		path:                           "failed: a: on the remote side: open: permission denied more?[0m",
+		onSide(Remote, path):           "failed: a: on the remote side: open: permission denied more?[0m",
+		errors.Join(errNotWhole, path): "failed: a: on the remote side: " + errNotWhole.Error() + " open a?[2Jb?c?: permission denied more?[0m",
+	} {
+		e := Event{Kind: EventFailed, Action: Action{Path: "a"}, Side: Remote, Err: err}
+		if got := e.Text(); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+}

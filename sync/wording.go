@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -22,7 +21,7 @@ func (e Event) Text() string {
 	case EventConflict:
 		return fmt.Sprintf("conflict: %s: %s", Printable(e.Action.Path), e.Action.clash())
 	case EventFailed:
-		return fmt.Sprintf("failed: %s: on the %s side: %v", Printable(e.Action.Path), e.Side, bare(e.Err))
+		return fmt.Sprintf("failed: %s: on the %s side: %s", Printable(e.Action.Path), e.Side, bare(e.Err))
 	case EventSkip:
 		if e.Action.Why == WhyFiltered {
 			return ""
@@ -67,13 +66,25 @@ func (a Action) clash() string {
 	return fmt.Sprintf("a %s here, a %s there", a.Item(Local).Kind, a.Item(Remote).Kind)
 }
 
-// bare drops the path from an error whose line has it already.
-func bare(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) && errors.Is(err, p) && err == error(p) {
-		return fmt.Errorf("%s: %w", p.Op, p.Err)
+// bare is the text of an error without the path that its line has already. What a server
+// says stands in it: nothing of that may steer a terminal.
+func bare(err error) string {
+	if s, ok := err.(*sideError); ok {
+		err = s.err
 	}
-	return err
+	text := err.Error()
+	if p, ok := err.(*fs.PathError); ok {
+		text = p.Op + ": " + p.Err.Error()
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
 }
 
 // Summary is the result in a few lines for people.
