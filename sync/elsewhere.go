@@ -57,3 +57,9 @@ func (p *pass) dropElsewhere(f *folder, l *[2]listing) {
 		l[side].names = slices.DeleteFunc(l[side].names, func(n Named) bool { return away[n.Name] })
 	}
 }
+
+// elsewhere reports that what a path leads to lies on another filesystem than the root.
+func (l *localTree) elsewhere(ctx context.Context, path string) bool {
+	now, err := l.Stamp(ctx, path, true)
+	return l.device != 0 && err == nil && now.dev != l.device
+}

@@ -25,7 +25,7 @@ type followed struct {
 
 var (
 	errLoop    = errors.New("the link leads back to a folder it lies in")
-	errOutside = errors.New("the link leads to a folder outside")
+	errOutside = errors.New("the link leads outside")
 )
 
 // followLinks puts in place of each link what it leads to. A link that leads
@@ -46,7 +46,8 @@ func (p *pass) followLinks(ctx context.Context, f *folder, l *listing) {
 }
 
 func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
-	src := p.tree[p.source()]
+	side := p.source()
+	src := p.tree[side]
 	at := remote.Join(f.path, n.Name)
 	attr, err := src.Stat(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,37 +56,66 @@ func (p *pass) follow(ctx context.Context, f *folder, n *Named) error {
 	if err != nil {
 		return err
 	}
+	real, err := p.resolve(ctx, src, f.links.real, n.Name)
+	if err != nil {
+		return err
+	}
 	if attr.IsDir() {
-		real, err := p.resolve(ctx, src, remote.Join(f.links.real, n.Name))
-		if err != nil {
-			return err
-		}
 		if err := f.enter(n.Name, real); err != nil {
 			return err
 		}
 	}
-	n.Item = itemOf(attr)
+	n.Item = p.itemOf(side, attr)
+	if l, ok := src.(*localTree); ok {
+		n.elsewhere = l.elsewhere(ctx, at)
+	}
 	return nil
 }
 
-// resolve finds the folder that a link leads to. A remote lists no folder by the
-// name of a link to it, and none outside its root.
-func (p *pass) resolve(ctx context.Context, src tree, at string) (string, error) {
-	for range maxHops {
+// resolve finds where a name in a folder leads, which is known by its real path. Each
+// folder on the way is looked at, as it may be a link itself. A remote lists no folder
+// by the name of a link to it, and nothing outside its root is followed.
+func (p *pass) resolve(ctx context.Context, src tree, dir, name string) (string, error) {
+	todo := []string{name}
+	for hops := 0; len(todo) > 0; {
+		part := todo[0]
+		todo = todo[1:]
+		if part == "" || part == "." {
+			continue
+		}
+		if part == ".." {
+			if dir == "." {
+				return "", errOutside
+			}
+			dir = path.Dir(dir)
+			continue
+		}
+		at := remote.Join(dir, part)
 		attr, err := src.Lstat(ctx, at)
-		if err != nil || !attr.IsSymlink() {
-			return at, err
+		if err != nil {
+			return "", err
+		}
+		if !attr.IsSymlink() {
+			dir = at
+			continue
+		}
+		if hops++; hops > maxHops {
+			return "", errLoop
 		}
 		target, err := src.ReadLink(ctx, at)
 		if err != nil {
 			return "", err
 		}
-		at = resolve(path.Dir(at), target, p.sourceRoot)
-		if path.IsAbs(at) || at == ".." || strings.HasPrefix(at, "../") {
-			return "", errOutside
+		if path.IsAbs(target) {
+			rest, ok := strings.CutPrefix(squeeze(target)+"/", strings.TrimSuffix(p.sourceRoot, "/")+"/")
+			if !ok {
+				return "", errOutside
+			}
+			dir, target = ".", rest
 		}
+		todo = append(strings.Split(target, "/"), todo...)
 	}
-	return "", errLoop
+	return dir, nil
 }
 
 // enter notes where a link to a folder leads.
@@ -112,16 +142,4 @@ func (f *folder) inherit(name string) {
 	if real, ok := up.child[name]; ok {
 		f.links.real, f.links.hops = real, up.hops+1
 	}
-}
-
-// resolve is where a link in the folder dir leads, relative to the root as far
-// as it lies below it.
-func resolve(dir, target, root string) string {
-	if !path.IsAbs(target) {
-		return path.Join(dir, target)
-	}
-	if rest, ok := strings.CutPrefix(path.Clean(target)+"/", path.Clean(root)+"/"); ok {
-		return path.Clean("./" + rest)
-	}
-	return path.Clean(target)
 }

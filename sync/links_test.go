@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -88,4 +89,56 @@ func TestLinksSkipped(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	wantAbsent(t, p.local, "l")
+}
+
+// On a server, too, nothing outside the folder is followed: no file, and nothing by way of
+// a link that leads out.
+func TestLinksFollowNothingOutsideOfTheServersFolder(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, Links: LinksFollow})
+	outside := t.TempDir()
+	put(t, outside, "dir/secret", "secret", old)
+	put(t, p.remote, "in/f", "inside", old)
+	for name, target := range map[string]string{
+		"out":   outside,
+		"file":  outside + "/dir/secret",
+		"via":   "out/dir",
+		"viaf":  "out/dir/secret",
+		"up":    "../" + filepath.Base(outside) + "/dir",
+		"good":  "in/f",
+		"whole": p.remote + "/in",
+		"again": "whole/../in/f",
+	} {
+		must(t, os.Symlink(target, filepath.Join(p.remote, name)))
+	}
+	res := p.run()
+	for _, name := range []string{"good", "whole/f", "again"} {
+		wantFile(t, p.local, name, "inside")
+	}
+	for _, name := range []string{"out", "file", "via", "viaf", "up"} {
+		wantAbsent(t, p.local, name)
+	}
+	if res.FailureCount != 5 {
+		t.Errorf("%+v", res.Failures)
+	}
+}
+
+// A link does not lead onto another filesystem where those are left alone.
+func TestLinksFollowStaysOnOneFileSystem(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, Links: LinksFollow, OneFileSystem: true})
+	mounted := filepath.Join(p.local, "mounted")
+	must(t, os.Mkdir(mounted, 0o755))
+	if os.Getuid() != 0 {
+		t.Skip("mounting takes root")
+	}
+	must(t, syscall.Mount("tmpfs", mounted, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { must(t, syscall.Unmount(mounted, 0)) })
+	put(t, p.local, "mounted/dir/f", "text", old)
+	must(t, os.Symlink("mounted/dir", filepath.Join(p.local, "link")))
+	must(t, os.Symlink("mounted/dir/f", filepath.Join(p.local, "file")))
+	res := p.clean()
+	wantAbsent(t, p.remote, "link")
+	wantAbsent(t, p.remote, "file")
+	if res.Elsewhere != 3 {
+		t.Errorf("%+v", res)
+	}
 }
