@@ -332,3 +332,27 @@ func TestListingsWithoutAnEnd(t *testing.T) {
 		}
 	}
 }
+
+// The names that mounts give for a while take no part; what only looks like them does.
+func TestNamesOfMountsTakeNoPart(t *testing.T) {
+	for _, mode := range []Mode{Push, Pull, TwoWay} {
+		p := newPairing(t, Options{Mode: mode})
+		from, to := p.local, p.remote
+		if mode == Pull {
+			from, to = to, from
+		}
+		ours := []string{
+			".remotemount-hidden-0123456789abcdef-12", ".remotemount-replaced-" + strings.Repeat("a2", 13),
+			".remotemount-probe-abcdefgh-1", ".remotemount-trial-abcdefghijkl",
+		}
+		for _, name := range ours {
+			put(t, from, name, "ours", old)
+		}
+		put(t, from, ".remotemount-hidden-notes", "somebody's", old)
+		p.clean()
+		for _, name := range ours {
+			wantAbsent(t, to, name)
+		}
+		wantFile(t, to, ".remotemount-hidden-notes", "somebody's")
+	}
+}

@@ -141,6 +141,9 @@ func (l *listing) add(n Named) {
 		l.bad = append(l.bad, n.Name)
 		return
 	}
+	if mountNames.MatchString(n.Name) {
+		return
+	}
 	if t, ok := parseTemp(n); ok {
 		l.temps = append(l.temps, t)
 		return

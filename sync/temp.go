@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -155,3 +156,7 @@ func (t temp) isAside() bool { return t.kind == asideKind || t.kind == oldKind }
 func (t temp) had(name string) bool {
 	return t.clear == name || t.clear == "" && t.hash == short(name, nil)
 }
+
+// mountNames are what mounts, and connections to servers without posix-rename, call files
+// for a while: what was removed and is open, what is replaced, trials.
+var mountNames = regexp.MustCompile(`^\.remotemount-(hidden-[0-9a-f]{16}-[0-9]+|replaced-[a-z2-7]{26}|probe-[a-z2-7]{8}-[12]|trial-[a-z2-7]{12})$`)

@@ -242,7 +242,7 @@ func (w *watcher) counts(e fsnotify.Event) bool {
 	if _, watched := w.watched[e.Name]; watched && e.Has(fsnotify.Rename|fsnotify.Remove) {
 		w.stale = true
 	}
-	if strings.HasPrefix(filepath.Base(e.Name), tempPrefix) {
+	if name := filepath.Base(e.Name); strings.HasPrefix(name, tempPrefix) || mountNames.MatchString(name) {
 		return false
 	}
 	rel := w.rel(e.Name)
