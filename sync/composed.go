@@ -16,12 +16,14 @@ import (
 type composed struct {
 	remote.Remote
 
+	others budget // names of another form, until all of their folder was listed
+
 	mu   sync.Mutex
 	real map[string]string // guarded by mu; by a path as it is shown, its last name on the server, where that is another
 }
 
 func newComposed(r remote.Remote) *composed {
-	return &composed{Remote: r, real: make(map[string]string)}
+	return &composed{Remote: r, others: budget{most: mostHeld}, real: make(map[string]string)}
 }
 
 // at is a path as the server has it.
@@ -56,10 +58,17 @@ func (c *composed) forget(path string, err error) {
 func (c *composed) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
 	taken := map[string]bool{}
 	var others []remote.Entry
+	var held int64
+	defer func() { c.others.giveBack(held) }()
 	err := c.Remote.ReadDir(ctx, c.at(path), func(entries []remote.Entry) error {
 		kept := make([]remote.Entry, 0, len(entries))
 		for _, e := range entries {
 			if !norm.NFC.IsNormalString(e.Name) {
+				cost := int64(nameCost + len(e.Name))
+				if err := c.others.take(cost, held); err != nil {
+					return err
+				}
+				held += cost
 				others = append(others, e)
 				continue
 			}
@@ -131,14 +140,12 @@ func (c *composed) Rmdir(ctx context.Context, path string) error {
 	return err
 }
 
+// Rename implements remote.Remote. What had another form keeps it in mind: it may get its
+// name back.
 func (c *composed) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
-	err := c.Remote.Rename(ctx, c.at(oldPath), c.at(newPath), noReplace)
-	c.forget(oldPath, err)
-	return err
+	return c.Remote.Rename(ctx, c.at(oldPath), c.at(newPath), noReplace)
 }
 
 func (c *composed) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
-	kept, err = c.Remote.Replace(ctx, c.at(oldPath), c.at(newPath), c.at(keep))
-	c.forget(oldPath, err)
-	return kept, err
+	return c.Remote.Replace(ctx, c.at(oldPath), c.at(newPath), c.at(keep))
 }

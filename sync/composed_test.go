@@ -2,8 +2,10 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/text/unicode/norm"
@@ -89,5 +91,32 @@ func TestTwoFormsOfOneName(t *testing.T) {
 	}
 	if res := p.run(); res.Changed() {
 		t.Errorf("a second run copies %d again", res.ToLocal.Files)
+	}
+}
+
+// A source that was set aside and gets its name back has the form that it had.
+func TestANameSetAsideKeepsItsForm(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, Delete: true, ComposeNames: true})
+	name := norm.NFD.String("é")
+	put(t, p.remote, name, "first", old)
+	p.dir.Before = once("rename", func(string) error {
+		put(t, p.remote, name, "other", young)
+		return nil
+	})
+	p.run()
+	wantFile(t, p.remote, name, "other")
+}
+
+// The names of another form are held to the end of a listing, which may have none.
+func TestNamesOfAnotherFormAreBounded(t *testing.T) {
+	var names []string
+	for i := range 1000 {
+		names = append(names, norm.NFD.String("é")+strconv.Itoa(i))
+	}
+	c := newComposed(&liar{dirAt(t.TempDir()), names})
+	c.others.most = 100 * nameCost
+	err := c.ReadDir(t.Context(), ".", func([]remote.Entry) error { return nil })
+	if !errors.Is(err, errTooMuch) || c.others.held.Load() != 0 {
+		t.Errorf("%v, %d held", err, c.others.held.Load())
 	}
 }
