@@ -75,6 +75,9 @@ func (p *pass) walk(ctx context.Context) {
 }
 
 func (p *pass) visit(ctx context.Context, f *folder) {
+	if p.elsewhere(ctx, f) { // before it is made on the other side
+		return
+	}
 	if !p.Names.onlyIncludes() {
 		for _, side := range []Side{Local, Remote} {
 			if err := f.ensure(ctx, p, side); err != nil {
@@ -82,9 +85,6 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 				return
 			}
 		}
-	}
-	if p.elsewhere(ctx, f) {
-		return
 	}
 	l, err := p.list(ctx, f)
 	defer p.drop(&l)
