@@ -193,6 +193,9 @@ func (f *folder) prune(ctx context.Context, p *pass) bool {
 		return false
 	}
 	err := p.tree[p.source()].Rmdir(ctx, f.path)
+	if err != nil && f.parent.unlock(ctx, p, p.source(), err) == nil {
+		err = p.tree[p.source()].Rmdir(ctx, f.path)
+	}
 	switch {
 	case err == nil:
 		f.parent.deleted.Add(1)

@@ -457,3 +457,32 @@ func TestTheVersionReadIsTheOneProved(t *testing.T) {
 		}
 	}
 }
+
+// Neither is one in a read-only folder.
+func TestPruneInAReadOnlyFolder(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, Delete: true, Prune: true})
+	put(t, p.remote, "ro/d/f", "x", old)
+	put(t, p.remote, "ro/kept/g", "x", old)
+	put(t, p.local, "ro/kept", "in the way", old)
+	ro := filepath.Join(p.remote, "ro")
+	must(t, os.Chmod(ro, 0o555))
+	t.Cleanup(func() {
+		for _, root := range []string{p.local, p.remote} {
+			_ = os.Chmod(filepath.Join(root, "ro"), 0o755) // it may be gone
+		}
+	})
+	p.dir.Before = func(_ context.Context, op, path string) error {
+		info, err := os.Stat(ro)
+		if op == "rmdir" && path == "ro/d" && err == nil && info.Mode()&0o200 == 0 {
+			return syscall.EACCES
+		}
+		return nil
+	}
+	if res := p.run(); res.FailureCount > 0 {
+		t.Errorf("%+v", res.Failures)
+	}
+	wantAbsent(t, p.remote, "ro/d")
+	if info, err := os.Stat(ro); err != nil || info.Mode().Perm() != 0o555 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
