@@ -97,7 +97,7 @@ func (p *pass) giveBack(ctx context.Context, f *folder, l *[2]listing, side Side
 	}
 	var err error
 	switch {
-	case here >= 0 && t.kind == oldKind && there >= 0 && replaced(l[side].names[here], l[side.Other()].names[there]):
+	case here >= 0 && t.kind == oldKind && there >= 0 && p.replaced(side, l[side].names[here], l[side.Other()].names[there]):
 		p.removeTemp(ctx, f, side, at)
 		return
 	case here >= 0:
@@ -120,7 +120,10 @@ func (p *pass) giveBack(ctx context.Context, f *folder, l *[2]listing, side Side
 	}
 }
 
-// replaced reports that the replacement for which a target stepped aside is there.
-func replaced(target, source Named) bool {
-	return target.Kind == source.Kind && target.Size == source.Size && target.Mtime == source.Mtime
+// replaced reports that the replacement for which a target stepped aside is there, as far
+// as both sides keep times.
+func (p *pass) replaced(side Side, target, source Named) bool {
+	item := [2]Item{}
+	item[side], item[side.Other()] = target.Item, source.Item
+	return target.Kind == source.Kind && target.Size == source.Size && p.planner.sameTime(item[Local], item[Remote])
 }

@@ -290,3 +290,22 @@ func TestStepsAsideWithAShortName(t *testing.T) {
 	wantFile(t, p.remote, name, "new version")
 	noTemps(t, p.remote)
 }
+
+// Also on a server that keeps no times, or coarse ones.
+func TestAnUnfinishedReplacementWithoutTimes(t *testing.T) {
+	for name, on := range map[string]func(*pairing) remote.Remote{
+		"none":   func(p *pairing) remote.Remote { return refusing{p.dir, "times"} },
+		"coarse": func(p *pairing) remote.Remote { return stepped{p.dir} },
+	} {
+		p := newPairing(t, Options{Mode: Push})
+		id := newRun(p.config())
+		put(t, p.local, "f", "new", old+1)
+		put(t, p.remote, "f", "new", map[string]int64{"none": young, "coarse": old}[name])
+		put(t, p.remote, id.old("f"), "older", old-10)
+		if res := p.runOn(on(p)); res.Partial() {
+			t.Errorf("%s: %+v", name, res.Failures)
+		}
+		wantFile(t, p.remote, "f", "new")
+		noTemps(t, p.remote)
+	}
+}
