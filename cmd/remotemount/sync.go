@@ -53,6 +53,7 @@ func syncAction(c *cli.Context, mode remotesync.Mode) error {
 	if err != nil {
 		return err
 	}
+	defer outliveReader()()
 	// A second signal ends the program at once; the next run cleans up.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -62,6 +63,14 @@ func syncAction(c *cli.Context, mode remotesync.Mode) error {
 		return err
 	}
 	return errors.Join(s.run(ctx, out), out.close())
+}
+
+// outliveReader lets a run go on when nobody reads what it says any more. A channel does
+// it, as a signal that is ignored would be for programs that we start, too.
+func outliveReader() (stop func()) {
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	return func() { signal.Stop(pipe) }
 }
 
 func newSyncing(c *cli.Context, mode remotesync.Mode) (*syncing, error) {
