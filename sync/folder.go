@@ -159,9 +159,14 @@ func (f *folder) final(p *pass, side Side) remote.Change {
 		c.Fields |= remote.SetUID | remote.SetGID
 		c.UID, c.GID = want.UID, want.GID
 	}
-	if perm := p.planner.perm(want); !facts.NoModes && (s.made.Load() || c.Fields != 0 || perm != p.planner.perm(have)) {
+	switch perm := p.planner.perm(want); {
+	case facts.NoModes:
+	case s.made.Load() && !p.Owner && !s.unlocked.Load(): // it was made with it
+	case s.made.Load() || c.Fields != 0 || perm != p.planner.perm(have):
 		c.Fields |= remote.SetMode
-		c.Mode = perm
+		if c.Mode = perm; !p.Owner {
+			c.Mode |= have.Perm & setIDBits // what its owner has set there is no part of this
+		}
 	}
 	if when := p.planner.copyTime(side.Other(), want); !facts.NoTimes && (s.made.Load() || s.wrote.Load() || have.Mtime != when) {
 		c.Fields |= remote.SetAtime | remote.SetMtime

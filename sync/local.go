@@ -159,9 +159,12 @@ func (l *localTree) Mkdir(_ context.Context, path string, perm uint32) (remote.A
 			return err
 		}
 		// The mode again, without the umask, and below a descriptor: the name may
-		// be another's by now.
+		// be another's by now. What the folder above has passed on stays.
 		return withFD(dir, name, unix.O_DIRECTORY, func(fd int) error {
-			if err := unix.Fchmod(fd, perm); err != nil {
+			if err := unix.Fstat(fd, &st); err != nil {
+				return err
+			}
+			if err := unix.Fchmod(fd, st.Mode&setIDBits|perm); err != nil {
 				return err
 			}
 			return unix.Fstat(fd, &st)
