@@ -309,3 +309,20 @@ func TestAnUnfinishedReplacementWithoutTimes(t *testing.T) {
 		noTemps(t, p.remote)
 	}
 }
+
+// A folder that goes during the run is no failure.
+func TestAFolderThatVanishesIsNoFailure(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull})
+	put(t, p.remote, "dir/f", "f", old)
+	put(t, p.remote, "g", "g", old)
+	p.dir.Before = func(_ context.Context, op, path string) error {
+		if op == "readdir" && path == "dir" {
+			return os.RemoveAll(filepath.Join(p.remote, "dir"))
+		}
+		return nil
+	}
+	if res := p.clean(); res.Vanished != 1 {
+		t.Errorf("%+v", res)
+	}
+	wantFile(t, p.local, "g", "g")
+}

@@ -254,8 +254,13 @@ func (p *pass) refuse(ctx context.Context, f *folder, l *[2]listing) {
 	}
 }
 
-// failFolder reports an error about a folder.
+// failFolder reports an error about a folder. One that is gone from its source meanwhile is
+// no failure, as with files; the roots are looked at in the end.
 func (p *pass) failFolder(ctx context.Context, f *folder, side Side, err error) {
 	side = sideOf(err, side)
+	if errors.Is(err, fs.ErrNotExist) && f.parent != nil && (p.Mode == TwoWay || side == p.source()) {
+		p.journal.count(func(r *Result) *int64 { return &r.Vanished }, 1)
+		return
+	}
 	p.journal.fail(ctx, Action{Op: OpFolder, Path: f.path, From: p.source(), Source: f.item[p.source()], Target: f.item[p.source().Other()]}, side, err)
 }
