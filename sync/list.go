@@ -102,7 +102,11 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	if p.Links == LinksFollow && side == p.source() {
 		at = f.links.real
 	}
-	err := p.tree[side].List(ctx, at, func(names []Named) error {
+	list := func(emit func([]Named) error) error { return p.tree[side].List(ctx, at, emit) }
+	if side == Remote && f.parent == nil && p.early != nil {
+		list, p.early = p.early.rest, nil
+	}
+	err := list(func(names []Named) error {
 		for _, n := range names {
 			cost := int64(nameCost + len(n.Name))
 			if err := p.names.take(cost, l.cost); err != nil {
@@ -129,6 +133,39 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	}
 	l.names = kept
 	return nil
+}
+
+// An early listing is that of the remote folder itself, which is begun while the run
+// finds out about the sides.
+type early struct {
+	batches chan []Named
+	err     error // set before batches is closed
+}
+
+func (p *pass) listEarly(ctx context.Context) {
+	e := &early{batches: make(chan []Named, 1)}
+	p.early = e
+	p.later.Go(func() {
+		defer close(e.batches)
+		e.err = p.tree[Remote].List(ctx, ".", func(names []Named) error {
+			select {
+			case e.batches <- names:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+}
+
+// rest hands on what has come and what comes.
+func (e *early) rest(emit func([]Named) error) error {
+	for names := range e.batches {
+		if err := emit(names); err != nil {
+			return err
+		}
+	}
+	return e.err
 }
 
 // takesPart reports whether a name takes part in the sync.

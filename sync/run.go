@@ -70,6 +70,7 @@ type pass struct {
 	sourceRoot string    // absolute path of the source folder
 	foreign    [2]bool   // whose clock is another machine's
 	fsid       atomic.Uint64
+	early      *early         // nil once it is read
 	later      sync.WaitGroup // what nothing waits for but the end of the run
 
 	journal *journal
@@ -120,9 +121,10 @@ func (r *Runner) dryWithoutLocal(ctx context.Context) (*Result, error) {
 
 func (r *Runner) walk(ctx context.Context, root *os.Root, owner string) (*Result, error) {
 	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
 	p := r.pass(root, owner, abort)
 	defer p.later.Wait()
+	defer abort(nil)
+	p.listEarly(ctx)
 	surveyed := make(chan error, 1)
 	go func() { surveyed <- p.survey(ctx) }()
 	first, err := p.root(ctx)

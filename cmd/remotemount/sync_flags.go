@@ -31,7 +31,7 @@ func syncFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "modify-window", Value: new(config.Duration), DefaultText: "what the server keeps, found out", Usage: "times that differ by no more than `TIME` are equal"},
 		&cli.StringFlag{Name: "names", Value: "bytes", Usage: "names of the server as they are, or composed as here: `bytes|nfc`"},
 		span("settle", "leave alone what changed within the last `TIME`"),
-		&cli.GenericFlag{Name: "include", Value: &patternFlag{rules, (*remotesync.Filter).Include}, DefaultText: "all", Usage: "let names through that match `PATTERN`, as ! does in .gitignore"},
+		&cli.GenericFlag{Name: "include", Value: &patternFlag{rules, (*remotesync.Filter).Include}, DefaultText: "all", Usage: "let names through that match `PATTERN`, as ! does in .gitignore; without --exclude only those"},
 		&cli.GenericFlag{Name: "exclude", Value: &patternFlag{rules, (*remotesync.Filter).Exclude}, DefaultText: "none", Usage: "leave out names that match `PATTERN` of .gitignore's kind; the last match counts"},
 		&cli.GenericFlag{Name: "exclude-from", Value: &patternFlag{rules, excludeFrom}, DefaultText: "none", Usage: "read patterns from `FILE`, one a line"},
 		size("min-size", "only files of this `SIZE` or more"),
