@@ -102,8 +102,9 @@ func (h *handle) fuseFlags(keep bool) uint32 {
 
 // opened notes attributes that came with an open file, and reports whether the
 // kernel may have others, and whether it certainly has another size. The latter is
-// said once, and not of a file that programs here write to: what they have written
-// counts in one and not yet in the other, and a second ESTALE would be the program's.
+// not said twice in a row, as the second ESTALE would be the program's: a file may grow
+// on the server with every look. Nor is it of a file that programs here write to: what
+// they have written counts in one and not yet in the other.
 func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,7 +123,11 @@ func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bo
 		n.told = unknown
 		return false, false
 	}
-	if resized = kernel >= 0 && kernel != a.Size && !n.writers(); resized {
+	if kernel >= 0 {
+		resized = kernel != a.Size && !n.writers() && !i.corrected
+		i.corrected = resized
+	}
+	if resized {
 		n.told, i.size = unknown, -1
 	}
 	return n.told != stampOf(a), resized
