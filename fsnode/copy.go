@@ -74,11 +74,11 @@ func (f *filesystem) allocate(ctx context.Context, h *handle, in *fuse.Fallocate
 		return syscall.EOPNOTSUPP
 	}
 	end := int64(in.Offset + in.Length)
-	a, err := h.file.Stat(ctx)
-	if err != nil || a.Size >= end {
+	size, err := h.file.End(ctx) // the server's own: a size remembered would cut off what others wrote
+	if err != nil || size >= end {
 		return err
 	}
-	a, err = h.setAttr(ctx, remote.Change{Fields: remote.SetSize, Size: end})
+	a, err := h.setAttr(ctx, remote.Change{Fields: remote.SetSize, Size: end})
 	if err == nil {
 		f.tree.set(h.node, a)
 	}

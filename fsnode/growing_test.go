@@ -5,11 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // TestOpenOfAGrowingFile pins that the kernel, which tries an ESTALE once again, can
@@ -48,4 +51,37 @@ func lengthen(path string) error {
 	}
 	_, err = f.WriteString("a line\n")
 	return errors.Join(err, f.Close())
+}
+
+// remembered is a File that tells a size it once had, as the cache's may.
+type remembered struct {
+	remote.File
+	size int64
+}
+
+func (r *remembered) Stat(ctx context.Context) (remote.Attr, error) {
+	a, err := r.File.Stat(ctx)
+	a.Size = r.size
+	return a, err
+}
+
+// TestFallocateKeepsWhatOthersWrote pins that a file is made longer than it is on the
+// server, and never shorter.
+func TestFallocateKeepsWhatOthersWrote(t *testing.T) {
+	d := drive(t, Config{AttrTimeout: time.Minute}, nil, nil)
+	d.write("f", "0123456789")
+	fh, h := d.handle("f", syscall.O_RDWR)
+	h.file = &remembered{h.file, 10}
+	d.write("f", strings.Repeat("x", 1000))
+	for _, c := range []struct {
+		length uint64
+		want   int64
+	}{{100, 1000}, {2000, 2000}} {
+		if s := d.f.Fallocate(nil, &fuse.FallocateIn{Fh: fh, Length: c.length}); s != fuse.OK {
+			t.Errorf("fallocate of %d: %v", c.length, s)
+		}
+		if got := d.size("f"); got != c.want {
+			t.Errorf("%d bytes after a fallocate of %d, want %d", got, c.length, c.want)
+		}
+	}
 }
