@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -75,7 +76,8 @@ type adder func(r *reading, e fuse.DirEntry, entry *remote.Entry) bool
 type reading struct {
 	*dirHandle
 	list *listing
-	path string // of the folder, to number entries by
+	path string    // of the folder, to number entries by
+	came time.Time // when the entries came that are added now
 }
 
 // ReadDir implements fuse.RawFileSystem.
@@ -117,7 +119,7 @@ func (r *reading) read(ctx context.Context, off uint64, add adder) error {
 		}
 	}
 	for added := false; ; {
-		entries, err := r.list.from(ctx, off-2, !added)
+		entries, came, err := r.list.from(ctx, off-2, !added)
 		if len(entries) == 0 && added {
 			return nil // an error is for the next READDIR
 		}
@@ -131,6 +133,7 @@ func (r *reading) read(ctx context.Context, off uint64, add adder) error {
 			}
 			return err
 		}
+		r.came = came
 		for i := range entries {
 			off++
 			if len(entries[i].Name) > listedNameMax || r.fs.tree.isHidden(entries[i].Name) {
@@ -210,11 +213,16 @@ func (t *tree) numberOf(dir *node, dirPath, name string) uint64 {
 	return t.freeID(remote.Join(dirPath, name))
 }
 
-// fill answers with the attributes the listing brought. It leaves slot empty, so
-// that the kernel looks the name up when it needs it, where they may be older
-// than something that happened here.
+// fill answers with the attributes the listing brought, for what is left of their life:
+// a folder may be open for hours. It leaves slot empty, so that the kernel looks the name
+// up when it needs it, where nothing is left, and where they may be older than something
+// that happened here.
 func (r *reading) fill(slot *fuse.EntryOut, e *remote.Entry) {
 	if e.Attr.Type() == 0 || len(r.path)+1+len(e.Name) > pathMax || e.Attr.IsSymlink() && r.fs.cfg.FollowSymlinks {
+		return
+	}
+	life := r.fs.life() - time.Since(r.came)
+	if life <= 0 {
 		return
 	}
 	n := r.fs.tree.enterListed(r.node, r.path, e, r.list.since)
@@ -223,13 +231,14 @@ func (r *reading) fill(slot *fuse.EntryOut, e *remote.Entry) {
 	}
 	slot.NodeId = n.id
 	r.fs.fill(&slot.Attr, n, e.Attr)
-	slot.SetEntryTimeout(r.fs.life())
-	slot.SetAttrTimeout(r.fs.life())
+	slot.SetEntryTimeout(life)
+	slot.SetAttrTimeout(life)
 }
 
 // enterListed is enter for an entry of a listing begun at epoch since. It
 // refuses when names were taken out of the folder since then, because this may
-// be one of them, and for a file that was changed or is open for writing.
+// be one of them, for a file that was changed or is open for writing, and where the
+// kernel was told something else, which may be newer.
 func (t *tree) enterListed(dir *node, dirPath string, e *remote.Entry, since uint64) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -238,6 +247,9 @@ func (t *tree) enterListed(dir *node, dirPath string, e *remote.Entry, since uin
 		return nil
 	}
 	if n != nil && (n.changed > since || n.claimed || n.writers() || len(n.others()) > 0) {
+		return nil
+	}
+	if n != nil && n.told != unknown && n.told != stampOf(e.Attr) {
 		return nil
 	}
 	return t.put(dir, dirPath, e.Name, e.Attr)

@@ -3,6 +3,7 @@ package fsnode
 import (
 	"context"
 	"errors"
+	"sort"
 	"sync"
 	"syscall"
 	"time"
@@ -23,10 +24,17 @@ type listing struct {
 	mu      sync.Mutex
 	entries []remote.Entry // guarded by mu: those with the index first and on
 	first   uint64         // guarded by mu
+	batches []batch        // guarded by mu: the entries as they came
 	wanted  bool           // guarded by mu: a reader waits for more than there is
 	over    bool           // guarded by mu
 	err     error          // guarded by mu
 	more    chan struct{}  // guarded by mu: closed when any of the above changes
+}
+
+// A batch is what came at once.
+type batch struct {
+	end  uint64 // the index behind it
+	came time.Time
 }
 
 const (
@@ -80,6 +88,7 @@ func (l *listing) limit() int {
 // add waits for room, unless a reader waits: how much room there is changes with what
 // other listings keep, so that each could wait for the other.
 func (l *listing) add(ctx context.Context, entries []remote.Entry) error {
+	came := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.entries) >= l.limit() && !l.wanted {
@@ -94,7 +103,11 @@ func (l *listing) add(ctx context.Context, entries []remote.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err // forget has run, or is about to
 	}
-	l.entries, l.wanted = append(l.entries, entries...), false
+	l.wanted = false
+	if len(entries) > 0 {
+		l.entries = append(l.entries, entries...)
+		l.batches = append(l.batches, batch{l.first + uint64(len(l.entries)), came})
+	}
 	l.fs.kept.Add(int64(len(entries)))
 	l.changed()
 	return nil
@@ -121,6 +134,9 @@ func (l *listing) drop(n int) {
 		l.entries = nil
 	}
 	l.first += uint64(n)
+	for len(l.batches) > 0 && l.batches[0].end <= l.first {
+		l.batches = l.batches[1:]
+	}
 	l.fs.kept.Add(-int64(n))
 	l.changed()
 }
@@ -142,17 +158,17 @@ func (l *listing) makeRoom(i uint64) {
 	l.drop(int(min(i-behind, uint64(len(l.entries)))))
 }
 
-// from gives the entries from index i on, waiting for one if wait says so. None,
-// after waiting, is the end or an error.
-func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]remote.Entry, error) {
+// from gives entries from index i on that came at one time, waiting for one if wait
+// says so. None, after waiting, is the end or an error.
+func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]remote.Entry, time.Time, error) {
 	for {
 		l.mu.Lock()
 		l.makeRoom(i)
 		if i < l.first {
 			l.mu.Unlock()
-			return nil, errPassed
+			return nil, time.Time{}, errPassed
 		}
-		entries := l.entries[min(i-l.first, uint64(len(l.entries))):]
+		entries, came := l.batch(i)
 		if len(entries) == 0 && wait {
 			l.wanted = true
 			l.changed()
@@ -160,13 +176,23 @@ func (l *listing) from(ctx context.Context, i uint64, wait bool) ([]remote.Entry
 		over, err, more := l.over, l.err, l.more
 		l.mu.Unlock()
 		if len(entries) > 0 {
-			return entries, nil
+			return entries, came, nil
 		}
 		if over || !wait {
-			return nil, err
+			return nil, time.Time{}, err
 		}
 		if err := remote.Await(ctx, more); err != nil {
-			return nil, err
+			return nil, time.Time{}, err
 		}
 	}
+}
+
+// batch is what is there of the batch with index i, from that on. The caller holds l.mu,
+// and i is not passed.
+func (l *listing) batch(i uint64) ([]remote.Entry, time.Time) {
+	k := sort.Search(len(l.batches), func(k int) bool { return l.batches[k].end > i })
+	if k == len(l.batches) {
+		return nil, time.Time{}
+	}
+	return l.entries[i-l.first : l.batches[k].end-l.first], l.batches[k].came
 }

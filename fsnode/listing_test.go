@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -36,6 +37,8 @@ func (e *endless) ReadDir(ctx context.Context, _ string, emit func([]remote.Entr
 	}
 	return nil
 }
+
+func (e *endless) Info() remote.Info { return remote.Info{} }
 
 // note notes names of a run, a new one when it is -1, and gives its number.
 func (e *endless) note(run, names int) int {
@@ -143,6 +146,52 @@ func TestOrdinaryListingIsKept(t *testing.T) {
 		d.reads(t, 30_000, 1000)
 		if runs, _ := e.counts(); runs != 1 {
 			t.Errorf("listed %d times", runs)
+		}
+		d.close()
+		f.stop()
+		f.work.Wait()
+	})
+}
+
+// place gives what the kernel is told of the entry at an offset.
+func (d *dirHandle) place(t *testing.T, off uint64) (slot fuse.EntryOut) {
+	t.Helper()
+	r, first := &reading{dirHandle: d, list: d.listing(off), path: "."}, true
+	if err := r.read(t.Context(), off, func(r *reading, _ fuse.DirEntry, entry *remote.Entry) bool {
+		if first {
+			r.fill(&slot, entry)
+		}
+		defer func() { first = false }()
+		return first
+	}); err != nil {
+		t.Fatalf("at %d: %v", off, err)
+	}
+	return slot
+}
+
+// TestListedAttributesAge pins that the attributes of a listing live no longer than
+// others, however long the folder is open, and set back nothing that is newer.
+func TestListedAttributesAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFilesystem(Config{Remote: &endless{most: 300}, AttrTimeout: 5 * time.Second})
+		d := &dirHandle{fs: f, node: f.tree.root}
+		if slot := d.place(t, 2); slot.AttrTimeout() != 5*time.Second {
+			t.Errorf("at once: %v to live", slot.AttrTimeout())
+		}
+		synctest.Wait()
+		longer := aFile
+		longer.Size = 100
+		n := f.tree.enter(f.tree.root, ".", "name50", longer)
+		if slot := d.place(t, 52); slot.NodeId != 0 || n.told != stampOf(longer) {
+			t.Errorf("a file that has grown since: %d bytes", slot.Size)
+		}
+		time.Sleep(3 * time.Second)
+		if slot := d.place(t, 153); slot.AttrTimeout() != 2*time.Second || slot.EntryTimeout() != 2*time.Second {
+			t.Errorf("after three seconds: %v and %v to live", slot.AttrTimeout(), slot.EntryTimeout())
+		}
+		time.Sleep(3 * time.Second)
+		if slot := d.place(t, 254); slot.NodeId != 0 {
+			t.Errorf("after six seconds: %v to live", slot.AttrTimeout())
 		}
 		d.close()
 		f.stop()
