@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -131,16 +132,22 @@ func (f *filesystem) at(ctx context.Context, id uint64, what func(n *node, path 
 }
 
 // look is what the kernel is to know of path: the file itself, or with
-// FollowSymlinks what a link leads to, if it leads anywhere.
+// FollowSymlinks what a link leads to, if it leads anywhere. Where that cannot be asked
+// the link is not shown instead: programs would follow it on this machine.
 func (f *filesystem) look(ctx context.Context, path string) (remote.Attr, error) {
 	a, err := f.remote.Lstat(ctx, path)
-	if err == nil && a.IsSymlink() && (f.cfg.FollowSymlinks || path == ".") {
-		if to, err := f.remote.Stat(ctx, path); err == nil {
-			return to, nil
-		}
+	if err != nil || !a.IsSymlink() || !f.cfg.FollowSymlinks && path != "." {
+		return a, err
 	}
-	return a, err
+	to, err := f.remote.Stat(ctx, path)
+	if slices.Contains(leadsNowhere, syscall.Errno(statusOf(err))) {
+		return a, nil
+	}
+	return to, err
 }
+
+// leadsNowhere is what Stat says of a link that leads to nothing that can be reached.
+var leadsNowhere = []syscall.Errno{syscall.ENOENT, syscall.ENOTDIR, syscall.ELOOP, syscall.EACCES, syscall.ENAMETOOLONG}
 
 // Forget drops references of the kernel.
 func (f *filesystem) Forget(id, lookups uint64) { f.tree.forget(id, lookups) }

@@ -150,3 +150,30 @@ func TestFollowSymlinks(t *testing.T) {
 	check(t, os.Remove(m.path("l")))
 	content(t, m.disk("d/f"), "content")
 }
+
+// TestFollowSymlinksUnanswered pins that a link is not shown as such because what it
+// leads to cannot be asked: programs would follow it to a file of this machine.
+func TestFollowSymlinksUnanswered(t *testing.T) {
+	m := mount(t, setup{FollowSymlinks: true})
+	write(t, m.disk("f"), "content")
+	check(t, os.Symlink("f", m.disk("l")))
+	check(t, os.Symlink("nowhere", m.disk("dangling")))
+	check(t, os.Symlink("loop", m.disk("loop")))
+	ino := lstat(t, m.path("l")).Ino
+	for _, errno := range []syscall.Errno{syscall.ETIMEDOUT, syscall.EIO} {
+		m.must(command{Op: "fail", Path: "stat", Errno: int(errno)})
+		_, err := os.Lstat(m.path("l"))
+		wants(t, "lstat", err, errno)
+		wants(t, "write", os.WriteFile(m.path("l"), []byte("x"), 0o644), errno)
+		m.must(command{Op: "fail", Path: "stat"})
+	}
+	content(t, m.path("l"), "content")
+	if st := lstat(t, m.path("l")); st.Ino != ino {
+		t.Errorf("it was %d, and is %d", ino, st.Ino)
+	}
+	for _, name := range []string{"dangling", "loop"} {
+		if st := lstat(t, m.path(name)); st.Mode&syscall.S_IFMT != syscall.S_IFLNK {
+			t.Errorf("%s has mode %o", name, st.Mode)
+		}
+	}
+}
