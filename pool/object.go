@@ -371,7 +371,14 @@ func (f *file) IsAt(ctx context.Context) (bool, error) {
 	if h == nil || certain {
 		return true, nil
 	}
-	other, err := f.p.leadsElsewhere(ctx, h, path)
+	var other bool
+	stuck, err := f.p.within(ctx, looks, h.s, func(ctx context.Context) (err error) {
+		other, err = f.p.leadsElsewhere(ctx, h, path)
+		return err
+	})
+	if stuck {
+		err = errAway // the handle is on that session alone
+	}
 	if err != nil {
 		return true, pathError("stat", path, errnoOf(err))
 	}

@@ -409,3 +409,24 @@ func TestASlowServerIsAskedAsMuchAsAFastOne(t *testing.T) {
 		}
 	})
 }
+
+// TestStuckProof pins that who asks whether a path still leads to an open file is not
+// held by a session that is stuck.
+func TestStuckProof(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Next("FSTAT", "f", remotetest.Swallow)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		lasts(t, "the proof", 30*time.Second, 75*time.Second, syscall.ETIMEDOUT, func() error {
+			at, err := f.IsAt(ctx)
+			if !at {
+				t.Error("no answer is taken for proof")
+			}
+			return err
+		})
+	})
+}
