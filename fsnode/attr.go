@@ -138,9 +138,12 @@ func fillStatfs(out *fuse.StatfsOut, s remote.StatFS) {
 // awayLife is for how long the kernel may remember what may be old.
 const awayLife = time.Second
 
+// isAway: no connection can be had.
+func (f *filesystem) isAway() bool { return !f.remote.Info().Away.IsZero() }
+
 // life is for how long the kernel may remember an answer.
 func (f *filesystem) life() time.Duration {
-	if f.cfg.AttrTimeout > awayLife && !f.remote.Info().Away.IsZero() {
+	if f.cfg.AttrTimeout > awayLife && f.isAway() {
 		return awayLife
 	}
 	return f.cfg.AttrTimeout

@@ -97,19 +97,27 @@ func (c *claim) onlyNameOfOpenFile(i int) bool {
 func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	from := c.spots[0]
 	to := f.tree.hiddenNameIn(from.dir)
+	refused := f.isAway() // at once: nothing is sent that may be executed yet
 	err := f.remote.Rename(ctx, c.paths[0], remote.Join(c.dirs[0], to.name), false)
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
-			c.removed()
-		}
-		return err
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		f.tree.mu.Lock()
 		defer f.tree.mu.Unlock()
 		f.hidden(c.nodes[0], from, to)
+	case errors.Is(err, syscall.EOPNOTSUPP):
+		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
+			c.removed()
+		}
+	case unanswered(err) && !refused:
+		f.leftover(to, err)
 	}
 	return err
+}
+
+// unanswered reports whether a change that gave err may have been made, or be made yet:
+// its caller was killed, or it has waited for too long.
+func unanswered(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // hidden notes that n was given a hidden name, for its last handle to remove, if that
@@ -122,11 +130,12 @@ func (f *filesystem) hidden(n *node, from, to spot) {
 	}
 }
 
-// leftover removes a hidden name that a rename which failed has left. While it may be
-// executed yet, the name may be there only later.
+// leftover removes a hidden name that a rename which failed has left, or may have: of
+// what was to be removed it is the only name then. While the rename may be executed yet,
+// the name may be there only later.
 func (f *filesystem) leftover(s spot, failed error) {
 	after := time.Duration(0)
-	if errors.Is(failed, context.Canceled) || errors.Is(failed, syscall.ETIMEDOUT) {
+	if unanswered(failed) {
 		after = lateFor
 	}
 	f.tree.mu.Lock()
