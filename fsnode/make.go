@@ -17,7 +17,9 @@ func (f *filesystem) in(ctx context.Context, id uint64, name string, what func(d
 		return syscall.ENAMETOOLONG
 	}
 	return f.at(ctx, id, func(dir *node, dirPath string) error {
-		return what(dir, dirPath, remote.Join(dirPath, name))
+		err := what(dir, dirPath, remote.Join(dirPath, name))
+		f.uncertain(err, spot{dir, name})
+		return err
 	})
 }
 
@@ -207,6 +209,7 @@ func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out
 	defer f.tree.unpin(dir)
 	defer f.tree.unpin(n)
 	a, err := f.remote.Link(ctx, path, remote.Join(dirPath, name))
+	f.uncertain(err, spot{dir, name})
 	if err != nil {
 		return unsupported(err)
 	}

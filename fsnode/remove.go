@@ -255,11 +255,19 @@ func (f *filesystem) expunged(n *node) bool {
 	return true
 }
 
-// uncertain has the kernel look names up again after a change whose end its
-// caller, being killed, did not wait for. It cannot be done before the request
-// is answered.
+// uncertain has the kernel look names up again after a change that may have been made,
+// though its caller did not wait for that or waited in vain. While the remote is away a
+// look would tell no more.
 func (f *filesystem) uncertain(err error, spots ...spot) {
-	if !errors.Is(err, context.Canceled) || f.base.Err() != nil {
+	if errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT) && !f.isAway() {
+		f.lookAgain(spots...)
+	}
+}
+
+// lookAgain has the kernel look names up again. It cannot be done before the request is
+// answered.
+func (f *filesystem) lookAgain(spots ...spot) {
+	if f.base.Err() != nil {
 		return
 	}
 	f.work.Add(1)
