@@ -90,7 +90,10 @@ func (f *filesystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string
 		if err != nil {
 			return err
 		}
-		f.close(path, file)
+		if err := file.Close(c); err != nil { // there are servers that make it only now
+			f.lookAgain(spot{dir, name})
+			return err
+		}
 		f.made(out, dir, dirPath, name, a)
 		return nil
 	})

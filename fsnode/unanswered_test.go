@@ -51,3 +51,13 @@ func TestMadeByTheKilled(t *testing.T) {
 	write(t, m.disk("f"), "data")
 	eventually(t, "f to be seen", func() bool { _, err := os.Lstat(m.path("f")); return err == nil })
 }
+
+// TestMknodTellsOfClose pins that mknod fails where the server refuses to close what was
+// made.
+func TestMknodTellsOfClose(t *testing.T) {
+	m := mount(t, setup{AttrTimeout: 60 * cached})
+	m.must(command{Op: "fail", Path: "close", Errno: int(syscall.EDQUOT)})
+	wants(t, "mknod", syscall.Mknod(m.path("f"), syscall.S_IFREG|0o644, 0), syscall.EDQUOT)
+	m.must(command{Op: "fail", Path: "close"})
+	eventually(t, "f to be seen", func() bool { _, err := os.Lstat(m.path("f")); return err == nil })
+}
