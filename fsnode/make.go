@@ -101,16 +101,21 @@ func (f *filesystem) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string
 }
 
 // Create implements fuse.RawFileSystem: the kernel has no such name, but without
-// O_EXCL the server may have.
+// O_EXCL the server may have. With DefaultPermissions it is for the kernel to judge who
+// may open that, and with MultiUser what is new is given to the caller: so only a new file
+// is opened then, and ESTALE has the kernel look up what is there.
 func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	c := f.begin(opCreate, cancel, &in.InHeader)
 	err := f.in(c, in.NodeId, name, func(dir *node, dirPath, path string) error {
-		flags := openFlags(in.Flags) | remote.FlagCreate
-		if in.Flags&syscall.O_EXCL != 0 {
+		flags, exclusive := openFlags(in.Flags)|remote.FlagCreate, in.Flags&syscall.O_EXCL != 0
+		if exclusive || f.cfg.DefaultPermissions || f.cfg.MultiUser {
 			flags |= remote.FlagExclusive
 		}
 		file, a, err := f.create(c, &in.InHeader, dirPath, path, flags, in.Mode)
 		if err != nil {
+			if flags&remote.FlagExclusive != 0 && !exclusive && errors.Is(err, syscall.EEXIST) {
+				return syscall.ESTALE
+			}
 			return err
 		}
 		var n *node
@@ -131,7 +136,8 @@ func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 	return c.finish(err)
 }
 
-// create opens a file, made if it is not there, and gives it to the caller.
+// create opens a file, made if it is not there, and gives it to the caller: with
+// MultiUser, where it is always made.
 func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, path string, flags remote.OpenFlag, mode uint32) (remote.File, remote.Attr, error) {
 	file, a, err := f.remote.Open(ctx, path, flags, mode&0o7777)
 	if err != nil {
@@ -142,15 +148,12 @@ func (f *filesystem) create(ctx context.Context, in *fuse.InHeader, dirPath, pat
 		return nil, a, syscall.EEXIST
 	}
 	ch := f.gift(ctx, in, dirPath, a)
-	if ch.Fields == 0 || a.Size > 0 {
+	if ch.Fields == 0 {
 		return file, a, nil
 	}
 	if a, err = file.SetAttr(ctx, ch); err != nil {
 		f.close(path, file)
-		if flags&remote.FlagExclusive != 0 {
-			err = errors.Join(err, f.remote.Remove(ctx, path))
-		}
-		return nil, a, err
+		return nil, a, errors.Join(err, f.remote.Remove(ctx, path))
 	}
 	return file, a, nil
 }

@@ -2,6 +2,7 @@ package fsnode_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // nobody is an ordinary user.
@@ -124,6 +126,61 @@ func TestMultiUser(t *testing.T) {
 	denied.Stderr = nil
 	if err := denied.Run(); err == nil {
 		t.Error("default_permissions lets a stranger write")
+	}
+}
+
+// TestCreateOfWhatIsThere pins that O_CREAT, by a name that the kernel takes for absent
+// and somebody has just made on the server, opens what is there to whom its mode allows
+// it, and gives it to nobody.
+func TestCreateOfWhatIsThere(t *testing.T) {
+	needRoot(t)
+	for _, multiUser := range []bool{false, true} {
+		s := setup{AttrTimeout: time.Minute, AllowOther: true, DefaultPermissions: true, MultiUser: multiUser}
+		s.Dir, s.Point = public(t), public(t)
+		m := mount(t, s)
+		check(t, os.Chmod(m.path("."), 0o777))
+		made := func(data string, mode os.FileMode) {
+			t.Helper()
+			check(t, os.RemoveAll(m.path("f")))
+			absent(t, m.path("f"))
+			write(t, m.disk("f"), data)
+			check(t, os.Chmod(m.disk("f"), mode))
+		}
+		asStranger := func() error {
+			user := programOn(m, "write")
+			asNobody(t, user)
+			user.Stderr = nil
+			return user.Run()
+		}
+		made("theirs", 0o600)
+		if asStranger() == nil {
+			t.Error("a stranger may write to a file of mode 0600")
+		}
+		content(t, m.disk("f"), "theirs")
+		for _, data := range []string{"", "theirs"} {
+			made(data, 0o666)
+			check(t, asStranger())
+			content(t, m.disk("f"), "data")
+			if st := lstat(t, m.disk("f")); st.Uid != 0 || st.Mode&0o777 != 0o666 {
+				t.Errorf("it belongs to %d now, with mode %o", st.Uid, st.Mode)
+			}
+		}
+		made("theirs", 0o600)
+		f, err := os.OpenFile(m.path("f"), os.O_CREATE|os.O_RDWR, 0o644)
+		check(t, err)
+		data, err := io.ReadAll(f)
+		check(t, errors.Join(err, f.Close()))
+		if string(data) != "theirs" {
+			t.Errorf("its owner reads %q", data)
+		}
+		made("theirs", 0o600)
+		_, err = os.OpenFile(m.path("f"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+		wants(t, "O_EXCL", err, syscall.EEXIST)
+		check(t, os.Remove(m.path("f")))
+		check(t, asStranger())
+		if st := lstat(t, m.disk("f")); multiUser && st.Uid != nobody {
+			t.Errorf("what a stranger made belongs to %d", st.Uid)
+		}
 	}
 }
 
