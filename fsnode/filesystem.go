@@ -190,7 +190,11 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 	if _, err := f.wasReplaced(ctx, f.tree.child(dir, name), a); err != nil {
 		return err
 	}
-	if h := f.tree.part(dir, name, a); h != nil {
+	h, other := f.tree.twin(spot{dir, name}, a)
+	if other != nil {
+		f.part(ctx, spot{dir, name}, path, a, other)
+	}
+	if h != nil {
 		if a, err = f.byOpen(h, stat(ctx), a, nil); err != nil {
 			return err
 		}

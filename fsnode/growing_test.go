@@ -85,3 +85,29 @@ func TestFallocateKeepsWhatOthersWrote(t *testing.T) {
 		}
 	}
 }
+
+// TestHardLinkOfAGrowingFile pins that the names of a file that is longer at each look
+// are one file.
+func TestHardLinkOfAGrowingFile(t *testing.T) {
+	var grows string
+	d := drive(t, Config{AttrTimeout: time.Minute}, func(_ context.Context, op, _ string) error {
+		if op == "lstat" && grows != "" {
+			return lengthen(grows)
+		}
+		return nil
+	}, nil)
+	d.write("a", "")
+	a := d.lookup("a")
+	var linked fuse.EntryOut
+	in := &fuse.LinkIn{InHeader: fuse.InHeader{NodeId: rootID}, Oldnodeid: a.NodeId}
+	if s := d.f.Link(nil, in, "b", &linked); s != fuse.OK {
+		t.Fatal(s)
+	}
+	d.lookup("a")
+	grows = d.disk("a")
+	for _, name := range []string{"b", "a", "b"} {
+		if got := d.lookup(name); got.NodeId != a.NodeId {
+			t.Errorf("%s is %d, want %d", name, got.NodeId, a.NodeId)
+		}
+	}
+}

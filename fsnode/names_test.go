@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -152,6 +153,29 @@ func TestHardLinkReplacedElsewhere(t *testing.T) {
 	check(t, os.Rename(m.disk("new"), m.disk("b")))
 	content(t, m.path("b"), "theirs")
 	content(t, m.path("a"), "one")
+}
+
+// TestHardLinkChangedElsewhere pins that the names of a file which another machine has
+// written to are one file still.
+func TestHardLinkChangedElsewhere(t *testing.T) {
+	m := mount(t, setup{AttrTimeout: 100 * time.Millisecond})
+	check(t, os.Mkdir(m.path("d"), 0o755))
+	write(t, m.path("a"), "one")
+	check(t, os.Link(m.path("a"), m.path("d/b")))
+	ino := lstat(t, m.path("a")).Ino
+	for _, text := range []string{" two", " three"} {
+		f, err := os.OpenFile(m.disk("a"), os.O_APPEND|os.O_WRONLY, 0)
+		check(t, err)
+		_, err = f.WriteString(text)
+		check(t, errors.Join(err, f.Close()))
+		time.Sleep(200 * time.Millisecond)
+		for _, name := range []string{"d/b", "a"} {
+			if st := lstat(t, m.path(name)); st.Ino != ino || st.Nlink != 2 {
+				t.Errorf("%s: inode %d with %d links, want %d with 2", name, st.Ino, st.Nlink, ino)
+			}
+		}
+	}
+	content(t, m.path("d/b"), "one two three")
 }
 
 func TestListing(t *testing.T) {

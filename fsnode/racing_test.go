@@ -29,8 +29,8 @@ func TestPartWhileRenamed(t *testing.T) {
 	// LOOKUP of "a", by a revalidation, which holds no lock of the folder.
 	changed := aFile
 	changed.Size++
-	if h := tr.part(tr.root, "a", changed); h != nil {
-		t.Fatal("a handle")
+	if h, other := tr.twin(spot{tr.root, "a"}, changed); h != nil || other != nil {
+		t.Fatal("it is to be parted")
 	}
 	tr.enter(tr.root, ".", "a", changed)
 	func() {

@@ -164,26 +164,6 @@ func (t *tree) put(dir *node, dirPath, name string, a remote.Attr) *node {
 	return n
 }
 
-// part takes name away from a file with several, made by hard links, when what
-// the server has under that name is not that file any more. While the file is
-// being written that cannot be known, nor how long it is by another name than
-// the writer's: then it gives a handle to ask.
-func (t *tree) part(dir *node, name string, a remote.Attr) *handle {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := dir.children[name]
-	if n == nil || n.claimed || len(n.others()) == 0 {
-		return nil
-	}
-	if n.writers() {
-		return n.writer()
-	}
-	if n.told != unknown && n.told != stampOf(a) {
-		t.unname(n, spot{dir, name})
-	}
-	return nil
-}
-
 // name gives n a name; another node that had it loses it. The caller holds t.mu.
 func (t *tree) name(n *node, s spot) {
 	if old := s.dir.children[s.name]; old != nil && old != n {
