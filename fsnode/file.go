@@ -184,8 +184,9 @@ func (h *handle) flush(ctx context.Context, flush func(context.Context) (remote.
 		h.clocked.CompareAndSwap(false, clocked)
 		h.owed.CompareAndSwap(nil, owed)
 	case err == nil && clocked: // what an idle flush tells may be old
-		h.fs.tree.flushed(h.node, a, since)
-		h.fs.clock.learn(a.Mtime)
+		if h.fs.tree.flushed(h.node, a, since) {
+			h.fs.clock.learn(a.Mtime)
+		}
 	}
 	if err == nil && owed != nil {
 		err = *owed
@@ -219,14 +220,16 @@ func (h *handle) flushForOthers(ctx context.Context) error {
 	return err
 }
 
-// flushed notes attributes after a flush: the end of the file, unless something
-// was written meanwhile.
-func (t *tree) flushed(n *node, a remote.Attr, since uint64) {
+// flushed notes attributes after a flush: the end of the file, unless it was changed here
+// meanwhile, which it reports.
+func (t *tree) flushed(n *node, a remote.Attr, since uint64) (alone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.file != nil && n.changed <= since {
-		n.file.size = max(n.file.size, a.Size)
+	if n.file == nil || n.changed > since {
+		return false
 	}
+	n.file.size = max(n.file.size, a.Size)
+	return true
 }
 
 // Fsync implements fuse.RawFileSystem.

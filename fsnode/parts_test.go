@@ -3,6 +3,7 @@ package fsnode
 import (
 	"io/fs"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,42 @@ func TestClock(t *testing.T) {
 	settled(999_518, true)
 	c.learn(900_000) // set back
 	settled(900_001, false)
+}
+
+// TestSetTimeTellsNoClock pins that the server's clock is not learned from a time that a
+// program has set, by whichever handle of the file.
+func TestSetTimeTellsNoClock(t *testing.T) {
+	d := drive(t, Config{AttrTimeout: time.Minute}, nil, nil)
+	d.write("f", "")
+	d.handle("f", syscall.O_WRONLY)
+	fh, h := d.handle("f", syscall.O_WRONLY)
+	write := func() {
+		t.Helper()
+		if _, s := d.f.Write(nil, &fuse.WriteIn{Fh: fh}, []byte("data")); s != fuse.OK {
+			t.Fatal(s)
+		}
+	}
+	flush := func() (known bool) {
+		t.Helper()
+		if s := d.f.Flush(nil, &fuse.FlushIn{Fh: fh}); s != fuse.OK {
+			t.Fatal(s)
+		}
+		_, known = d.f.clock.settled(0)
+		return known
+	}
+	write()
+	in, out := &fuse.SetAttrIn{}, fuse.AttrOut{}
+	in.NodeId, in.Valid, in.Mtime = h.node.id, fuse.FATTR_MTIME, 1_000_000_000
+	if s := d.f.SetAttr(nil, in, &out); s != fuse.OK {
+		t.Fatal(s)
+	}
+	if flush() {
+		t.Error("the clock is learned from a time that was set")
+	}
+	write()
+	if !flush() {
+		t.Error("the clock is not learned from a file that was written")
+	}
 }
 
 // The server's clock is two hours behind and not known, as nothing was written: a file

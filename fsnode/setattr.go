@@ -133,7 +133,18 @@ func (f *filesystem) time(sec uint64, now uint32) int64 {
 // setAttr changes the open file. Times join the next flush.
 func (h *handle) setAttr(ctx context.Context, ch remote.Change) (remote.Attr, error) {
 	if ch.Fields&remote.SetMtime != 0 {
-		h.clocked.Store(false)
+		h.fs.tree.unclock(h.node)
 	}
 	return h.file.SetAttr(ctx, ch)
+}
+
+// unclock keeps all handles of n from telling the server's clock by a time that a program
+// sets, and a flush that is under way.
+func (t *tree) unclock(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touch(n)
+	for _, h := range n.inode().handles {
+		h.clocked.Store(false)
+	}
 }
