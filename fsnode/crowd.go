@@ -20,6 +20,10 @@ func (t *tree) arrive(n *node) {
 		}
 		t.arrivals = left
 	}
+	if t.rest > 0 {
+		t.rest--
+		return
+	}
 	if len(t.nodes) > t.most && !t.thinning {
 		t.thinning = true
 		t.crowded()
@@ -28,7 +32,8 @@ func (t *tree) arrive(n *node) {
 
 // oldest gives names to let go of: those of a tenth of all nodes, or more where there
 // are more than a tenth too many. Who has a file open keeps it, and a folder, which may
-// be where somebody works, would be taken for deleted.
+// be where somebody works, would be taken for deleted. Where all were looked through for
+// too few, it is not done again before a tenth more have come.
 func (t *tree) oldest() (names []spot) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,6 +53,9 @@ func (t *tree) oldest() (names []spot) {
 		stay = append(stay, id) // perhaps
 	}
 	t.arrivals = append(t.arrivals[:copy(t.arrivals, t.arrivals[i:])], stay...)
+	if len(names) < want {
+		t.rest = len(t.nodes) / 10
+	}
 	return names
 }
 

@@ -35,6 +35,7 @@ type tree struct {
 	most     int      // of nodes, see arrive
 	crowded  func()   // called with mu held, when there are more
 	thinning bool     // guarded by mu: crowded was called, and oldest not yet
+	rest     int      // guarded by mu: nodes to come before crowded is called again
 	arrivals []uint64 // guarded by mu: nodes in the order in which they came; some are gone
 
 	// freed is closed when a pin or claim ends; nil while nobody waits.

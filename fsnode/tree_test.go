@@ -321,6 +321,36 @@ func TestMapShrinks(t *testing.T) {
 	}
 }
 
+// TestCrowdOfFolders pins that folders, which are never let go of, are not looked through
+// for each name that comes, and that what can go still does.
+func TestCrowdOfFolders(t *testing.T) {
+	tr := newTree()
+	tr.most = 100
+	looks, crowded := 0, false
+	tr.crowded = func() { crowded = true }
+	var given []spot
+	come := func(name string, a remote.Attr) {
+		tr.enter(tr.root, ".", name, a)
+		if crowded {
+			crowded = false
+			looks++
+			given = append(given, tr.oldest()...)
+		}
+	}
+	for i := range 1000 {
+		come(fmt.Sprint("d", i), aDir)
+	}
+	if looks == 0 || looks > 40 {
+		t.Errorf("1000 folders were looked through %d times", looks)
+	}
+	for i := range 200 {
+		come(fmt.Sprint("f", i), aFile)
+	}
+	if len(given) == 0 {
+		t.Error("no file is let go of")
+	}
+}
+
 // The numbers are what git and backup programs remember of files: they must not
 // change with a version of this program.
 func TestHashIsFixed(t *testing.T) {
