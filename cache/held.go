@@ -109,7 +109,7 @@ func (c *Cache) lookOrHeld(ctx context.Context, l *look, held remote.Attr) (remo
 		select {
 		case <-l.done:
 			if errors.Is(l.err, syscall.ETIMEDOUT) && (c.isAway() || l.path == ".") {
-				return held, nil
+				return c.old(ctx, held), nil
 			}
 			return l.attr, l.err
 		case <-poll.C:
@@ -118,9 +118,15 @@ func (c *Cache) lookOrHeld(ctx context.Context, l *look, held remote.Attr) (remo
 		case err != nil:
 			return remote.Attr{}, remote.PathError("lstat", l.path, err)
 		case c.isAway(), l.path == "." && time.Since(begun) >= rootPatience:
-			return held, nil
+			return c.old(ctx, held), nil
 		}
 	}
+}
+
+// old gives what is held, and tells that it lives no longer.
+func (c *Cache) old(ctx context.Context, held remote.Attr) remote.Attr {
+	remote.Aged(ctx, c.tree.lifetime)
+	return held
 }
 
 // stirsOrAway waits for the first names of a listing, and reports false when the

@@ -67,11 +67,13 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Ent
 	held := c.tree.wasListed(ctx, path)
 	if held && c.isAway() {
 		c.stats.hits.Add(1)
+		remote.Aged(ctx, c.tree.lifetime)
 		return emitAll(c.tree.heldEntries(path), emit)
 	}
-	entries, l := c.listing(ctx, path)
+	entries, until, l := c.listing(ctx, path)
 	if l == nil {
 		c.stats.hits.Add(1)
+		remote.Aged(ctx, c.tree.age(until))
 		return emitAll(entries, emit)
 	}
 	c.stats.misses.Add(1)
@@ -80,9 +82,10 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Ent
 	}
 	if held && !c.stirsOrAway(ctx, l) {
 		l.leave()
+		remote.Aged(ctx, c.tree.lifetime)
 		return emitAll(c.tree.heldEntries(path), emit)
 	}
-	seen, err := l.read(ctx, emit)
+	seen, err := l.read(ctx, c.tree.clock, emit)
 	l.leave()
 	if err == errAlone {
 		return c.listAlone(ctx, l, seen, emit)
@@ -110,33 +113,33 @@ func emitAll(entries []remote.Entry, emit func([]remote.Entry) error) error {
 	return emit(entries)
 }
 
-// listing gives the entries of a folder whose listing is held whole, or a listing
-// under way, joined by the caller, who must leave it.
-func (c *Cache) listing(ctx context.Context, path string) ([]remote.Entry, *list) {
+// listing gives the entries of a folder whose listing is held whole, and until when, or
+// a listing under way, joined by the caller, who must leave it.
+func (c *Cache) listing(ctx context.Context, path string) ([]remote.Entry, instant, *list) {
 	t := c.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	foreground := !remote.IsBackground(ctx)
-	if entries, known := t.entries(path); known {
+	if entries, until, known := t.entries(path); known {
 		if f, ok := t.folders.Peek(path); ok && foreground {
 			ahead := f.ahead
 			f.ahead = false
 			c.enter(path, ahead)
 		}
-		return entries, nil
+		return entries, until, nil
 	}
 	if l := t.lists[path]; l.join(t) {
 		if foreground && l.ahead {
 			l.ahead = false
 			c.enter(path, true)
 		}
-		return nil, l
+		return nil, 0, l
 	}
 	l := c.newList(ctx, path, 1)
 	if foreground {
 		c.enter(path, false)
 	}
-	return nil, l
+	return nil, 0, l
 }
 
 // overtake gives a listing of one's own, joined, for one that does not move.
@@ -156,24 +159,24 @@ func (c *Cache) overtake(ctx context.Context, l *list) *list {
 	return own
 }
 
-// entries gives what is in a folder whose listing is held whole.
-func (t *tree) entries(path string) ([]remote.Entry, bool) {
+// entries gives what is in a folder whose listing is held whole, and until when that is.
+func (t *tree) entries(path string) ([]remote.Entry, instant, bool) {
 	now := t.clock()
 	f, ok := t.folders.Get(path)
 	if !ok || f.listed <= now || t.barred(path) {
-		return nil, false
+		return nil, 0, false
 	}
 	entries := make([]remote.Entry, 0, len(f.order))
 	for i, name := range f.order {
 		r, ok := f.names[name]
 		switch {
 		case !ok || r.state == unknown || r.until <= now:
-			return nil, false
+			return nil, 0, false
 		case r.state == present && int(r.pos) == i:
 			entries = append(entries, remote.Entry{Name: name, Attr: r.attr})
 		}
 	}
-	return entries, true
+	return entries, f.listed, true
 }
 
 // newList begins a listing with so many readers, who must leave it. Under tree.mu.

@@ -26,15 +26,15 @@ func (c *Cache) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	if err := ended(ctx, "lstat", path); err != nil {
 		return remote.Attr{}, err
 	}
-	attr, errno, known := c.tree.find(path)
-	if known {
+	if a, known := c.tree.find(path); known {
 		c.stats.hits.Add(1)
-		return attr, failed("lstat", path, errno)
+		remote.Aged(ctx, c.tree.age(a.until))
+		return a.attr, failed("lstat", path, a.errno)
 	}
 	held, isHeld := c.tree.held(ctx, path)
 	if isHeld && c.isAway() {
 		c.stats.hits.Add(1)
-		return held, nil
+		return c.old(ctx, held), nil
 	}
 	c.stats.misses.Add(1)
 	l, first := c.look(path, remote.IsBackground(ctx))
@@ -108,8 +108,8 @@ func failed(op, path string, errno syscall.Errno) error {
 	return remote.PathError(op, path, errno)
 }
 
-// followed is the answer of a Stat: attributes, or ENOENT.
-type followed struct {
+// An answer is what a look gives: attributes, or an errno.
+type answer struct {
 	attr  remote.Attr
 	errno syscall.Errno
 	until instant
@@ -127,12 +127,13 @@ func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	f, epoch, known := c.tree.findFollowed(path)
 	if known {
 		c.stats.hits.Add(1)
+		remote.Aged(ctx, c.tree.age(f.until))
 		return f.attr, failed("stat", path, f.errno)
 	}
 	held, isHeld := c.tree.heldFollowed(ctx, path)
 	if isHeld && c.isAway() {
 		c.stats.hits.Add(1)
-		return held, nil
+		return c.old(ctx, held), nil
 	}
 	c.stats.misses.Add(1)
 	attr, err := c.remote.Stat(ctx, path)
@@ -141,17 +142,17 @@ func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
 		c.files.seen(path, attr)
 	}
 	if isHeld && errors.Is(err, syscall.ETIMEDOUT) && c.isAway() {
-		return held, nil
+		return c.old(ctx, held), nil
 	}
 	return attr, err
 }
 
-func (t *tree) findFollowed(path string) (f followed, epoch uint64, known bool) {
+func (t *tree) findFollowed(path string) (f answer, epoch uint64, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	attr, errno, ok := t.findLocked(path)
-	if ok && !attr.IsSymlink() {
-		return followed{attr: attr, errno: errno}, t.epoch, true
+	f, ok := t.findLocked(path)
+	if ok && !f.attr.IsSymlink() {
+		return f, t.epoch, true
 	}
 	f, ok = t.followed[path]
 	return f, t.epoch, ok && f.until > t.clock()
@@ -164,7 +165,7 @@ func (t *tree) putFollowed(path string, epoch uint64, a remote.Attr, err error) 
 }
 
 func (t *tree) putFollowedLocked(path string, epoch uint64, a remote.Attr, err error) {
-	f := followed{attr: a}
+	f := answer{attr: a}
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		f.errno = syscall.ENOENT

@@ -47,13 +47,13 @@ func (c *Cache) Symlink(ctx context.Context, to, path string) (attr remote.Attr,
 // Link implements remote.Remote. Where the server does not count links, and a listing
 // did, there is one more now.
 func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr remote.Attr, err error) {
-	old, _, _ := c.tree.find(oldPath)
+	old, _ := c.tree.find(oldPath)
 	c.files.changeRights()
 	defer c.files.changeRights()
 	err = c.change(names, []string{newPath, oldPath}, func() (err error) {
 		attr, err = c.remote.Link(ctx, oldPath, newPath)
-		if err == nil && attr.Nlink == 0 && old.Nlink > 0 {
-			attr.Nlink = old.Nlink + 1
+		if err == nil && attr.Nlink == 0 && old.attr.Nlink > 0 {
+			attr.Nlink = old.attr.Nlink + 1
 		}
 		return err
 	}, func() {

@@ -63,7 +63,7 @@ func (c *Cache) openAsking(ctx context.Context, path string, flag remote.OpenFla
 // openChanging opens what may come to be by that, or be cut.
 func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
 	reach := inPlace
-	if _, errno, known := c.tree.find(path); flag&remote.FlagCreate != 0 && (!known || errno != 0) {
+	if a, known := c.tree.find(path); flag&remote.FlagCreate != 0 && (!known || a.errno != 0) {
 		reach = names
 	}
 	var attr remote.Attr

@@ -109,17 +109,18 @@ var errAlone = errors.New("the listing is too large to be shared")
 
 // read hands everything to emit as it arrives. With errAlone it gives the names that
 // were handed on.
-func (l *list) read(ctx context.Context, emit func([]remote.Entry) error) (seen map[string]struct{}, err error) {
+func (l *list) read(ctx context.Context, clock func() instant, emit func([]remote.Entry) error) (seen map[string]struct{}, err error) {
 	r := &sharer{}
 	defer l.end(r)
 	for {
-		batch, err := l.batch(ctx, r)
+		batch, arrived, err := l.batch(ctx, r)
 		if err == errAlone {
 			return l.seen(r), err
 		}
 		if err != nil || batch == nil {
 			return nil, err
 		}
+		remote.Aged(ctx, time.Duration(clock()-arrived))
 		if err := emit(batch); err != nil {
 			return nil, err
 		}
@@ -148,8 +149,8 @@ func (l *list) seen(r *sharer) map[string]struct{} {
 	return names
 }
 
-// batch waits for the next batch of r; nil is the end.
-func (l *list) batch(ctx context.Context, r *sharer) ([]remote.Entry, error) {
+// batch waits for the next batch of r, and gives when it arrived; nil is the end.
+func (l *list) batch(ctx context.Context, r *sharer) ([]remote.Entry, instant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
@@ -157,16 +158,17 @@ func (l *list) batch(ctx context.Context, r *sharer) ([]remote.Entry, error) {
 		case l.huge && l.only == nil:
 			l.passTo(r)
 		case l.only != nil && l.only != r:
-			return nil, errAlone
+			return nil, 0, errAlone
 		}
 		if r.next < l.passed+len(l.batches) {
-			return l.take(r), nil
+			batch, arrived := l.take(r)
+			return batch, arrived, nil
 		}
 		if l.done {
-			return nil, l.err
+			return nil, 0, l.err
 		}
 		if err := l.wait(ctx); err != nil {
-			return nil, remote.PathError("readdir", l.path, err)
+			return nil, 0, remote.PathError("readdir", l.path, err)
 		}
 	}
 }
@@ -202,8 +204,8 @@ func (l *list) release() {
 }
 
 // take gives r the next batch. Under mu.
-func (l *list) take(r *sharer) []remote.Entry {
-	batch := l.batches[r.next-l.passed]
+func (l *list) take(r *sharer) ([]remote.Entry, instant) {
+	batch, arrived := l.batches[r.next-l.passed], l.arrived[r.next-l.passed]
 	r.next++
 	if l.only == r {
 		l.pass()
@@ -212,5 +214,5 @@ func (l *list) take(r *sharer) []remote.Entry {
 			l.early = nil
 		}
 	}
-	return batch
+	return batch, arrived
 }

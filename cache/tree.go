@@ -40,8 +40,8 @@ type tree struct {
 
 	// below tells of each folder which in it are held, or are on the way to one.
 	below    map[string]map[string]struct{}
-	followed map[string]followed // what links lead to
-	epoch    uint64              // counts changes of any kind
+	followed map[string]answer // what links lead to
+	epoch    uint64            // counts changes of any kind
 
 	walks   guess  // which folders will be listed
 	walking string // the folder that a program going through the tree is in, or ""
@@ -108,7 +108,7 @@ func (t *tree) reset() {
 	t.folders, _ = simplelru.NewLRU(math.MaxInt32, t.dropped)
 	t.count, t.latest = 0, 0
 	t.below = make(map[string]map[string]struct{})
-	t.followed = make(map[string]followed)
+	t.followed = make(map[string]answer)
 }
 
 // dropped is told of every folder that is let go of.
@@ -139,22 +139,22 @@ func (t *tree) clock() instant { return instant(t.now().Sub(t.start)) }
 
 // find tells what is known of path: its attributes, or ENOENT or ENOTDIR, or
 // false.
-func (t *tree) find(path string) (remote.Attr, syscall.Errno, bool) {
+func (t *tree) find(path string) (answer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.findLocked(path)
 }
 
-func (t *tree) findLocked(path string) (remote.Attr, syscall.Errno, bool) {
+func (t *tree) findLocked(path string) (answer, bool) {
 	if t.off() || t.barred(path) {
-		return remote.Attr{}, 0, false
+		return answer{}, false
 	}
 	now := t.clock()
 	switch r, known := t.record(path, now); {
 	case known && r.state == present:
-		return r.attr, 0, true
+		return answer{attr: r.attr, until: r.until}, true
 	case known && r.state == absent:
-		return remote.Attr{}, syscall.ENOENT, true
+		return answer{errno: syscall.ENOENT, until: r.until}, true
 	}
 	return t.findAbove(path, now)
 }
@@ -186,25 +186,30 @@ func (t *tree) record(path string, now instant) (record, bool) {
 	if ok {
 		return r, r.state != unknown && r.until > now
 	}
-	return record{state: absent}, f.listed > now && f.proves && path != "."
+	return record{state: absent, until: f.listed}, f.listed > now && f.proves && path != "."
 }
 
 // findAbove looks whether a folder above path is known not to be one: nothing is
 // below it then.
-func (t *tree) findAbove(path string, now instant) (remote.Attr, syscall.Errno, bool) {
+func (t *tree) findAbove(path string, now instant) (answer, bool) {
 	for dir, _ := split(path); dir != "."; dir, _ = split(dir) {
 		r, known := t.record(dir, now)
 		switch {
 		case !known:
 			continue
 		case r.state == absent:
-			return remote.Attr{}, syscall.ENOENT, true
+			return answer{errno: syscall.ENOENT, until: r.until}, true
 		case r.attr.IsRegular():
-			return remote.Attr{}, syscall.ENOTDIR, true
+			return answer{errno: syscall.ENOTDIR, until: r.until}, true
 		}
 		break // a folder, or a link that may lead to one
 	}
-	return remote.Attr{}, 0, false
+	return answer{}, false
+}
+
+// age is how long ago what lives until then was the server's.
+func (t *tree) age(until instant) time.Duration {
+	return t.lifetime - time.Duration(until-t.clock())
 }
 
 // put stores what is known of path now.

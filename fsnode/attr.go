@@ -91,22 +91,22 @@ func swap(id, from, to uint32) uint32 {
 	return id
 }
 
-func (f *filesystem) fillAttr(out *fuse.AttrOut, n *node, a remote.Attr) {
+func (f *filesystem) fillAttr(out *fuse.AttrOut, n *node, a remote.Attr, life time.Duration) {
 	f.fill(&out.Attr, n, a)
-	out.SetTimeout(f.life())
+	out.SetTimeout(life)
 }
 
 // fillEntry answers with n, whose attributes were asked for at epoch since. When
 // it was changed here meanwhile the kernel has to ask again.
-func (f *filesystem) fillEntry(out *fuse.EntryOut, n *node, a remote.Attr, since uint64) {
+func (f *filesystem) fillEntry(out *fuse.EntryOut, n *node, a remote.Attr, since uint64, life time.Duration) {
 	out.NodeId = n.id
 	f.fill(&out.Attr, n, a)
-	out.SetEntryTimeout(f.life())
+	out.SetEntryTimeout(life)
 	if f.tree.changedSince(n, since) {
 		f.tree.saw(n, a, since)
 		return
 	}
-	out.SetAttrTimeout(f.life())
+	out.SetAttrTimeout(life)
 }
 
 // unknownSpace is what is said of a server that does not tell: enough for
@@ -141,10 +141,10 @@ const awayLife = time.Second
 // isAway: no connection can be had.
 func (f *filesystem) isAway() bool { return !f.remote.Info().Away.IsZero() }
 
-// life is for how long the kernel may remember an answer.
-func (f *filesystem) life() time.Duration {
+// life is for how long the kernel may remember an answer of that age.
+func (f *filesystem) life(age time.Duration) time.Duration {
 	if f.cfg.AttrTimeout > awayLife && f.isAway() {
 		return awayLife
 	}
-	return f.cfg.AttrTimeout
+	return max(0, f.cfg.AttrTimeout-age)
 }

@@ -38,6 +38,8 @@ type call struct {
 	thread  uint32          // who asked; 0 for the kernel itself
 	closing bool            // a close, see exitPoll
 
+	age time.Duration // of what the cache answered; of the goroutine that answers alone
+
 	mu    sync.Mutex
 	done  chan struct{} // guarded by mu: made when it is asked for
 	end   chan struct{} // guarded by mu: closed when the request is answered
@@ -85,10 +87,16 @@ func (c *call) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (c *call) Value(key any) any {
 	switch c.op {
 	case opLookup, opGetattr, opReaddir, opReadlink, opStatfs, opAccess:
-		return remote.StaleValue(key)
+		if v := remote.StaleValue(key); v != nil {
+			return v
+		}
+		return remote.AgerValue(key, c)
 	}
 	return nil
 }
+
+// Aged implements remote.Ager: of several answers the oldest counts.
+func (c *call) Aged(age time.Duration) { c.age = max(c.age, age) }
 
 // Err implements context.Context.
 func (c *call) Err() error {

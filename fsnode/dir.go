@@ -221,8 +221,8 @@ func (r *reading) fill(slot *fuse.EntryOut, e *remote.Entry) {
 	if e.Attr.Type() == 0 || len(r.path)+1+len(e.Name) > pathMax || e.Attr.IsSymlink() && r.fs.cfg.FollowSymlinks {
 		return
 	}
-	life := r.fs.life() - time.Since(r.came)
-	if life <= 0 {
+	life := r.fs.life(time.Since(r.came))
+	if life == 0 {
 		return
 	}
 	n := r.fs.tree.enterListed(r.node, r.path, e, r.list.since)

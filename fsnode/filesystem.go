@@ -162,13 +162,13 @@ func (f *filesystem) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name stri
 	if status == fuse.ENOENT && f.cfg.AttrTimeout > 0 {
 		// An entry without a node is an absence the kernel may remember.
 		*out = fuse.EntryOut{}
-		out.SetEntryTimeout(f.cfg.AttrTimeout)
+		out.SetEntryTimeout(f.life(c.age))
 		return fuse.OK
 	}
 	return status
 }
 
-func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string, out *fuse.EntryOut) error {
+func (f *filesystem) lookup(ctx *call, dir *node, dirPath, name string, out *fuse.EntryOut) error {
 	if len(name) > nameMax {
 		return syscall.ENAMETOOLONG
 	}
@@ -199,7 +199,7 @@ func (f *filesystem) lookup(ctx context.Context, dir *node, dirPath, name string
 			return err
 		}
 	}
-	f.fillEntry(out, f.tree.enter(dir, dirPath, name, a), a, since)
+	f.fillEntry(out, f.tree.enter(dir, dirPath, name, a), a, since, f.life(ctx.age))
 	return nil
 }
 
@@ -209,7 +209,7 @@ func (f *filesystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 	return c.finish(f.getattr(c, in.NodeId, out))
 }
 
-func (f *filesystem) getattr(ctx context.Context, id uint64, out *fuse.AttrOut) error {
+func (f *filesystem) getattr(ctx *call, id uint64, out *fuse.AttrOut) error {
 	n, err := f.node(id)
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (f *filesystem) getattr(ctx context.Context, id uint64, out *fuse.AttrOut) 
 		return syscall.EPERM
 	}
 	f.tree.saw(n, a, since)
-	f.fillAttr(out, n, a)
+	f.fillAttr(out, n, a, f.life(ctx.age))
 	return nil
 }
 

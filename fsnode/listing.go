@@ -17,11 +17,12 @@ import (
 // it, and the run waits for its reader.
 type listing struct {
 	fs    *filesystem
-	began time.Time
-	since uint64 // epoch when it began
+	began time.Time // or earlier, where the cache answers
+	since uint64    // epoch when it began
 	stop  context.CancelFunc
 
 	mu      sync.Mutex
+	age     time.Duration  // of what the cache hands over, of its goroutine alone
 	entries []remote.Entry // guarded by mu: those with the index first and on
 	first   uint64         // guarded by mu
 	batches []batch        // guarded by mu: the entries as they came
@@ -71,10 +72,18 @@ func (f *filesystem) fetch(ctx context.Context, n *node, l *listing) error {
 	}
 	unpin := sync.OnceFunc(func() { f.tree.unpin(n) })
 	defer unpin()
-	return f.remote.ReadDir(ctx, path, func(entries []remote.Entry) error {
+	return f.remote.ReadDir(remote.WithAger(ctx, l), path, func(entries []remote.Entry) error {
 		unpin()
 		return l.add(ctx, entries)
 	})
+}
+
+// Aged implements remote.Ager.
+func (l *listing) Aged(age time.Duration) {
+	l.age = age
+	if at := time.Now().Add(-age); at.Before(l.began) {
+		l.began = at
+	}
 }
 
 // limit is how many names it may keep now.
@@ -88,7 +97,7 @@ func (l *listing) limit() int {
 // add waits for room, unless a reader waits: how much room there is changes with what
 // other listings keep, so that each could wait for the other.
 func (l *listing) add(ctx context.Context, entries []remote.Entry) error {
-	came := time.Now()
+	came := time.Now().Add(-l.age)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.entries) >= l.limit() && !l.wanted {

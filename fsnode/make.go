@@ -28,7 +28,7 @@ func (f *filesystem) made(out *fuse.EntryOut, dir *node, dirPath, name string, a
 	f.clock.learn(a.Mtime)
 	f.links.given.moved(remote.Join(dirPath, name), "")
 	n := f.tree.enterNew(dir, dirPath, name, a)
-	f.fillEntry(out, n, a, f.tree.now())
+	f.fillEntry(out, n, a, f.tree.now(), f.life(0))
 	return n
 }
 
@@ -124,7 +124,7 @@ func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 		} else {
 			f.links.given.moved(path, "")
 			n = f.tree.enter(dir, dirPath, name, a)
-			f.fillEntry(&out.EntryOut, n, a, f.tree.now())
+			f.fillEntry(&out.EntryOut, n, a, f.tree.now(), f.life(0))
 		}
 		f.tree.opened(n, a, false)
 		f.keepPages(n, a)
@@ -222,7 +222,7 @@ func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out
 	f.links.given.linked(path, remote.Join(dirPath, name))
 	f.tree.linked(n, spot{dir, name})
 	a.Size = f.tree.appendAt(n, a.Size)
-	f.fillEntry(out, n, a, 0)
+	f.fillEntry(out, n, a, 0, f.life(0))
 	return nil
 }
 

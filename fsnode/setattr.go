@@ -48,7 +48,7 @@ func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(remote.Attr, error)
 			return err
 		}
 		f.tree.set(n, a)
-		f.fillAttr(out, n, a)
+		f.fillAttr(out, n, a, f.life(0))
 		return nil
 	}
 }

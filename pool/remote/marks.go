@@ -1,6 +1,9 @@
 package remote
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 type refusedKey struct{}
 
@@ -36,6 +39,32 @@ func StaleValue(key any) any {
 // MayBeStale reports whether ctx was marked by Stale.
 func MayBeStale(ctx context.Context) bool {
 	return isMarked(ctx, staleKey{})
+}
+
+type agerKey struct{}
+
+// An Ager is told how long ago what a look is answered with was the server's.
+type Ager interface{ Aged(time.Duration) }
+
+// WithAger gives a context whose looks tell a their age, where that is not 0.
+func WithAger(ctx context.Context, a Ager) context.Context {
+	return context.WithValue(ctx, agerKey{}, a)
+}
+
+// AgerValue is what the Value of a context of one's own gives for key so that it is one
+// of WithAger; nil for another key.
+func AgerValue(key any, a Ager) any {
+	if key == (agerKey{}) {
+		return a
+	}
+	return nil
+}
+
+// Aged tells whoever wants to know it.
+func Aged(ctx context.Context, age time.Duration) {
+	if a, ok := ctx.Value(agerKey{}).(Ager); ok {
+		a.Aged(age)
+	}
 }
 
 type freshKey struct{}
