@@ -35,11 +35,11 @@
 //     is wrong after a rename. Here a handle's request is given a name of its
 //     own, so that they reach the open file: see handle.go.
 //   - Its times of access are the times of modification, whatever was set.
-//   - It runs WRITEs beside each other and beside other requests of the same
-//     session; only CLOSE waits for them. A client that depends on an order waits
-//     for its answers, as the protocol asks. For the same reason a file opened
-//     for appending is written at the offsets the client gives, never before the
-//     end that it had when it was opened.
+//   - It runs READs and WRITEs beside each other and beside other requests, also
+//     those for the same file. Here READs run beside each other, a bounded number
+//     of them, and everything else runs alone and in order: see turns.go.
+//   - A file opened for appending is written at the offsets the client gives, never
+//     before the end that it had when it was opened.
 //   - Of the extensions it has posix-rename, statvfs and hardlink. There is no
 //     fsync, limits, lsetstat, copy-data, fstatvfs, expand-path: a client is told
 //     so. SETSTAT of a symbolic link is about the file it leads to.

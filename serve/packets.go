@@ -43,10 +43,12 @@ const maxPacket = 256 << 10
 //     as OPENs and OPENDIRs come, so it is known which are folders; a READ or WRITE
 //     of one names no handle then.
 //
-// All other packets pass untouched and uncopied.
+// All other packets pass untouched and uncopied. Each takes its turn before anything
+// of it is handed out.
 type packets struct {
 	r       io.Reader
 	handles *handles
+	turns   *turns
 	pending []byte // to be handed out first
 	rest    int64  // then so many bytes as they come
 }
@@ -83,6 +85,9 @@ func (p *packets) next() error {
 	head = head[:5]
 	if _, err := io.ReadFull(p.r, head[4:]); err != nil {
 		return err
+	}
+	if !p.turns.take(head[4] == fxpRead) {
+		return io.EOF
 	}
 	switch head[4] {
 	case fxpOpen, fxpMkdir:

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -52,7 +53,7 @@ func isSFTP(req *ssh.Request) bool {
 func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel) {
 	h := newHandler(s.root, s.cfg.ReadOnly)
 	server := sftp.NewRequestServer(
-		&session{packets: packets{r: ch, handles: &h.handles}, Channel: ch},
+		newSession(ch, &h.handles),
 		sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h},
 		sftp.WithRSMaxTxPacket(maxRead),
 	)
@@ -69,13 +70,34 @@ func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel) {
 	s.closeQuietly(eofIsFine{ch})
 }
 
-// session is a channel whose incoming packets are edited.
+// session is a channel whose incoming packets are edited, and come in turns.
 type session struct {
 	packets
-	ssh.Channel
+	io.WriteCloser
+	rest int64 // of the answer that is being written
 }
 
-func (s *session) Read(p []byte) (int, error) { return s.packets.Read(p) }
+func newSession(ch io.ReadWriteCloser, handles *handles) *session {
+	return &session{packets: packets{r: ch, handles: handles, turns: newTurns()}, WriteCloser: ch}
+}
+
+// Write is an io.Writer's. The request server writes one answer a request, from one
+// goroutine at a time: a head that begins with the length, and perhaps the data in
+// another call.
+func (s *session) Write(p []byte) (int, error) {
+	if s.rest == 0 {
+		s.rest = 4 + int64(binary.BigEndian.Uint32(p))
+	}
+	n, err := s.WriteCloser.Write(p)
+	if err != nil {
+		s.turns.end()
+		return n, err
+	}
+	if s.rest -= int64(n); s.rest == 0 {
+		s.turns.answered()
+	}
+	return n, nil
+}
 
 // eofIsFine hides the EOF that closing a channel gives when the other side was
 // first.
