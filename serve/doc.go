@@ -38,8 +38,8 @@
 //   - It runs READs and WRITEs beside each other and beside other requests, also
 //     those for the same file. Here READs run beside each other, a bounded number
 //     of them, and everything else runs alone and in order: see turns.go.
-//   - A file opened for appending is written at the offsets the client gives, never
-//     before the end that it had when it was opened.
+//   - It does not tell that a file is appended to. Here such a WRITE goes to the end
+//     that the file then has, whatever its offset.
 //   - Of the extensions it has posix-rename, statvfs and hardlink. There is no
 //     fsync, limits, lsetstat, copy-data, fstatvfs, expand-path: a client is told
 //     so. SETSTAT of a symbolic link is about the file it leads to.

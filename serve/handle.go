@@ -119,7 +119,6 @@ type file struct {
 	name    string
 	handles *handles
 	flags   sftp.FileOpenFlags // what it was opened for
-	floor   int64              // nothing is written before this offset
 }
 
 // ReadAt is an io.ReaderAt's.
@@ -137,13 +136,15 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	return n, status(err)
 }
 
-// WriteAt is an io.WriterAt's.
+// WriteAt is an io.WriterAt's. What is appended goes to the end, whatever the
+// offset: clients disagree on which one they give.
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if !f.flags.Write && !f.flags.Append {
 		return 0, status(syscall.EBADF)
 	}
-	if off < f.floor {
-		return 0, status(syscall.EINVAL)
+	if f.flags.Append {
+		n, err := f.File.Write(p)
+		return n, status(err)
 	}
 	n, err := f.File.WriteAt(p, off)
 	return n, status(err)

@@ -98,11 +98,7 @@ func (h *handler) newFile(r *sftp.Request, f *os.File, flags sftp.FileOpenFlags)
 	if err := h.handles.add(r, f); err != nil {
 		return nil, err
 	}
-	opened := &file{File: f, name: r.Filepath, handles: &h.handles, flags: flags}
-	if flags.Append {
-		opened.floor = info.Size()
-	}
-	return opened, nil
+	return &file{File: f, name: r.Filepath, handles: &h.handles, flags: flags}, nil
 }
 
 func regular(info os.FileInfo) error {
@@ -132,6 +128,9 @@ func openFlags(f sftp.FileOpenFlags) int {
 	}
 	if f.Trunc {
 		flags |= os.O_TRUNC
+	}
+	if f.Append {
+		flags |= os.O_APPEND
 	}
 	return flags
 }

@@ -303,18 +303,27 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-func TestAppendNeverOverwrites(t *testing.T) {
+// Appending goes to the end, also of what others append meanwhile, and whatever
+// offset the client gives: curl begins at 0.
+func TestAppendGoesToTheEnd(t *testing.T) {
 	s := start(t, nil)
-	must(t, os.WriteFile(filepath.Join(s.dir, "log"), []byte("12345"), 0o644))
+	log := filepath.Join(s.dir, "log")
+	must(t, os.WriteFile(log, []byte("12345"), 0o644))
 	c := s.raw(t)
-	h := c.open("/log", 0x06, u32(0)) // write, append
-	if code := c.status(fxpWrite, str(h), u64(5), str("67")); code != 0 {
-		t.Errorf("append: status %d", code)
+	one, two := c.open("/log", 0x06, u32(0)), c.open("/log", 0x07, u32(0)) // write, append; and read
+	for i, w := range []struct {
+		handle string
+		off    uint64
+		text   string
+	}{{one, 5, "a"}, {two, 5, "b"}, {one, 0, "c"}, {two, 100, "d"}} {
+		if code := c.status(fxpWrite, str(w.handle), u64(w.off), str(w.text)); code != 0 {
+			t.Errorf("append %d: status %d", i, code)
+		}
 	}
-	if code := c.status(fxpWrite, str(h), u64(0), str("X")); code == 0 {
-		t.Error("a write before the end was taken")
-	}
-	if got, _ := os.ReadFile(filepath.Join(s.dir, "log")); string(got) != "1234567" {
+	if got, _ := os.ReadFile(log); string(got) != "12345abcd" {
 		t.Errorf("the file is %q", got)
+	}
+	if kind, body := c.call(fxpRead, str(two), u64(4), u32(9)); kind == fxpStatus || string(body[4:]) != "5abcd" {
+		t.Errorf("read: packet type %d, %q", kind, body)
 	}
 }
