@@ -71,20 +71,27 @@ func (h *handles) isFolder(handle string) bool {
 	return ok
 }
 
-// add gives f a name, and puts it in the request that opened it.
-func (h *handles) add(r *sftp.Request, f *os.File) error {
+// room says whether one more may be opened. OPENs and OPENDIRs run alone, so that
+// nobody takes it before add.
+func (h *handles) room() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.open) >= maxHandles {
 		return syscall.EMFILE
 	}
+	return nil
+}
+
+// add gives f a name, and puts it in the request that opened it.
+func (h *handles) add(r *sftp.Request, f *os.File) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.open == nil {
 		h.open = make(map[string]*os.File)
 	}
 	h.last++
 	r.Filepath = handlePrefix + strconv.FormatUint(h.last, 10)
 	h.open[r.Filepath] = f
-	return nil
 }
 
 // get is the open file of that name. ok says whether path is such a name at

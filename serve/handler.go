@@ -71,6 +71,9 @@ func (h *handler) openFile(r *sftp.Request) (*file, error) {
 	if h.readOnly && (flags.Write || flags.Append || flags.Creat || flags.Trunc) {
 		return nil, status(syscall.EROFS)
 	}
+	if err := h.handles.room(); err != nil { // before anything is made or truncated
+		return nil, status(err)
+	}
 	if info, err := h.root.Stat(p); err == nil && !(flags.Creat && flags.Excl) {
 		if err := regular(info); err != nil {
 			return nil, status(err)
@@ -95,9 +98,7 @@ func (h *handler) newFile(r *sftp.Request, f *os.File, flags sftp.FileOpenFlags)
 	if err := regular(info); err != nil {
 		return nil, err
 	}
-	if err := h.handles.add(r, f); err != nil {
-		return nil, err
-	}
+	h.handles.add(r, f)
 	return &file{File: f, name: r.Filepath, handles: &h.handles, flags: flags}, nil
 }
 

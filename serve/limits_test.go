@@ -105,9 +105,11 @@ func dialSoon(t testing.TB, s *served) *ssh.Client {
 	return nil
 }
 
+// The handle that is one too many is refused, and what it would have opened stays as
+// it was.
 func TestHandlesAreBounded(t *testing.T) {
 	s := start(t, nil)
-	must(t, os.WriteFile(filepath.Join(s.dir, "a"), nil, 0o644))
+	must(t, os.WriteFile(filepath.Join(s.dir, "a"), []byte("text"), 0o644))
 	c := s.raw(t)
 	var last string
 	for range maxHandles {
@@ -115,6 +117,20 @@ func TestHandlesAreBounded(t *testing.T) {
 	}
 	if code := c.status(fxpOpen, str("/a"), u32(1), u32(0)); code == 0 {
 		t.Error("one handle too many was given")
+	}
+	for _, name := range []string{"/a", "/new"} { // write, create, truncate
+		if code := c.status(fxpOpen, str(name), u32(0x1a), u32(0)); code == 0 {
+			t.Error("one handle too many was given")
+		}
+	}
+	if got, err := os.ReadFile(filepath.Join(s.dir, "a")); err != nil || string(got) != "text" {
+		t.Errorf("an OPEN that was refused left %q, %v", got, err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "new")); err == nil {
+		t.Error("an OPEN that was refused made a file")
+	}
+	if code := c.status(fxpOpendir, str("/")); code == 0 {
+		t.Error("one handle too many was given, of a folder")
 	}
 	if code := c.status(fxpClose, str(last)); code != 0 {
 		t.Errorf("close: status %d", code)

@@ -76,13 +76,14 @@ func (h *handler) openFolder(r *sftp.Request, handle string) (*listing, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.handles.room(); err != nil {
+		return nil, err
+	}
 	f, err := h.root.OpenFile(p, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.handles.add(r, f); err != nil {
-		return nil, closing(f, err)
-	}
+	h.handles.add(r, f)
 	return &listing{dir: f, name: r.Filepath, handle: handle, handles: &h.handles}, nil
 }
 
