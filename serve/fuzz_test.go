@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -47,7 +48,7 @@ func FuzzRequests(f *testing.F) {
 		root, err := os.OpenRoot(dir)
 		must(t, err)
 		defer func() { _ = root.Close() }()
-		h := newHandler(root, readOnly)
+		h := newHandler(root, readOnly, slog.New(slog.DiscardHandler))
 		s := newSession(stream{bytes.NewReader(whole(input))}, &h.handles)
 		server := sftp.NewRequestServer(s, sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h}, sftp.WithRSMaxTxPacket(maxRead))
 		_ = server.Serve() // how it ends is the client's business

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"io"
+	"log/slog"
 	"os"
 	"path"
 	"strings"
@@ -16,11 +17,13 @@ import (
 type handler struct {
 	root     *os.Root
 	readOnly bool
+	log      *slog.Logger
+	leftOut  seldom // names of listings
 	handles  handles
 }
 
-func newHandler(root *os.Root, readOnly bool) *handler {
-	return &handler{root: root, readOnly: readOnly}
+func newHandler(root *os.Root, readOnly bool, log *slog.Logger) *handler {
+	return &handler{root: root, readOnly: readOnly, log: log}
 }
 
 // inRoot is a path of the protocol as one relative to the root. What is

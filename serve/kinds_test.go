@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,7 +94,7 @@ func TestHandleKinds(t *testing.T) {
 
 // Folders that cannot be opened, or were closed, are not remembered.
 func TestFoldersAreForgotten(t *testing.T) {
-	h := newHandler(nil, false)
+	h := newHandler(nil, false, slog.New(slog.DiscardHandler))
 	for i := range 100 {
 		h.handles.asked(i%2 == 0)
 		handle := h.handles.execute()

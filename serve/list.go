@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -84,7 +85,7 @@ func (h *handler) openFolder(r *sftp.Request, handle string) (*listing, error) {
 		return nil, err
 	}
 	h.handles.add(r, f)
-	return &listing{dir: f, name: r.Filepath, handle: handle, handles: &h.handles}, nil
+	return &listing{dir: f, name: r.Filepath, handle: handle, handler: h}, nil
 }
 
 // listing is an open folder. The request server asks for the names in order,
@@ -93,11 +94,13 @@ type listing struct {
 	dir     *os.File
 	name    string // towards the request server
 	handle  string // towards the client
-	handles *handles
+	handler *handler
 }
 
 // ListAt gives the next names. The offset says nothing that the folder's own
-// position does not.
+// position does not. A name that cannot be looked at, such as the mountpoint of a
+// FUSE filesystem that died, is left out, as OpenSSH does: the folder would be
+// without a listing otherwise.
 func (l *listing) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 	names, err := l.dir.Readdirnames(len(infos))
 	if len(names) == 0 && err == nil {
@@ -106,25 +109,29 @@ func (l *listing) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 	n := 0
 	for _, name := range names {
 		info, statErr := statAt(l.dir, name)
-		switch {
-		case statErr == nil:
+		if statErr == nil {
 			infos[n] = info
 			n++
-		case errors.Is(statErr, fs.ErrNotExist): // removed meanwhile
-		default:
-			return n, status(statErr)
+			continue
 		}
+		if errors.Is(statErr, fs.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		if _, err := statAt(l.dir, "."); err != nil { // it is not the name
+			return n, status(err)
+		}
+		l.handler.leftOut.tell(l.handler.log, "a name is left out of a listing: it cannot be looked at", "name", strconv.Quote(name), "err", statErr)
 	}
 	if n == 0 && err == nil {
-		return l.ListAt(infos, 0) // all of them removed: an empty answer means the end
+		return l.ListAt(infos, 0) // none to tell of: an empty answer means the end
 	}
 	return n, status(err)
 }
 
 // Close gives the handle back.
 func (l *listing) Close() error {
-	l.handles.noFolder(l.handle)
-	return status(l.handles.close(l.name))
+	l.handler.handles.noFolder(l.handle)
+	return status(l.handler.handles.close(l.name))
 }
 
 // info is what fstatat(2) tells of a name in a folder.

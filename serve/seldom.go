@@ -2,7 +2,6 @@ package serve
 
 import (
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 )
@@ -10,7 +9,7 @@ import (
 // seldomEvery is the least time between two lines of a seldom.
 const seldomEvery = 10 * time.Second
 
-// seldom writes of what a flood of connections makes happen, without a flood of
+// seldom writes of what clients can make happen at any rate, without a flood of
 // lines.
 type seldom struct {
 	mu     sync.Mutex
@@ -18,7 +17,7 @@ type seldom struct {
 	untold int       // guarded by mu
 }
 
-func (s *seldom) tell(log *slog.Logger, message string, conn net.Conn) {
+func (s *seldom) tell(log *slog.Logger, message string, args ...any) {
 	s.mu.Lock()
 	if time.Since(s.last) < seldomEvery {
 		s.untold++
@@ -28,5 +27,5 @@ func (s *seldom) tell(log *slog.Logger, message string, conn net.Conn) {
 	untold := s.untold
 	s.last, s.untold = time.Now(), 0
 	s.mu.Unlock()
-	log.Warn(message, "remote", conn.RemoteAddr(), "not told before", untold)
+	log.Warn(message, append(args, "not told before", untold)...)
 }

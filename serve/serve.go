@@ -184,11 +184,11 @@ func (s *Server) start(ctx context.Context, conn net.Conn, mine *sync.WaitGroup)
 	v, out := s.admit(conn)
 	if out != nil {
 		s.closeQuietly(out.conn)
-		s.full.tell(s.log, "a connection that had not logged in is given up for another one", out.conn)
+		s.full.tell(s.log, "a connection that had not logged in is given up for another one", "remote", out.conn.RemoteAddr())
 	}
 	if v == nil {
 		s.closeQuietly(conn)
-		s.full.tell(s.log, "too many connections", conn)
+		s.full.tell(s.log, "too many connections", "remote", conn.RemoteAddr())
 		return
 	}
 	mine.Add(1)

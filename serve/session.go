@@ -51,7 +51,7 @@ func isSFTP(req *ssh.Request) bool {
 
 // serveSFTP speaks SFTP on a channel until the client has enough.
 func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel) {
-	h := newHandler(s.root, s.cfg.ReadOnly)
+	h := newHandler(s.root, s.cfg.ReadOnly, log)
 	server := sftp.NewRequestServer(
 		newSession(ch, &h.handles),
 		sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h},
