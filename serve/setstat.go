@@ -39,29 +39,35 @@ type settable interface {
 	Chtimes(atime, mtime time.Time) error
 }
 
+// apply sets whatever is given. One that fails keeps none of the others from being
+// set, as with OpenSSH, and the last failure is the answer.
 func apply(flags sftp.FileAttrFlags, attrs *sftp.FileStat, on settable) error {
+	var last error
+	note := func(err error) {
+		if err != nil {
+			last = err
+		}
+	}
 	if flags.Size {
-		if attrs.Size > 1<<63-1 {
-			return syscall.EFBIG
-		}
-		if err := on.Truncate(int64(attrs.Size)); err != nil {
-			return err
-		}
+		note(truncate(on, attrs.Size))
 	}
 	if flags.UidGid {
-		if err := on.Chown(int(int32(attrs.UID)), int(int32(attrs.GID))); err != nil {
-			return err
-		}
+		note(on.Chown(int(int32(attrs.UID)), int(int32(attrs.GID))))
 	}
 	if flags.Permissions {
-		if err := on.Chmod(attrs.Mode & 0o7777); err != nil {
-			return err
-		}
+		note(on.Chmod(attrs.Mode & 0o7777))
 	}
 	if flags.Acmodtime {
-		return on.Chtimes(attrs.AccessTime(), attrs.ModTime())
+		note(on.Chtimes(attrs.AccessTime(), attrs.ModTime()))
 	}
-	return nil
+	return last
+}
+
+func truncate(on settable, size uint64) error {
+	if size > 1<<63-1 {
+		return syscall.EFBIG
+	}
+	return on.Truncate(int64(size))
 }
 
 // openFile is an open file, whatever it is called by now.
