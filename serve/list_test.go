@@ -57,23 +57,21 @@ func TestListingWithoutSearchPermission(t *testing.T) {
 	defer func() { _ = f.Close() }()
 	must(t, os.Chmod(dir, 0o444))
 	t.Cleanup(func() { must(t, os.Chmod(dir, 0o755)) })
-	asNobody(t)
-	n, err := (&listing{dir: f, handler: newHandler(nil, false, logTo(&lines{}))}).ListAt(make([]os.FileInfo, 9), 0)
+	l, n := &listing{dir: f, handler: newHandler(nil, false, logTo(&lines{}))}, 0
+	asNobody(t, func() { n, err = l.ListAt(make([]os.FileInfo, 9), 0) })
 	if n != 0 || !errors.Is(err, sftp.ErrSSHFxPermissionDenied) {
 		t.Errorf("%d names, %v", n, err)
 	}
 }
 
-// asNobody takes root's rights over files from the test, where it has them.
-func asNobody(t testing.TB) {
+// asNobody does something without root's rights over files, where the test has them.
+func asNobody(t testing.TB, do func()) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		return
+	if os.Geteuid() == 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		must(t, unix.Setfsuid(65534))
+		defer func() { must(t, unix.Setfsuid(0)) }()
 	}
-	runtime.LockOSThread()
-	must(t, unix.Setfsuid(65534))
-	t.Cleanup(func() {
-		must(t, unix.Setfsuid(0))
-		runtime.UnlockOSThread()
-	})
+	do()
 }

@@ -96,7 +96,7 @@ func renameByLink(dir int, base string, dir2 int, base2 string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		err := unix.Linkat(dir, base, dir2, base2, 0)
 		if err == nil {
-			return unix.Unlinkat(dir, base, 0)
+			return unlinkFirst(dir, base, dir2, base2)
 		}
 		if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSYS) {
 			return err
@@ -110,6 +110,16 @@ func renameByLink(dir int, base string, dir2 int, base2 string) error {
 		return err
 	}
 	return unix.Renameat(dir, base, dir2, base2)
+}
+
+// unlinkFirst ends a rename by link: the first name goes, or the second where that
+// fails, so that what is answered with an error has done nothing.
+func unlinkFirst(dir int, base string, dir2 int, base2 string) error {
+	err := unix.Unlinkat(dir, base, 0)
+	if err != nil {
+		return errors.Join(err, unix.Unlinkat(dir2, base2, 0))
+	}
+	return nil
 }
 
 // control makes a call on an open file's descriptor, which stays open until it
