@@ -20,6 +20,16 @@ import (
 // clients take that name for a promise about the order of requests.
 const version = "SSH-2.0-remotemount"
 
+// draftLinks are how clients call themselves that send the arguments of a SYMLINK in
+// the order of draft-ietf-secsh-filexfer-02, the link before its target, to every
+// server that does not call itself OpenSSH (AsyncSSH: or paramiko). All others send
+// them the other way round, as OpenSSH takes them. libssh2 is one of those.
+var draftLinks = []string{"SSH-2.0-libssh_", "SSH-2.0-libssh-", "SSH-2.0-WinSCP_", "SSH-2.0-AsyncSSH_"}
+
+func hasDraftLinks(clientVersion string) bool {
+	return slices.ContainsFunc(draftLinks, func(name string) bool { return strings.HasPrefix(clientVersion, name) })
+}
+
 // maxAuthTries is OpenSSH's: who has more keys than that in the agent names one.
 const maxAuthTries = 6
 
@@ -94,6 +104,7 @@ func (s *Server) serveConn(ctx context.Context, v *visit) {
 	defer sessions.Wait()
 	sessions.Go(func() { ssh.DiscardRequests(requests) })
 	room := make(chan struct{}, s.cfg.MaxSessions)
+	draft := hasDraftLinks(string(server.ClientVersion()))
 	for ch := range channels {
 		if reason, text, ok := s.refuse(ch, room); ok {
 			if err := ch.Reject(reason, text); err != nil {
@@ -103,7 +114,7 @@ func (s *Server) serveConn(ctx context.Context, v *visit) {
 		}
 		sessions.Go(func() {
 			defer func() { <-room }()
-			s.serveChannel(log, ch)
+			s.serveChannel(log, ch, draft)
 		})
 	}
 }

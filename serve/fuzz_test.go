@@ -32,7 +32,7 @@ func FuzzRequests(f *testing.F) {
 	hello := append(u32(5), append([]byte{1}, u32(3)...)...)
 	f.Add(bytes.Join([][]byte{hello, request(fxpOpen, str("/f"), u32(2), u32(0)), request(fxpRead, str("1"), u64(0), u32(4))}, nil), false)
 	f.Add(bytes.Join([][]byte{hello, request(fxpOpen, str("../../outside"), u32(0x1a), perm(0o777)), request(fxpWrite, str("1"), u64(0), str("x"))}, nil), false)
-	f.Add(bytes.Join([][]byte{hello, request(20, str("/out"), str("../outside")), request(fxpOpen, str("/out"), u32(0x1a), u32(0))}, nil), true)
+	f.Add(bytes.Join([][]byte{hello, request(fxpSymlink, str("/out"), str("../outside")), request(fxpOpen, str("/out"), u32(0x1a), u32(0))}, nil), true)
 	f.Add(bytes.Join([][]byte{hello, request(fxpOpendir, str("/")), request(12, str("1")), request(fxpRead, str("1"), u64(0), u32(9))}, nil), true)
 	f.Add(bytes.Join([][]byte{hello, request(fxpExtended, str("posix-rename@openssh.com"), str("/f"), str("/../outside"))}, nil), false)
 	f.Fuzz(func(t *testing.T, input []byte, readOnly bool) {

@@ -16,6 +16,7 @@ const (
 	fxpWrite   = 6
 	fxpOpendir = 11
 	fxpMkdir   = 14
+	fxpSymlink = 20
 
 	pflagsBoth = 1 | 2 // SSH_FXF_READ and SSH_FXF_WRITE
 
@@ -42,6 +43,8 @@ const maxPacket = 256 << 10
 //   - A READ of an open folder is answered with names there. Handles are numbered
 //     as OPENs and OPENDIRs come, so it is known which are folders; a READ or WRITE
 //     of one names no handle then.
+//   - It takes a SYMLINK in OpenSSH's order, the target first. That of a client which
+//     keeps to the draft's is put in the other order.
 //
 // All other packets pass untouched and uncopied. Each takes its turn before anything
 // of it is handed out.
@@ -49,6 +52,7 @@ type packets struct {
 	r       io.Reader
 	handles *handles
 	turns   *turns
+	draft   bool   // SYMLINKs come in the draft's order
 	pending []byte // to be handed out first
 	rest    int64  // then so many bytes as they come
 }
@@ -90,23 +94,32 @@ func (p *packets) next() error {
 		return io.EOF
 	}
 	switch head[4] {
-	case fxpOpen, fxpMkdir:
-		packet := make([]byte, 4+length, 4+length+16)
-		copy(packet, head)
-		if _, err := io.ReadFull(p.r, packet[5:]); err != nil {
-			return err
+	case fxpOpen:
+		p.handles.asked(false)
+		return p.nextEdited(head, length, mark)
+	case fxpMkdir:
+		return p.nextEdited(head, length, mark)
+	case fxpSymlink:
+		if p.draft {
+			return p.nextEdited(head, length, swapStrings)
 		}
-		if head[4] == fxpOpen {
-			p.handles.asked(false)
-		}
-		p.pending = mark(packet)
-		return nil
 	case fxpRead, fxpWrite:
 		return p.nextData(head, length)
 	case fxpOpendir:
 		p.handles.asked(true)
 	}
 	p.pending, p.rest = head, length-1
+	return nil
+}
+
+// nextEdited reads the whole of a packet and edits it.
+func (p *packets) nextEdited(head []byte, length int64, edit func([]byte) []byte) error {
+	packet := make([]byte, 4+length)
+	copy(packet, head)
+	if _, err := io.ReadFull(p.r, packet[len(head):]); err != nil {
+		return err
+	}
+	p.pending = edit(packet)
 	return nil
 }
 
@@ -165,6 +178,25 @@ func mark(packet []byte) []byte {
 	longer = append(longer, attrs...)
 	binary.BigEndian.PutUint32(longer, uint32(len(longer)-4))
 	return longer
+}
+
+// swapStrings exchanges the two strings of a packet. A malformed one is given back as
+// it is.
+func swapStrings(packet []byte) []byte {
+	first, rest, ok := cutString(packet[min(9, len(packet)):])
+	if !ok {
+		return packet
+	}
+	second, rest, ok := cutString(rest)
+	if !ok {
+		return packet
+	}
+	swapped := append([]byte(nil), packet[:9]...)
+	for _, s := range []string{second, first} {
+		swapped = binary.BigEndian.AppendUint32(swapped, uint32(len(s)))
+		swapped = append(swapped, s...)
+	}
+	return append(swapped, rest...)
 }
 
 // permissions finds the permissions in an encoded ATTRS.

@@ -45,20 +45,24 @@ func (a *answered) Read(b []byte) (int, error) {
 }
 
 // FuzzPackets holds that editing keeps the stream in step: as many packets come
-// out as went in, each with its type, and only OPEN and MKDIR changed.
+// out as went in, each with its type, and only OPEN, MKDIR and the draft's SYMLINK
+// changed.
 func FuzzPackets(f *testing.F) {
 	f.Add(append(append([]byte{fxpOpen, 0, 0, 0, 1}, str("/a")...), append(u32(1), perm(0o600)...)...))
 	f.Add(append(append([]byte{fxpMkdir, 0, 0, 0, 1}, str("/a")...), perm(0o600)...))
 	f.Add([]byte{fxpMkdir, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte{fxpOpen})
 	f.Add([]byte{5, 1, 2, 3})
+	f.Add(append(append([]byte{fxpSymlink, 0, 0, 0, 1}, str("/a")...), str("b")...))
+	f.Add(append(append([]byte{fxpSymlink, 0, 0, 0, 1}, str("/a")...), 0, 0, 0, 9))
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		if len(packet) == 0 || len(packet) > maxPacket {
 			return
 		}
 		marker := append(u32(5), 42, 4, 3, 2, 1)
 		in := append(append(u32(uint32(len(packet))), packet...), marker...)
-		out, err := io.ReadAll(&answered{packets{r: iotest.HalfReader(bytes.NewReader(in)), handles: &handles{}, turns: newTurns()}})
+		p := packets{r: iotest.HalfReader(bytes.NewReader(in)), handles: &handles{}, turns: newTurns(), draft: true}
+		out, err := io.ReadAll(&answered{p})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +70,13 @@ func FuzzPackets(f *testing.F) {
 		if len(out) != 4+length+len(marker) || !bytes.HasSuffix(out, marker) || out[4] != packet[0] {
 			t.Fatalf("%x became %x", in, out)
 		}
-		if edited := packet[0] == fxpOpen || packet[0] == fxpMkdir; !edited && !bytes.Equal(in, out) {
+		switch packet[0] {
+		case fxpOpen, fxpMkdir:
+			return
+		case fxpSymlink:
+			out = append(swapStrings(out[:4+length]), marker...)
+		}
+		if !bytes.Equal(in, out) {
 			t.Fatalf("%x became %x", in, out)
 		}
 	})

@@ -67,8 +67,12 @@ func start(t testing.TB, change func(*Config)) *served {
 	return s
 }
 
-func (s *served) dial(key ssh.Signer) (*ssh.Client, error) {
+func (s *served) dial(key ssh.Signer) (*ssh.Client, error) { return s.dialAs(key, "") }
+
+// dialAs is a client that calls itself version.
+func (s *served) dialAs(key ssh.Signer, version string) (*ssh.Client, error) {
 	return ssh.Dial("tcp", s.addr, &ssh.ClientConfig{
+		ClientVersion:   version,
 		User:            "anybody",
 		Auth:            []ssh.AuthMethod{ssh.PublicKeys(key)},
 		HostKeyCallback: ssh.FixedHostKey(s.HostKey()),
@@ -277,6 +281,31 @@ func TestTimesLinksAndStatVFS(t *testing.T) {
 	must(t, err)
 	if fs.Blocks == 0 || fs.Frsize == 0 || fs.Namemax == 0 {
 		t.Errorf("statvfs says %+v", fs)
+	}
+}
+
+// Clients of libssh and their like name the link before its target, all others after
+// it; the link comes out the same.
+func TestSymlinkOrders(t *testing.T) {
+	s := start(t, nil)
+	for version, draft := range map[string]bool{
+		"": false, "SSH-2.0-OpenSSH_9.9": false, "SSH-2.0-libssh2_1.11.0": false,
+		"SSH-2.0-libssh_0.10.6": true, "SSH-2.0-libssh-0.5.2": true, "SSH-2.0-WinSCP_release_6.3.3": true, "SSH-2.0-AsyncSSH_2.14.2": true,
+	} {
+		conn, err := s.dialAs(s.key, version)
+		must(t, err)
+		c, link := rawSession(t, conn), "/link "+version
+		args := [][]byte{str("target"), str(link)}
+		if draft {
+			args = [][]byte{str(link), str("target")}
+		}
+		if code := c.status(fxpSymlink, args...); code != 0 {
+			t.Errorf("%q: status %d", version, code)
+		}
+		if target, err := os.Readlink(filepath.Join(s.dir, link)); err != nil || target != "target" {
+			t.Errorf("%q: the link leads to %q, %v", version, target, err)
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -19,7 +19,7 @@ const maxRead = 261120
 // serveChannel takes a session channel and waits for the request for SFTP.
 // What else can be asked of a session (a shell, a command, a variable) is
 // refused, and so is a second subsystem.
-func (s *Server) serveChannel(log *slog.Logger, newChannel ssh.NewChannel) {
+func (s *Server) serveChannel(log *slog.Logger, newChannel ssh.NewChannel, draft bool) {
 	ch, requests, err := newChannel.Accept()
 	if err != nil {
 		log.Debug("accept channel", "err", err)
@@ -37,7 +37,7 @@ func (s *Server) serveChannel(log *slog.Logger, newChannel ssh.NewChannel) {
 		}
 		if ok {
 			started = true
-			running.Go(func() { s.serveSFTP(log, ch) })
+			running.Go(func() { s.serveSFTP(log, ch, draft) })
 		}
 	}
 	s.closeQuietly(eofIsFine{ch})
@@ -49,11 +49,14 @@ func isSFTP(req *ssh.Request) bool {
 		ssh.Unmarshal(req.Payload, &subsystem) == nil && subsystem.Name == "sftp"
 }
 
-// serveSFTP speaks SFTP on a channel until the client has enough.
-func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel) {
+// serveSFTP speaks SFTP on a channel until the client has enough. draft says that
+// its SYMLINKs come in the draft's order.
+func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel, draft bool) {
 	h := newHandler(s.root, s.cfg.ReadOnly, log)
+	session := newSession(ch, &h.handles)
+	session.draft = draft
 	server := sftp.NewRequestServer(
-		newSession(ch, &h.handles),
+		session,
 		sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h},
 		sftp.WithRSMaxTxPacket(maxRead),
 	)
