@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,19 +39,14 @@ const maxAuthTries = 6
 const readBuffer = 256 << 10
 
 func (s *Server) sshConfig() *ssh.ServerConfig {
-	authorized := make(map[string]bool, len(s.cfg.AuthorizedKeys))
-	for _, key := range s.cfg.AuthorizedKeys {
-		authorized[string(key.Marshal())] = true
-	}
 	cfg := &ssh.ServerConfig{
 		ServerVersion: version,
 		MaxAuthTries:  maxAuthTries,
 		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			print := ssh.FingerprintSHA256(key)
-			if !authorized[string(key.Marshal())] {
-				return nil, fmt.Errorf("key %s is not authorized", print)
+			if err := s.authorized(key); err != nil {
+				return nil, err
 			}
-			return &ssh.Permissions{Extensions: map[string]string{"key": print}}, nil
+			return &ssh.Permissions{Extensions: map[string]string{"key": ssh.FingerprintSHA256(key)}}, nil
 		},
 	}
 	a := ssh.SupportedAlgorithms()
@@ -65,6 +61,22 @@ func (s *Server) sshConfig() *ssh.ServerConfig {
 	cfg.KeyExchanges, cfg.Ciphers, cfg.MACs, cfg.PublicKeyAuthAlgorithms = a.KeyExchanges, a.Ciphers, a.MACs, a.PublicKeyAuths
 	cfg.AddHostKey(hostKey)
 	return cfg
+}
+
+// authorized says whether a key may log in now.
+func (s *Server) authorized(key ssh.PublicKey) error {
+	keys := s.cfg.AuthorizedKeys
+	if s.cfg.ReadKeys != nil {
+		var err error
+		if keys, err = s.cfg.ReadKeys(); err != nil {
+			return fmt.Errorf("nobody is authorized: %w", err)
+		}
+	}
+	same := func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), key.Marshal()) }
+	if !slices.ContainsFunc(keys, same) {
+		return fmt.Errorf("key %s is not authorized", ssh.FingerprintSHA256(key))
+	}
+	return nil
 }
 
 func withoutSHA1(names []string) []string {

@@ -2,12 +2,14 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +40,42 @@ func TestOnlyAuthorizedKeys(t *testing.T) {
 	if _, err := New(Config{Dir: "/nonexistent", AuthorizedKeys: []ssh.PublicKey{s.key.PublicKey()}}); err == nil {
 		t.Error("a server of nothing was made")
 	}
+}
+
+// Who may log in is asked at each login. A connection that is there goes on.
+func TestKeysAreReadAtEachLogin(t *testing.T) {
+	one, two := newKey(t), newKey(t)
+	var keys []ssh.PublicKey
+	var failure error
+	var mu sync.Mutex
+	s := start(t, func(c *Config) {
+		c.AuthorizedKeys = nil
+		c.ReadKeys = func() ([]ssh.PublicKey, error) { mu.Lock(); defer mu.Unlock(); return keys, failure }
+	})
+	set := func(err error, list ...ssh.PublicKey) { mu.Lock(); defer mu.Unlock(); keys, failure = list, err }
+	in := func(key ssh.Signer) bool {
+		conn, err := s.dial(key)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	set(nil, one.PublicKey())
+	stays, err := s.dial(one)
+	must(t, err)
+	defer func() { _ = stays.Close() }()
+	if !in(one) || in(two) {
+		t.Error("not the key that was given first")
+	}
+	set(nil, two.PublicKey())
+	if in(one) || !in(two) {
+		t.Error("not the key that was given then")
+	}
+	set(errors.New("cannot be read"), two.PublicKey())
+	if in(one) || in(two) {
+		t.Error("let in when the keys could not be read")
+	}
+	rawSession(t, stays)
 }
 
 func TestOnlySFTP(t *testing.T) {

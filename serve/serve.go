@@ -35,6 +35,10 @@ type Config struct {
 	// AuthorizedKeys may log in, under any user name. At least one.
 	AuthorizedKeys []ssh.PublicKey
 
+	// ReadKeys, where it is given, tells at each login what AuthorizedKeys are by
+	// then. Nobody may log in while it fails.
+	ReadKeys func() ([]ssh.PublicKey, error)
+
 	// ReadOnly refuses every change.
 	ReadOnly bool
 
@@ -77,7 +81,7 @@ type Server struct {
 
 // New opens the folder and prepares to serve it. The Server must be closed.
 func New(cfg Config) (*Server, error) {
-	if len(cfg.AuthorizedKeys) == 0 {
+	if len(cfg.AuthorizedKeys) == 0 && cfg.ReadKeys == nil {
 		return nil, errors.New("serve: no authorized keys: nobody could log in")
 	}
 	if err := cfg.setDefaults(); err != nil {
