@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/remotemount/remotemount/keys"
 	"github.com/remotemount/remotemount/serve"
 )
 
@@ -121,14 +122,22 @@ func defaultHostKeyFile() string {
 }
 
 // hostKeyFor reads the server's key, or makes it: a server that shows another
-// key at each start would teach its users to accept anything.
+// key at each start would teach its users to accept anything. Another server may
+// make it at the same time, so that what counts is what is there afterwards.
 func hostKeyFor(path string) (ssh.Signer, error) {
 	if path == "" {
 		return nil, usage("serve: --host-key-file is needed where there is no home folder")
 	}
-	text, err := os.ReadFile(path)
+	text, err := keys.ReadKeyFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = makeHostKey(path)
+		made := makeHostKey(path)
+		if text, err = keys.ReadKeyFile(path); errors.Is(err, fs.ErrNotExist) {
+			err = made
+		}
+	}
+	var open *keys.PermissionError
+	if errors.As(err, &open) {
+		return nil, fail(exitFailed, fmt.Errorf("host key %s: %w", path, err), "chmod 600 "+shellQuote(path)+", or take it for stolen: remove it, and serve makes another")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("host key: %w", err)
@@ -140,15 +149,14 @@ func hostKeyFor(path string) (ssh.Signer, error) {
 	return signer, nil
 }
 
-func makeHostKey(path string) ([]byte, error) {
+func makeHostKey(path string) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	block, err := ssh.MarshalPrivateKey(key, "remotemount serve")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	text := pem.EncodeToMemory(block)
-	return text, writeKey(path, text, false)
+	return writeKey(path, pem.EncodeToMemory(block), false)
 }
