@@ -54,7 +54,7 @@ func serveAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal(c.Context)
 	defer stop()
 	l, err := net.Listen("tcp", c.String("listen"))
 	if err != nil {
@@ -71,6 +71,14 @@ func serveAction(c *cli.Context) error {
 		err = nil
 	}
 	return errors.Join(err, server.Close())
+}
+
+// untilSignal ends with the first SIGINT or SIGTERM. The second one ends the program,
+// also where a request of a client is stuck in a filesystem.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func serveHint(addr net.Addr, fingerprint string) string {

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -52,4 +57,56 @@ func TestHostKeyFileIsPrivate(t *testing.T) {
 	if _, err := hostKeyFor(path); err != nil {
 		t.Error(err)
 	}
+}
+
+// The second signal ends a server that the first does not, because a request of it
+// does not end.
+func TestSecondSignalEnds(t *testing.T) {
+	if os.Getenv("STUCK") != "" {
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		println("ready")
+		<-ctx.Done()
+		println("ending")
+		time.Sleep(time.Minute)
+		os.Exit(1)
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestSecondSignalEnds$")
+	child.Env = append(os.Environ(), "STUCK=1")
+	out, err := child.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	until := func(word string) {
+		buf := make([]byte, 64)
+		for !strings.Contains(said.String(), word) {
+			n, err := out.Read(buf)
+			said.Write(buf[:n])
+			if err != nil {
+				t.Fatalf("%v after %q", err, said.String())
+			}
+		}
+	}
+	until("ready")
+	_ = child.Process.Signal(syscall.SIGTERM)
+	until("ending")
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	for range 100 { // the first comes right before the signals are let through
+		_ = child.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+			if status := child.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+				t.Errorf("ended with %v", child.ProcessState)
+			}
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	_ = child.Process.Kill()
+	t.Error("the second SIGTERM was not heard")
 }
