@@ -1,12 +1,14 @@
 package serve
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/sys/unix"
@@ -82,7 +84,7 @@ func (h *handler) openFile(r *sftp.Request) (*file, error) {
 			return nil, status(err)
 		}
 	}
-	f, err := h.root.OpenFile(p, openFlags(flags), os.FileMode(mark.mode&0o777))
+	f, err := openRegular(h.root, p, openFlags(flags), os.FileMode(mark.mode&0o777))
 	if err != nil {
 		return nil, status(err)
 	}
@@ -91,6 +93,22 @@ func (h *handler) openFile(r *sftp.Request) (*file, error) {
 		return nil, status(closing(f, err))
 	}
 	return opened, nil
+}
+
+// How long a file is waited for that another process has a lease on, as Samba and the
+// kernel's NFS server take them, and how often it is tried.
+const leaseWait, leaseTry = 5 * time.Second, 20 * time.Millisecond
+
+// openRegular opens a file that may have become something else. The O_NONBLOCK which
+// that takes makes it fail on a lease, where the kernel asks for the lease to be given
+// back, so it is tried again.
+func openRegular(root *os.Root, p string, flags int, perm os.FileMode) (*os.File, error) {
+	for end := time.Now().Add(leaseWait); ; time.Sleep(leaseTry) {
+		f, err := root.OpenFile(p, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return f, err
+		}
+	}
 }
 
 func (h *handler) newFile(r *sftp.Request, f *os.File, flags sftp.FileOpenFlags) (*file, error) {
@@ -123,7 +141,6 @@ func openFlags(f sftp.FileOpenFlags) int {
 	case write || !f.Read:
 		flags = os.O_WRONLY
 	}
-	flags |= unix.O_NONBLOCK | unix.O_NOCTTY
 	if f.Creat {
 		flags |= os.O_CREATE
 	}

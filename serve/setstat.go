@@ -103,7 +103,7 @@ func (p pathIn) Truncate(size int64) error {
 	if err := regular(info); err != nil {
 		return err
 	}
-	f, err := p.root.OpenFile(p.path, os.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := openRegular(p.root, p.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
