@@ -8,21 +8,24 @@
 //     while names are being exchanged for links by somebody else. Every path is
 //     resolved by os.Root, from descriptor to descriptor; the calls that os.Root
 //     does not have are made on a folder it opened and on a single name in it.
-//   - A client has authenticated with one of the keys before it may do anything
-//     but that. There are no passwords and no shells, no forwarding and no
-//     commands: the one thing a session may ask for is the subsystem "sftp".
-//     The user name a client gives is logged and means nothing; everything
-//     happens with the rights of the process.
+//   - A client has authenticated with one of the keys, as they are at that time,
+//     before it may do anything but that. There are no passwords and no shells, no
+//     forwarding and no commands: the one thing a session may ask for is the
+//     subsystem "sftp". The user name a client gives is logged and means nothing;
+//     everything happens with the rights of the process.
 //   - A client cannot hold more than its share: handshakes have a deadline,
-//     connections, sessions and open files a limit, and a client that is gone is
-//     found out by TCP. Whatever a connection held is given back at its end.
+//     connections, sessions, open files and unanswered requests a limit, and a
+//     client that is gone is found out by TCP. Whatever a connection held is given
+//     back at its end.
 //
 // # Paths and links
 //
 // The folder is "/". Symbolic links are followed inside it as long as they are
 // relative; an absolute one is never followed, not even to a place inside,
 // because it is meant for the whole machine and not for the folder. Links of
-// any kind can be made, read, renamed and removed: they are only text.
+// any kind can be made, read, renamed and removed: they are only text. The request
+// server resolves ".." in a path before anything is looked up, so that link/../x is
+// the x beside the link, where the kernel would look beside what the link leads to.
 //
 // # What the request server lacks, and what is done about it
 //
@@ -38,12 +41,13 @@
 //   - It runs READs and WRITEs beside each other and beside other requests, also
 //     those for the same file. Here READs run beside each other, a bounded number
 //     of them, and everything else runs alone and in order: see turns.go.
-//   - It does not tell that a file is appended to. Here such a WRITE goes to the end
-//     that the file then has, whatever its offset.
+//   - It goes by the offset of a WRITE also where the file was opened for appending.
+//     Here that goes to the end which the file then has.
 //   - Of the extensions it has posix-rename, statvfs and hardlink. There is no
 //     fsync, limits, lsetstat, copy-data, fstatvfs, expand-path: a client is told
 //     so. SETSTAT of a symbolic link is about the file it leads to.
-//   - A listing comes a hundred names at a time.
+//   - A listing comes a hundred names at a time. A name that cannot be looked at is
+//     left out and logged.
 //
 // Devices, pipes and sockets are listed but not opened.
 package serve
