@@ -152,10 +152,18 @@ func (f *folder) apart(ctx context.Context, p *pass) error {
 
 func (f *folder) lookApart(ctx context.Context, p *pass) error {
 	err := f.lookFrom(ctx, p, Local)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) && p.onRootsDisk(ctx, f) {
 		return f.lookFrom(ctx, p, Remote) // a folder that is full must be emptied all the same
 	}
 	return err
+}
+
+// onRootsDisk reports that a local folder is on the filesystem of the root and that no
+// network's, and so no mount of the server's.
+func (p *pass) onRootsDisk(ctx context.Context, f *folder) bool {
+	here, err := p.tree[Local].Stamp(ctx, f.path, false)
+	root, rootErr := p.tree[Local].Stamp(ctx, ".", false)
+	return !p.foreign[Local] && err == nil && rootErr == nil && here.dev == root.dev
 }
 
 // lookFrom makes a name on a side, which the other must not have then.

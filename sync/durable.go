@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -72,16 +71,16 @@ func (p *pass) nameOnDisk(ctx context.Context, f *folder, a Action) error {
 	if a.Op != OpCopy {
 		return nil // a link cannot be opened; what was compared was forced under its name
 	}
-	file, _, err := p.tree[to].Open(ctx, a.Path, remote.FlagRead, 0)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // written with a mode that keeps its owner from reading it
+	if _, ok := p.Remote.Info().Extensions["fsync@openssh.com"]; !ok {
+		return nil
 	}
+	file, _, err := p.tree[to].Open(ctx, a.Path, remote.FlagRead, 0)
 	if err == nil {
 		_, err = file.Sync(ctx)
 		err = firstError(err, file.Close(ctx))
 	}
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		err = nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil // somebody has fetched it already, or its mode lets nobody read it
 	}
 	return onSide(to, err)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // passOn is a pass whose folders are there, and that is not run.
@@ -49,7 +50,12 @@ func TestCommitsAreShared(t *testing.T) {
 	run := p.passOn(t)
 	above := newFolder(nil, ".", Item{Kind: Folder}, Item{Kind: Folder})
 	f := newFolder(above, "dir", Item{Kind: Folder}, Item{Kind: Folder})
+	must(t, f.commit(run))
+	if f.commits.done != 1 || above.commits.done != 1 {
+		t.Errorf("%d, above %d", f.commits.done, above.commits.done)
+	}
 	var all sync.WaitGroup
+	f.commits.mu.Lock() // as one that is under way has it
 	for range 20 {
 		all.Go(func() {
 			if err := f.commit(run); err != nil {
@@ -57,10 +63,13 @@ func TestCommitsAreShared(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
-	if f.commits.done != 20 || above.commits.done != 1 {
-		t.Errorf("%d, above %d", f.commits.done, above.commits.done)
+	for f.commits.asked.Load() < 21 {
+		time.Sleep(time.Millisecond)
 	}
+	f.commits.done = 21                               // which one of them did for all
+	must(t, os.Remove(filepath.Join(p.local, "dir"))) // it could not be forced once more
+	f.commits.mu.Unlock()
+	all.Wait()
 }
 
 // On a server a file is forced once more under its name.
@@ -81,4 +90,21 @@ func TestAPushedCopyIsForcedUnderItsName(t *testing.T) {
 	p.clean()
 	wantAbsent(t, p.local, "f")
 	wantFile(t, p.remote, "f", "text")
+}
+
+// Somebody on the server may fetch a copy as soon as it has its name.
+func TestACopyThatIsFetchedAtOnce(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, Delete: true})
+	put(t, p.local, "f", "text", old)
+	p.dir.Before = func(_ context.Context, op, path string) error {
+		if op == "open" && path == "f" {
+			return os.Rename(filepath.Join(p.remote, "f"), filepath.Join(p.remote, "fetched"))
+		}
+		return nil
+	}
+	if res := p.run(); res.Deleted != 1 || res.Partial() {
+		t.Errorf("%+v", res)
+	}
+	wantAbsent(t, p.local, "f")
+	wantFile(t, p.remote, "fetched", "text")
 }

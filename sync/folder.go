@@ -168,7 +168,12 @@ func (f *folder) final(p *pass, side Side) remote.Change {
 			c.Mode |= have.Perm & setIDBits // what its owner has set there is no part of this
 		}
 	}
-	if when := p.planner.copyTime(side.Other(), want); !facts.NoTimes && (s.made.Load() || s.wrote.Load() || have.Mtime != when) {
+	when := p.planner.copyTime(side.Other(), want)
+	differs := have.Mtime != when
+	if p.planner.Facts[side.Other()].NoTimes {
+		differs = max(have.Mtime-when, when-have.Mtime) > clockError
+	}
+	if !facts.NoTimes && (s.made.Load() || s.wrote.Load() || differs) {
 		c.Fields |= remote.SetAtime | remote.SetMtime
 		c.Atime, c.Mtime = when, when
 	}

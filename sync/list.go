@@ -295,7 +295,7 @@ func (p *pass) refuse(ctx context.Context, f *folder, l *[2]listing) {
 // no failure, as with files; the roots are looked at in the end.
 func (p *pass) failFolder(ctx context.Context, f *folder, side Side, err error) {
 	side = sideOf(err, side)
-	if errors.Is(err, fs.ErrNotExist) && f.parent != nil && (p.Mode == TwoWay || side == p.source()) {
+	if errors.Is(err, fs.ErrNotExist) && f.parent != nil && f.item[side].Kind == Folder && (p.Mode == TwoWay || side == p.source()) {
 		p.journal.count(func(r *Result) *int64 { return &r.Vanished }, 1)
 		return
 	}

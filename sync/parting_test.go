@@ -2,6 +2,8 @@ package sync
 
 import (
 	"context"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,7 +57,43 @@ func TestWhatOutlastsARunEnds(t *testing.T) {
 	}
 	select {
 	case <-long.Done():
-	case <-time.After(parting + time.Second):
+	case <-time.After(parting + 30*time.Second):
 		t.Error("never ended")
+	}
+}
+
+// Also of a run that was ended it is told where a file is that cannot be given back.
+func TestPutBackIsTold(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, Delete: true})
+	put(t, p.remote, "f", "text", old)
+	ctx, cancel := context.WithCancel(t.Context())
+	p.dir.Before = func(ctx context.Context, op, path string) error {
+		switch {
+		case op == "rename" && path == "f":
+			put(t, p.remote, "f", "text and more", young)
+		case op == "rename":
+			cancel()
+			return context.Canceled
+		}
+		return nil
+	}
+	res, _ := p.try(ctx)
+	if res == nil || res.FailureCount != 1 || !strings.Contains(res.Failures[0].Err.Error(), "it is now called") {
+		t.Errorf("%+v", res)
+	}
+}
+
+// Of a folder that cannot be made nothing is gone.
+func TestAFolderThatCannotBeMade(t *testing.T) {
+	p := newPairing(t, Options{Mode: TwoWay})
+	put(t, p.local, "dir/f", "text", old)
+	p.dir.Before = func(_ context.Context, op, _ string) error {
+		if op == "mkdir" {
+			return syscall.ENOENT
+		}
+		return nil
+	}
+	if res := p.run(); res.FailureCount != 1 || res.Vanished != 0 {
+		t.Errorf("%+v", res)
 	}
 }

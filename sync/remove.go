@@ -58,7 +58,8 @@ func putBack(ctx context.Context, t tree, aside, path string, cause error) error
 	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	if err := t.Rename(ctx, aside, path, true); err != nil {
-		return fmt.Errorf("%v; it is now called %s: %w", cause, aside, err) // whatever the cause: this has to be told
+		// In other words than a run's that was ended, of which single names are not told.
+		return fmt.Errorf("%v; it is now called %s: %v", cause, aside, err)
 	}
 	return cause
 }

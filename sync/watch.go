@@ -74,6 +74,9 @@ func (r *Runner) soon(res *Result, before time.Duration) time.Duration {
 	if before > 0 && !res.Changed() {
 		return min(2*before, time.Hour)
 	}
+	if res.Settling+res.Busy == 0 {
+		return time.Minute // each time the file is read on both sides
+	}
 	return r.config.Settle + time.Second
 }
 
@@ -210,7 +213,7 @@ func (w *watcher) wait(ctx context.Context, every time.Duration) (due bool) {
 			}
 		case err := <-failures:
 			w.log.Warn("watching for changes", "error", err)
-			w.add(w.root) // events may have been lost, of new folders too
+			w.stale = true // events may have been lost: of new folders, and of such that moved
 			settled.Reset(quiet)
 		}
 	}

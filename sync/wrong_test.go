@@ -34,7 +34,7 @@ func (p *pairing) repeat(s Schedule, log *slog.Logger, after func(run int) (done
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := r.Repeat(ctx, s); !errors.Is(err, enough) {
 		p.t.Fatalf("after %d runs: %v", runs, err)
@@ -259,10 +259,11 @@ func TestALocalErrorIsToldAsOne(t *testing.T) {
 
 func TestNothingToDoIsOnlySaidWhenThatIsSo(t *testing.T) {
 	p := newPairing(t, Options{Mode: Push})
-	put(t, p.local, "f", "text", old)
+	put(t, p.local, "d/f", "text", old)
+	put(t, p.remote, "d/g", "text", old)
 	ctx, cancel := context.WithCancel(t.Context())
 	p.dir.Before = func(_ context.Context, op, path string) error {
-		if op == "readdir" {
+		if op == "readdir" && path == "d" {
 			cancel()
 		}
 		return nil

@@ -96,7 +96,7 @@ func TestSecondSignalEnds(t *testing.T) {
 	until("ending")
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
-	for range 100 { // the first comes right before the signals are let through
+	for range 1500 { // the first comes right before the signals are let through
 		_ = child.Process.Signal(syscall.SIGTERM)
 		select {
 		case err := <-ended:

@@ -53,7 +53,7 @@ func syncAction(c *cli.Context, mode remotesync.Mode) error {
 	if err != nil {
 		return err
 	}
-	defer outliveReader()()
+	outliveReader()
 	// A second signal ends the program at once; the next run cleans up.
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -67,11 +67,7 @@ func syncAction(c *cli.Context, mode remotesync.Mode) error {
 
 // outliveReader lets a run go on when nobody reads what it says any more. A channel does
 // it, as a signal that is ignored would be for programs that we start, too.
-func outliveReader() (stop func()) {
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, syscall.SIGPIPE)
-	return func() { signal.Stop(pipe) }
-}
+func outliveReader() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 func newSyncing(c *cli.Context, mode remotesync.Mode) (*syncing, error) {
 	names := []string{"LOCAL", "REMOTE"}
