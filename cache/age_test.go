@@ -1,11 +1,14 @@
 package cache
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
+	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
 // An oldest is an Ager that keeps the greatest age.
@@ -50,5 +53,43 @@ func TestAnswersTellTheirAge(t *testing.T) {
 		if age := asked(lstat("d/f")); age != 0 {
 			t.Errorf("asked again it is %v old", age)
 		}
+	})
+}
+
+// Names of a listing that took longer than they live can be looked at when it is over: else
+// each would be asked for by itself, and listed again, and so for ever.
+func TestNamesOfASlowListingCanBeLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, nil)
+		for i := range 10 {
+			b.disk(t, fmt.Sprintf("d/f%d", i), "1")
+		}
+		slow := New(slowBatches{b.dir}, fiveSeconds)
+		defer func() { check(t, slow.Close()) }()
+		check(t, slow.ReadDir(t.Context(), "d", func([]remote.Entry) error { return nil }))
+		synctest.Wait()
+		asked := slow.Stats().Misses
+		for i := range 10 {
+			_, err := slow.Lstat(t.Context(), fmt.Sprintf("d/f%d", i))
+			check(t, err)
+		}
+		if n := slow.Stats().Misses - asked; n != 0 {
+			t.Errorf("%d of 10 names were asked for", n)
+		}
+	})
+}
+
+// slowBatches lists one name in a second.
+type slowBatches struct{ *remotetest.Dir }
+
+func (s slowBatches) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	return s.Dir.ReadDir(ctx, path, func(entries []remote.Entry) error {
+		for _, e := range entries {
+			time.Sleep(time.Second)
+			if err := emit([]remote.Entry{e}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

@@ -130,7 +130,7 @@ func (c *Cache) off() bool { return c.cfg.AttrTimeout <= 0 }
 // detach gives a context with the values of ctx that ends with the Cache, or by
 // cancel: a question goes on when the one who asked it has given up.
 func (c *Cache) detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(remote.WithAger(context.WithoutCancel(ctx), nil)) // who asked has its answer by then
 	stop := context.AfterFunc(c.life, cancel)
 	return ctx, func() { stop(); cancel() }
 }

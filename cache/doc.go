@@ -4,7 +4,9 @@
 // with fewer round trips:
 //
 //   - attributes, absences and listings live for Config.AttrTimeout: from when they
-//     arrived, and that names are complete from when the listing was begun. A listing
+//     arrived, and that names are complete from when the listing was begun. What a
+//     listing brought that took longer than that can be looked at for half of it
+//     afterwards. A listing
 //     fills in the attributes of what it names, and for names that it does not
 //     have it answers that they are not there;
 //   - the same question, asked twice at a time, is sent once;

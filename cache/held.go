@@ -123,11 +123,16 @@ func (c *Cache) lookOrHeld(ctx context.Context, l *look, held remote.Attr) (remo
 	}
 }
 
-// old gives what is held, and tells that it lives no longer.
+// oldLife is for how long what is held may be believed: a path is walked in that.
+const oldLife = time.Second
+
+// old gives what is held, and tells that it is over.
 func (c *Cache) old(ctx context.Context, held remote.Attr) remote.Attr {
-	remote.Aged(ctx, c.tree.lifetime)
+	c.tellOld(ctx)
 	return held
 }
+
+func (c *Cache) tellOld(ctx context.Context) { remote.Aged(ctx, max(0, c.tree.lifetime-oldLife)) }
 
 // stirsOrAway waits for the first names of a listing, and reports false when the
 // remote is away first.

@@ -67,7 +67,7 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Ent
 	held := c.tree.wasListed(ctx, path)
 	if held && c.isAway() {
 		c.stats.hits.Add(1)
-		remote.Aged(ctx, c.tree.lifetime)
+		c.tellOld(ctx)
 		return emitAll(c.tree.heldEntries(path), emit)
 	}
 	entries, until, l := c.listing(ctx, path)
@@ -82,7 +82,7 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Ent
 	}
 	if held && !c.stirsOrAway(ctx, l) {
 		l.leave()
-		remote.Aged(ctx, c.tree.lifetime)
+		c.tellOld(ctx)
 		return emitAll(c.tree.heldEntries(path), emit)
 	}
 	seen, err := l.read(ctx, c.tree.clock, emit)
@@ -166,17 +166,17 @@ func (t *tree) entries(path string) ([]remote.Entry, instant, bool) {
 	if !ok || f.listed <= now || t.barred(path) {
 		return nil, 0, false
 	}
-	entries := make([]remote.Entry, 0, len(f.order))
+	entries, until := make([]remote.Entry, 0, len(f.order)), f.listed
 	for i, name := range f.order {
 		r, ok := f.names[name]
 		switch {
 		case !ok || r.state == unknown || r.until <= now:
 			return nil, 0, false
 		case r.state == present && int(r.pos) == i:
-			entries = append(entries, remote.Entry{Name: name, Attr: r.attr})
+			entries, until = append(entries, remote.Entry{Name: name, Attr: r.attr}), min(until, r.until)
 		}
 	}
-	return entries, f.listed, true
+	return entries, until, true
 }
 
 // newList begins a listing with so many readers, who must leave it. Under tree.mu.
@@ -270,7 +270,11 @@ func (t *tree) listed(l *list, user remote.Info, err error) {
 // putListing replaces what is known of a folder. Of the names that we changed
 // meanwhile, what we know is better than the listing.
 func (t *tree) putListing(l *list, user remote.Info) {
-	life := instant(t.lifetime)
+	life, now := instant(t.lifetime), t.clock()
+	least := instant(0)
+	if now-l.started >= life { // its first names would be over before its last are there
+		least = now + life/2
+	}
 	old := t.folderOf(l.path)
 	f := &folder{
 		names:  make(map[string]record, l.held+1),
@@ -283,7 +287,7 @@ func (t *tree) putListing(l *list, user remote.Info) {
 	}
 	for i, batch := range l.batches {
 		for _, e := range batch {
-			r := record{attr: e.Attr, state: present, until: l.arrived[i] + life}
+			r := record{attr: e.Attr, state: present, until: max(l.arrived[i]+life, least)}
 			if _, skip := l.skipped[e.Name]; skip {
 				r = old.names[e.Name]
 			}
@@ -303,7 +307,7 @@ func (t *tree) putListing(l *list, user remote.Info) {
 	t.grow(l.path)
 	t.count += f.size()
 	t.files.listed(l.path, f)
-	t.keep(f, t.clock()+life)
+	t.keep(f, now+life)
 }
 
 // append puts a name into a listing, unless it is there.

@@ -138,9 +138,6 @@ func (c *Cache) Stat(ctx context.Context, path string) (remote.Attr, error) {
 	c.stats.misses.Add(1)
 	attr, err := c.remote.Stat(ctx, path)
 	c.tree.putFollowed(path, epoch, attr, err)
-	if err == nil {
-		c.files.seen(path, attr)
-	}
 	if isHeld && errors.Is(err, syscall.ETIMEDOUT) && c.isAway() {
 		return c.old(ctx, held), nil
 	}
@@ -162,6 +159,9 @@ func (t *tree) putFollowed(path string, epoch uint64, a remote.Attr, err error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.putFollowedLocked(path, epoch, a, err)
+	if err == nil && t.epoch == epoch { // else something of ours may be newer
+		t.files.seen(path, a)
+	}
 }
 
 func (t *tree) putFollowedLocked(path string, epoch uint64, a remote.Attr, err error) {

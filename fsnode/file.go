@@ -3,6 +3,7 @@ package fsnode
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -51,7 +52,33 @@ func (f *filesystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	return c.finish(err)
 }
 
-func (f *filesystem) open(ctx context.Context, n *node, path string, flags uint32, out *fuse.OpenOut) error {
+// refusals are the threads that were told ESTALE: the kernel tries once more for them, and
+// a second ESTALE would be the program's. A file may grow on the server with every look.
+type refusals struct {
+	mu      sync.Mutex
+	threads map[uint32]struct{} // guarded by mu
+}
+
+// mostRefusals bounds those whose threads were killed before they tried again.
+const mostRefusals = 1000
+
+// refuse reports whether a thread is to be told ESTALE, if it should be.
+func (r *refusals) refuse(thread uint32, should bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, again := r.threads[thread]
+	delete(r.threads, thread)
+	if !should || again {
+		return false
+	}
+	if r.threads == nil || len(r.threads) >= mostRefusals {
+		r.threads = make(map[uint32]struct{})
+	}
+	r.threads[thread] = struct{}{}
+	return true
+}
+
+func (f *filesystem) open(ctx *call, n *node, path string, flags uint32, out *fuse.OpenOut) error {
 	if n.typ != syscall.S_IFREG {
 		// A fifo or device of the server: the kernel opens its own kind of those,
 		// and asks for other files only.
@@ -66,7 +93,7 @@ func (f *filesystem) open(ctx context.Context, n *node, path string, flags uint3
 		return syscall.ESTALE
 	}
 	stale, resized := f.tree.opened(n, a, flags&syscall.O_TRUNC != 0)
-	if resized {
+	if f.refusals.refuse(ctx.thread, resized) {
 		// The kernel goes by the size it knows: for a mapping, which then ends in
 		// SIGBUS, and for appending. OPEN's answer cannot correct it. With ESTALE the
 		// kernel looks the name up again, which does, and opens once more.
@@ -101,10 +128,9 @@ func (h *handle) fuseFlags(keep bool) uint32 {
 }
 
 // opened notes attributes that came with an open file, and reports whether the
-// kernel may have others, and whether it certainly has another size. The latter is
-// not said twice in a row, as the second ESTALE would be the program's: a file may grow
-// on the server with every look. Nor is it of a file that programs here write to: what
-// they have written counts in one and not yet in the other.
+// kernel may have others, and whether it certainly has another size. The latter is not
+// said of a file that programs here write to: what they have written counts in one and
+// not yet in the other.
 func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,11 +149,7 @@ func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bo
 		n.told = unknown
 		return false, false
 	}
-	if kernel >= 0 {
-		resized = kernel != a.Size && !n.writers() && !i.corrected
-		i.corrected = resized
-	}
-	if resized {
+	if resized = kernel >= 0 && kernel != a.Size && !n.writers(); resized {
 		n.told, i.size = unknown, -1
 	}
 	return n.told != stampOf(a), resized

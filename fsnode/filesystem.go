@@ -41,6 +41,7 @@ type filesystem struct {
 	proc     procfs
 	dead     func() bool // the connection to the kernel is gone
 	counters counters
+	refusals refusals
 	links    links
 
 	// base is the context of work that no caller waits for. It ends with the
@@ -192,7 +193,7 @@ func (f *filesystem) lookup(ctx *call, dir *node, dirPath, name string, out *fus
 	}
 	h, other := f.tree.twin(spot{dir, name}, a)
 	if other != nil {
-		f.part(ctx, spot{dir, name}, path, a, other)
+		a = f.part(ctx, spot{dir, name}, path, a, other)
 	}
 	if h != nil {
 		if a, err = f.byOpen(h, stat(ctx), a, nil); err != nil {

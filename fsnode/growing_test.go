@@ -111,3 +111,44 @@ func TestHardLinkOfAGrowingFile(t *testing.T) {
 		}
 	}
 }
+
+// TestCreateOfAGrowingFile is the same of a file that the kernel takes for absent: CREATE
+// has it look, and OPEN must not refuse the same thread once more.
+func TestCreateOfAGrowingFile(t *testing.T) {
+	var log string
+	d := drive(t, Config{AttrTimeout: time.Minute, DefaultPermissions: true}, func(_ context.Context, op, path string) error {
+		if op == "open" && path == "log" {
+			return lengthen(log)
+		}
+		return nil
+	}, nil)
+	d.write("log", "")
+	log = filepath.Join(d.root, "log")
+	var made fuse.CreateOut
+	if s := d.f.Create(nil, &fuse.CreateIn{InHeader: fuse.InHeader{NodeId: rootID}, Flags: syscall.O_RDWR | syscall.O_CREAT}, "log", &made); s != fuse.Status(syscall.ESTALE) {
+		t.Errorf("CREATE of what is there: %v", s)
+	}
+	if _, s := d.open(d.lookup("log").NodeId, syscall.O_RDWR); s != fuse.OK {
+		t.Errorf("the OPEN after it: %v", s)
+	}
+}
+
+// TestRefusalsAreOfThreads: another's opening between a refusal and the second try takes
+// nothing from it.
+func TestRefusalsAreOfThreads(t *testing.T) {
+	var r refusals
+	for i, step := range []struct {
+		thread       uint32
+		should, want bool
+	}{{1, true, true}, {2, false, false}, {1, true, false}, {1, true, true}, {2, true, true}, {1, false, false}, {1, true, true}} {
+		if got := r.refuse(step.thread, step.should); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	for thread := range uint32(5 * mostRefusals) {
+		r.refuse(thread, true)
+	}
+	if n := len(r.threads); n > mostRefusals {
+		t.Errorf("%d threads are remembered", n)
+	}
+}

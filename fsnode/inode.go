@@ -19,8 +19,6 @@ type inode struct {
 	// our writes and truncations. The kernel's own idea may be older.
 	size int64
 
-	corrected bool // the last opening was refused for the kernel to learn another size
-
 	pages  kept      // of a file: the pages in the kernel
 	listed time.Time // of a folder: when the listing in the kernel was begun
 }

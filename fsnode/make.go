@@ -114,6 +114,7 @@ func (f *filesystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 		file, a, err := f.create(c, &in.InHeader, dirPath, path, flags, in.Mode)
 		if err != nil {
 			if flags&remote.FlagExclusive != 0 && !exclusive && errors.Is(err, syscall.EEXIST) {
+				f.refusals.refuse(in.Pid, true)
 				return syscall.ESTALE
 			}
 			return err

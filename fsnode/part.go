@@ -46,11 +46,12 @@ func (t *tree) twin(s spot, a remote.Attr) (*handle, *twin) {
 }
 
 // part takes the name s, at path, away from a file whose other name w now leads to
-// another one than s does.
-func (f *filesystem) part(ctx context.Context, s spot, path string, a remote.Attr, w *twin) {
+// another one than s does. It gives what s leads to, newer than a where it had to ask.
+func (f *filesystem) part(ctx context.Context, s spot, path string, a remote.Attr, w *twin) remote.Attr {
 	defer f.tree.unpin(w.dir)
-	if !f.differ(remote.Fresh(ctx), path, a, w.path) {
-		return
+	a, differ := f.differ(remote.Fresh(ctx), path, a, w.path)
+	if !differ {
+		return a
 	}
 	t := f.tree
 	t.mu.Lock()
@@ -58,19 +59,21 @@ func (f *filesystem) part(ctx context.Context, s spot, path string, a remote.Att
 	if !w.n.claimed && w.n.changed == w.changed {
 		t.unname(w.n, s)
 	}
+	return a
 }
 
-// differ reports whether two paths lead to two files. The second is looked at before and
-// after the first: a file that somebody is changing does not differ from itself.
-func (f *filesystem) differ(ctx context.Context, path string, a remote.Attr, other string) bool {
+// differ reports whether two paths lead to two files, and gives what the first leads to. The
+// second is looked at before and after the first: a file that somebody is changing does not
+// differ from itself.
+func (f *filesystem) differ(ctx context.Context, path string, a remote.Attr, other string) (remote.Attr, bool) {
 	before, err := f.remote.Lstat(ctx, other)
 	if err != nil || stampOf(before) == stampOf(a) {
-		return false
+		return a, false
 	}
 	there, err := f.remote.Lstat(ctx, path)
-	if err != nil {
-		return false
+	if err != nil || there.Type() != a.Type() { // with FollowSymlinks it may be a link
+		return a, false
 	}
 	after, err := f.remote.Lstat(ctx, other)
-	return err == nil && stampOf(before) == stampOf(after) && stampOf(there) != stampOf(after)
+	return there, err == nil && stampOf(before) == stampOf(after) && stampOf(there) != stampOf(after)
 }
