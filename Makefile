@@ -48,7 +48,7 @@ test:
 race: export GORACE := atexit_sleep_ms=100 $(GORACE)
 race:
 	@$(MAKE) --no-print-directory test TESTFLAGS="-race $(TESTFLAGS)"
-	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^(TestDefaultCosts|FuzzRequests|TestComplete.*)$$' ./keys ./serve ./pool ./cache
+	REMOTEMOUNT_REQUIRE_ALL=1 go test $(TESTFLAGS) -run '^(TestDefaultCosts|TestComplete.*)$$' ./keys ./pool ./cache
 
 # All servers that people have, as far as Debian has them, at their tasks; writes
 # docs/SERVERS.md.
