@@ -31,7 +31,7 @@ func (c *Client) agentSocket() string {
 	case "", "SSH_AUTH_SOCK":
 		return os.Getenv("SSH_AUTH_SOCK")
 	}
-	return expandHome(c.cfg.Agent, c.cfg.Home)
+	return c.cfg.Agent
 }
 
 func withAgent(ctx context.Context, socket string, limit time.Duration, use func(agent.ExtendedAgent) error) (err error) {

@@ -206,9 +206,14 @@ func (c *Client) makeChecker() error {
 		}
 		pins = append(pins, p)
 	}
+	files, err1 := c.expand(cfg.KnownHosts)
+	global, err2 := c.expand(cfg.GlobalKnownHosts)
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("known hosts: %w", err)
+	}
 	c.checker = &hostChecker{
 		known: &KnownHosts{
-			Files: c.expand(cfg.KnownHosts), Global: c.expand(cfg.GlobalKnownHosts),
+			Files: files, Global: global,
 			StateDir: cfg.StateDir, Hashed: c.ssh.Yes("hashknownhosts"), Log: cfg.Log,
 		},
 		name: c.settings.HostKeyName, pins: pins, policy: cfg.Policy, now: cfg.Now, log: cfg.Log,
@@ -315,12 +320,16 @@ func (c *Client) address() string {
 	return net.JoinHostPort(c.cfg.Host, strconv.Itoa(c.cfg.Port))
 }
 
-func (c *Client) expand(files []string) []string {
+// expand puts home folders into names of files.
+func (c *Client) expand(files []string) ([]string, error) {
 	out := slices.Clone(files)
 	for i, f := range out {
-		out[i] = expandHome(f, c.cfg.Home)
+		var err error
+		if out[i], err = sshconfig.ExpandHome(f, c.cfg.Home); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
 
 // clientVersion is how we present ourselves. Servers' logs show it.

@@ -36,6 +36,7 @@ type hostChecker struct {
 	mu   sync.Mutex
 	seen ssh.PublicKey // guarded by mu: accepted here but not storable; a change must still show
 	told bool          // guarded by mu: that seen has changed is written down, and Accept takes it back
+	next ssh.PublicKey // guarded by mu: what it has changed to
 	lost *HostKeyError // guarded by mu: a change that could not be written down
 }
 
@@ -177,18 +178,23 @@ func (h *hostChecker) blocked() error {
 		return d.refusal()
 	}
 	if told {
-		h.forgetSeen()
+		h.acceptSeen()
 	}
 	return nil
 }
 
-// forgetSeen is for a host that was accepted after it had changed: its next key is a
-// first one again.
-func (h *hostChecker) forgetSeen() {
+// acceptSeen is for a host that was accepted after it had changed, where that is not on
+// file: the key accepted counts, which is the one it had changed to if another process
+// accepted it.
+func (h *hostChecker) acceptSeen() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.told {
-		h.seen, h.told = nil, false
+	if !h.told {
+		return
+	}
+	h.seen, h.told = h.next, false
+	if key, ok := h.known.notKept.Load(h.name); ok {
+		h.seen = key.(ssh.PublicKey)
 	}
 }
 
@@ -246,6 +252,7 @@ func (h *hostChecker) checkPlain(ctx context.Context, set knownSet, key ssh.Publ
 func (h *hostChecker) changed(e *HostKeyError, key ssh.PublicKey) error {
 	h.log.Error("the host key has changed: the host is disabled until it is accepted",
 		"host", e.Host, "old", strings.Join(e.Old, ","), "new", e.New)
+	h.known.notKept.Delete(h.name) // an older one
 	err := h.known.disableFor(e, key, h.now())
 	if err != nil {
 		h.log.Warn("the changed host key could not be written down", "host", e.Host, "error", err)
@@ -255,7 +262,7 @@ func (h *hostChecker) changed(e *HostKeyError, key ssh.PublicKey) error {
 	if err != nil {
 		h.lost = e
 	}
-	h.told = h.seen != nil
+	h.told, h.next = h.seen != nil, key
 	return e
 }
 

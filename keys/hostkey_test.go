@@ -343,6 +343,16 @@ func TestUnreadableKnownHosts(t *testing.T) {
 	if n := strings.Count(out.String(), "cannot be read"); n != 1 {
 		t.Errorf("said %d times: %s", n, out)
 	}
+	loop := filepath.Join(t.TempDir(), "loop")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	global := h.known.Global
+	h.known.Global = []string{loop}
+	if err := h.check(t.Context(), key); kindOf(err) != HostKeyUnknown {
+		t.Errorf("the system's file cannot be read for another reason: %v", err)
+	}
+	h.known.Global = global
 	h.known.Files = append(h.known.Files, t.TempDir())
 	if err := h.check(t.Context(), key); kindOf(err) != HostKeyUnknown {
 		t.Errorf("the user's file cannot be read: %v", err)
@@ -374,6 +384,37 @@ func TestKnownHostsThatKeepNothing(t *testing.T) {
 	}
 	if n, err := h.known.Forget("host"); err != nil || n != 0 {
 		t.Fatalf("%d, %v", n, err)
+	}
+}
+
+// The key that was accepted is the only one, by whichever process.
+func TestAcceptWhereNothingIsKept(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		h := newChecker(t, "host", "")
+		h.known.Files = []string{"/dev/null"}
+		accept := &KnownHosts{Files: h.known.Files, StateDir: h.known.StateDir, Log: h.known.Log}
+		if ours {
+			accept = h.known
+		}
+		first, second := testSigner(t).PublicKey(), testSigner(t).PublicKey()
+		if err := h.check(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.check(t.Context(), second); kindOf(err) != HostKeyChanged {
+			t.Fatal(err)
+		}
+		if err := accept.Accept("host", second); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.check(t.Context(), testSigner(t).PublicKey()); kindOf(err) != HostKeyChanged {
+			t.Errorf("another key than the one accepted: %v", err)
+		}
+		if err := accept.Accept("host", second); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.check(t.Context(), second); ours && err != nil {
+			t.Errorf("the key accepted: %v", err)
+		}
 	}
 }
 

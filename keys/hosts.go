@@ -3,8 +3,10 @@ package keys
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -20,7 +22,8 @@ type KnownHosts struct {
 	Hashed   bool     // write host names as hashes (HashKnownHosts)
 	Log      *slog.Logger
 
-	told sync.Once // that a file of the system cannot be read
+	told    sync.Once // that a file of the system cannot be read
+	notKept sync.Map  // host name to the key that was accepted where no file keeps it
 }
 
 // KnownHost is one entry of a known_hosts file.
@@ -34,7 +37,8 @@ type KnownHost struct {
 }
 
 // lines reads the user's files, which must be readable, and the system's: that one of
-// those may not be read here is no reason to refuse every host.
+// those may not be read here is no reason to refuse every host. An error that may pass
+// is: a key may be revoked there.
 func (k *KnownHosts) lines() ([]knownLine, error) {
 	lines, err := readKnownHosts(k.Files, k.Log)
 	if err != nil {
@@ -42,6 +46,9 @@ func (k *KnownHosts) lines() ([]knownLine, error) {
 	}
 	for _, file := range k.Global {
 		more, err := readKnownHosts([]string{file}, k.Log)
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EISDIR) {
+			return nil, fmt.Errorf("read known hosts: %w", err)
+		}
 		if err != nil {
 			k.told.Do(func() { k.Log.Warn("a known_hosts file of the system cannot be read", "error", err) })
 		}
@@ -86,7 +93,7 @@ func HostName(host string, port int) string { return hostName(host, port) }
 // Accept makes key the host's key: other plain keys on file under exactly this
 // name go, and a host disabled by a changed key is let in again. The key on
 // file stays when it is the same. Where the first file keeps nothing (/dev/null), the
-// host is let in, and its key not stored.
+// host is let in, and its key remembered by this process alone.
 func (k *KnownHosts) Accept(name string, key ssh.PublicKey) error {
 	if len(k.Files) == 0 {
 		return errors.New("there is no known_hosts file to write to")
@@ -103,7 +110,11 @@ func (k *KnownHosts) Accept(name string, key ssh.PublicKey) error {
 			}
 			return out, nil
 		})
-		if err != nil && !errors.Is(err, errNotKept) {
+		if errors.Is(err, errNotKept) {
+			k.notKept.Store(name, key)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("accept the host key of %s: %w", name, err)
 		}
 	}

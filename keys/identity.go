@@ -11,8 +11,6 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/remotemount/remotemount/keys/sshconfig"
 )
 
 // An identity is a private key file named by the user, or one of ssh's default
@@ -46,7 +44,10 @@ const maxKeyFile = 1 << 20
 // usable; one that ssh_config names, or that ssh would try by default, is left
 // out with a word in the log, or at most names a key of the agent.
 func (c *Client) readIdentities() error {
-	files := c.expand(c.cfg.Identities)
+	files, err := c.expand(c.cfg.Identities)
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
 	byUser := len(files) > 0
 	if !c.noDefaults {
 		files = defaultIdentityFiles(c.cfg.Home)
@@ -255,12 +256,4 @@ func (id *identity) unlock(ctx context.Context) (any, error) {
 		}
 	}
 	return nil, err
-}
-
-// expandHome leaves a path as it is that names no user of this machine.
-func expandHome(path, home string) string {
-	if expanded, err := sshconfig.ExpandHome(path, home); err == nil {
-		return expanded
-	}
-	return path
 }

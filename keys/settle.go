@@ -148,6 +148,12 @@ func (c *Client) applyIdentities() error {
 			return fmt.Errorf("IdentityAgent: %w", err)
 		}
 		cfg.Agent = agent
+	} else {
+		agent, err := sshconfig.ExpandHome(cfg.Agent, cfg.Home)
+		if err != nil {
+			return fmt.Errorf("agent: %w", err)
+		}
+		cfg.Agent = agent
 	}
 	named, err := c.expandFiles("identityfile")
 	if err != nil {

@@ -216,15 +216,38 @@ func rootHome(t *testing.T) string {
 // A file of a flag may be another user's too.
 func TestHomeOfAnother(t *testing.T) {
 	c, _, err := withConfig(t, "", func(c *ClientConfig) {
-		c.Host, c.Agent, c.KnownHosts = "h", "~root/agent", []string{"~root/kh", "~no.such.user/kh"}
+		c.Host, c.Agent, c.KnownHosts = "h", "~root/agent", []string{"~root/kh"}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := append([]string{c.agentSocket()}, c.checker.known.Files...)
-	if want := []string{rootHome(t) + "/agent", rootHome(t) + "/kh", "~no.such.user/kh"}; !slices.Equal(got, want) {
+	if want := []string{rootHome(t) + "/agent", rootHome(t) + "/kh"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	noGetent(t)
+	for what, set := range map[string]func(*ClientConfig){
+		"known_hosts":  func(c *ClientConfig) { c.KnownHosts = []string{"~no.such.user/x"} },
+		"the system's": func(c *ClientConfig) { c.GlobalKnownHosts = []string{"~no.such.user/x"} },
+		"identity":     func(c *ClientConfig) { c.Identities = []string{"~no.such.user/x"} },
+		"agent":        func(c *ClientConfig) { c.Agent = "~no.such.user/x" },
+	} {
+		_, _, err := withConfig(t, "", func(c *ClientConfig) { c.Host = "h"; set(c) })
+		if err == nil || !strings.Contains(err.Error(), "no.such.user") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// noGetent puts a getent into PATH that knows nobody, where the machine's may wait for a
+// server.
+func noGetent(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "getent"), []byte("#!/bin/sh\nexit 2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
 // A name of the command line is taken as it is.
@@ -236,6 +259,7 @@ func TestUserFlagHasNoTokens(t *testing.T) {
 }
 
 func TestSSHConfigErrors(t *testing.T) {
+	noGetent(t)
 	for text, want := range map[string]string{
 		"Include HOME/config":                "too deep",
 		"User \"x":                           "quote",

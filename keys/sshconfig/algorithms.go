@@ -2,6 +2,7 @@ package sshconfig
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -73,7 +74,11 @@ func (r *reader) leaveOut(l line, k keyword, s source) (line, bool) {
 	}
 	if where := fmt.Sprintf("%s:%d", s.file, l.number); len(strange) > 0 && !r.unknown[where] {
 		r.unknown[where] = true
-		r.config.query.Log.Info("algorithms of the system's ssh_config are left out: they are not known here",
+		level := slog.LevelInfo
+		if len(keep) == 0 {
+			level = slog.LevelWarn // the whole line is without effect
+		}
+		r.config.query.Log.Log(r.ctx, level, "algorithms of the system's ssh_config are left out: they are not known here",
 			"at", where, "option", l.keyword, "names", strange)
 	}
 	l.args = []string{mode + strings.Join(keep, ",")}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 )
@@ -215,6 +216,10 @@ func (r *reader) include(patterns []string, s source) error {
 			return errors.New("include: a name is empty")
 		}
 		pattern, err := r.includePath(pattern, s)
+		var unknown user.UnknownUserError
+		if errors.As(err, &unknown) { // ~name finds nothing, as with glob(3)
+			continue
+		}
 		if err != nil {
 			return err
 		}

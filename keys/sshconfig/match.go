@@ -34,10 +34,18 @@ type criterion struct {
 	arg     string
 }
 
+// misread: the older reading left a quote or a backslash in it that was none of the value.
+func (c criterion) misread() bool {
+	if c.name == "exec" {
+		return strings.HasSuffix(c.arg, `\`)
+	}
+	return strings.ContainsAny(c.arg, `'\`)
+}
+
 // match is Match: all its criteria must hold.
 func (r *reader) match(l line, s source) (bool, error) {
 	list, err := criteria(byDelimiters(l.rest))
-	if err != nil { // since version 9.9 ssh reads quotes here as in other lines
+	if err != nil || slices.ContainsFunc(list, criterion.misread) { // since version 9.9 ssh reads quotes here as in other lines
 		if again, aerr := criteria(listed(l.args)); aerr == nil {
 			list, err = again, nil
 		}

@@ -103,6 +103,10 @@ func TestMatchQuotes(t *testing.T) {
 		`host x exec 'a b' moon full`:       "",
 		`host x exec 'a b' host ''`:         "",
 		`exec 'a b' all`:                    "a b",
+		`host 'h' exec one`:                 "one",
+		`host 'x' exec one`:                 "",
+		`exec "grep -q \"host x\" /f"`:      `grep -q "host x" /f`,
+		`localuser 'me' exec "a 'b'"`:       "a 'b'",
 	} {
 		ran := ""
 		_, _, err := read(t, "Match "+match+"\nUser a\n", func(q *Query) {
@@ -114,6 +118,14 @@ func TestMatchQuotes(t *testing.T) {
 		if ran != want || err != nil && want != "" {
 			t.Errorf("%s: %q ran, want %q; %v", match, ran, want, err)
 		}
+	}
+}
+
+// The home of nobody has no files, as with glob(3).
+func TestIncludeOfNobody(t *testing.T) {
+	c, _, err := read(t, "Include ~no.such.user/x\nUser a\n", nil)
+	if err != nil || c.Value("user") != "a" {
+		t.Errorf("%v, %v", c, err)
 	}
 }
 
@@ -360,6 +372,8 @@ func TestAlgorithmsOfTheSystem(t *testing.T) {
 			switch {
 			case user && err == nil:
 				t.Errorf("%q is taken from the user's file", text)
+			case !user && (strings.Contains(log.String(), "WARN") != strings.Contains(text, "x-mac")):
+				t.Errorf("%q: log %s", text, &log)
 			case !user && (err != nil || c.Value(keyword) != want || strings.Count(log.String(), "left out") != 1):
 				t.Errorf("%q: %v, %q, log %s", text, err, c.Value(keyword), &log)
 			}
