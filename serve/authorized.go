@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"bufio"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -26,27 +25,42 @@ var harmless = map[string]bool{
 // cert-authority, ...), is an error: a key is not let in on other terms than
 // were written down. No keys at all is an error too.
 func ParseAuthorizedKeys(r io.Reader) ([]ssh.PublicKey, error) {
-	var keys []ssh.PublicKey
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	keys, bad, err := UsableAuthorizedKeys(r)
+	if len(bad) > 0 {
+		return nil, bad[0]
+	}
+	return keys, err
+}
+
+// maxKeysFile bounds what is read of authorized keys.
+const maxKeysFile = 16 << 20
+
+// UsableAuthorizedKeys is ParseAuthorizedKeys for a file in use: one line that cannot
+// be read keeps nobody else out. It is among bad.
+func UsableAuthorizedKeys(r io.Reader) (keys []ssh.PublicKey, bad []error, err error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxKeysFile))
+	if err == nil && len(text) == maxKeysFile {
+		err = fmt.Errorf("%d MiB or more", maxKeysFile>>20)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("authorized keys: %w", err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		key, err := parseAuthorizedKey(line)
 		if err != nil {
-			return nil, fmt.Errorf("authorized keys: line %d: %w", n, err)
+			bad = append(bad, fmt.Errorf("authorized keys: line %d: %w", i+1, err))
+			continue
 		}
 		keys = append(keys, key)
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("authorized keys: %w", err)
-	}
 	if len(keys) == 0 {
-		return nil, errors.New("authorized keys: no keys")
+		return nil, bad, errors.New("authorized keys: no keys")
 	}
-	return keys, nil
+	return keys, bad, nil
 }
 
 func parseAuthorizedKey(line string) (ssh.PublicKey, error) {

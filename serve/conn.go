@@ -63,13 +63,26 @@ func (s *Server) sshConfig() *ssh.ServerConfig {
 	return cfg
 }
 
+const readAgain = 100 * time.Millisecond
+
+// An unreadError keeps everybody out, and is no fault of the client.
+type unreadError struct{ err error }
+
+func (e *unreadError) Error() string { return "nobody is authorized: " + e.err.Error() }
+func (e *unreadError) Unwrap() error { return e.err }
+
 // authorized says whether a key may log in now.
 func (s *Server) authorized(key ssh.PublicKey) error {
 	keys := s.cfg.AuthorizedKeys
 	if s.cfg.ReadKeys != nil {
 		var err error
-		if keys, err = s.cfg.ReadKeys(); err != nil {
-			return fmt.Errorf("nobody is authorized: %w", err)
+		if keys, err = s.cfg.ReadKeys(); err != nil { // somebody may be writing the file
+			time.Sleep(readAgain)
+			keys, err = s.cfg.ReadKeys()
+		}
+		if err != nil {
+			s.unread.tell(s.log, "who may log in cannot be read", "err", &unreadError{err})
+			return &unreadError{err}
 		}
 	}
 	same := func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), key.Marshal()) }
@@ -141,11 +154,14 @@ type loginTries struct {
 }
 
 // note is an ssh.ServerConfig's AuthLogCallback, called before the client hears of
-// it. Asking with "none" what methods there are is no try.
+// it. Asking with "none" what methods there are is no try, and neither is one that
+// could not be judged.
 func (t *loginTries) note(conn ssh.ConnMetadata, method string, err error) {
+	var unread *unreadError
 	switch {
 	case err == nil:
 		t.server.loggedIn(t.visit)
+	case errors.As(err, &unread):
 	case method != "none":
 		if t.failed == 0 {
 			t.server.failed(t.visit)

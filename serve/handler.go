@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,12 +21,13 @@ type handler struct {
 	root     *os.Root
 	readOnly bool
 	log      *slog.Logger
-	leftOut  seldom // names of listings
+	leftOut  *seldom      // names of listings
+	noWait   atomic.Int64 // until when no lease is waited for, in Unix seconds
 	handles  handles
 }
 
 func newHandler(root *os.Root, readOnly bool, log *slog.Logger) *handler {
-	return &handler{root: root, readOnly: readOnly, log: log}
+	return &handler{root: root, readOnly: readOnly, log: log, leftOut: new(seldom)}
 }
 
 // inRoot is a path of the protocol as one relative to the root. What is
@@ -84,7 +86,7 @@ func (h *handler) openFile(r *sftp.Request) (*file, error) {
 			return nil, status(err)
 		}
 	}
-	f, err := openRegular(h.root, p, openFlags(flags), os.FileMode(mark.mode&0o777))
+	f, err := h.openRegular(p, openFlags(flags), os.FileMode(mark.mode&0o777))
 	if err != nil {
 		return nil, status(err)
 	}
@@ -96,16 +98,22 @@ func (h *handler) openFile(r *sftp.Request) (*file, error) {
 }
 
 // How long a file is waited for that another process has a lease on, as Samba and the
-// kernel's NFS server take them, and how often it is tried.
-const leaseWait, leaseTry = 5 * time.Second, 20 * time.Millisecond
+// kernel's NFS server take them, and how often it is tried. All other requests wait
+// meanwhile, so that none is waited for soon after a wait that was in vain: the kernel
+// takes a lease away after 45 s.
+const leaseWait, leaseTry, leaseVain = time.Second, 20 * time.Millisecond, 45 * time.Second
 
 // openRegular opens a file that may have become something else. The O_NONBLOCK which
 // that takes makes it fail on a lease, where the kernel asks for the lease to be given
 // back, so it is tried again.
-func openRegular(root *os.Root, p string, flags int, perm os.FileMode) (*os.File, error) {
-	for end := time.Now().Add(leaseWait); ; time.Sleep(leaseTry) {
-		f, err := root.OpenFile(p, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+func (h *handler) openRegular(p string, flags int, perm os.FileMode) (*os.File, error) {
+	for begin := time.Now(); ; time.Sleep(leaseTry) {
+		f, err := h.root.OpenFile(p, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().Unix() < h.noWait.Load() {
+			return f, err
+		}
+		if time.Since(begin) > leaseWait {
+			h.noWait.Store(time.Now().Add(leaseVain).Unix())
 			return f, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +77,34 @@ func TestKeysAreReadAtEachLogin(t *testing.T) {
 		t.Error("let in when the keys could not be read")
 	}
 	rawSession(t, stays)
+}
+
+// Keys that cannot be read for a moment keep nobody out, and those that cannot be read
+// at all are no fault of the client.
+func TestKeysThatCannotBeRead(t *testing.T) {
+	var log lines
+	var fail atomic.Int32
+	key := newKey(t)
+	s := start(t, func(c *Config) {
+		c.Log = logTo(&log)
+		c.ReadKeys = func() ([]ssh.PublicKey, error) {
+			if fail.Add(-1) >= 0 {
+				return nil, errors.New("half written")
+			}
+			return []ssh.PublicKey{key.PublicKey()}, nil
+		}
+	})
+	fail.Store(1)
+	conn, err := s.dial(key)
+	must(t, err)
+	_ = conn.Close()
+	fail.Store(1000)
+	if _, err := s.dial(key); err == nil {
+		t.Error("let in")
+	}
+	if text := log.String(); strings.Contains(text, "failed login") || strings.Count(text, "half written") != 1 {
+		t.Errorf("the log says %q", text)
+	}
 }
 
 func TestOnlySFTP(t *testing.T) {
@@ -201,7 +230,7 @@ func TestNothingLeaks(t *testing.T) {
 		_ = conn.Close()
 		_ = client.Wait()
 	}
-	for range 100 {
+	for range 600 {
 		if runtime.NumGoroutine() <= goroutines && descriptors(t) <= files {
 			return
 		}

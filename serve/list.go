@@ -100,7 +100,8 @@ type listing struct {
 // ListAt gives the next names. The offset says nothing that the folder's own
 // position does not. A name that cannot be looked at, such as the mountpoint of a
 // FUSE filesystem that died, is left out, as OpenSSH does: the folder would be
-// without a listing otherwise.
+// without a listing otherwise. An error that may pass is answered: a client would take
+// the name for removed.
 func (l *listing) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 	names, err := l.dir.Readdirnames(len(infos))
 	if len(names) == 0 && err == nil {
@@ -117,6 +118,9 @@ func (l *listing) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 		if errors.Is(statErr, fs.ErrNotExist) { // removed meanwhile
 			continue
 		}
+		if !isOneOf(statErr, lasting...) {
+			return n, status(statErr)
+		}
 		if _, err := statAt(l.dir, "."); err != nil { // it is not the name
 			return n, status(err)
 		}
@@ -127,6 +131,9 @@ func (l *listing) ListAt(infos []os.FileInfo, _ int64) (int, error) {
 	}
 	return n, status(err)
 }
+
+// lasting are the errors about a name alone that stay.
+var lasting = []error{unix.ENOTCONN, unix.EACCES, unix.EPERM, unix.ELOOP, unix.EOVERFLOW, unix.ENODEV, unix.EHOSTDOWN}
 
 // Close gives the handle back.
 func (l *listing) Close() error {

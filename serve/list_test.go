@@ -17,9 +17,15 @@ import (
 func deadMount(t testing.TB, dir string) {
 	t.Helper()
 	must(t, os.Mkdir(dir, 0o755))
+	may := func(err error) {
+		if isOneOf(err, unix.ENOENT, unix.EPERM, unix.EACCES, unix.ENODEV) && os.Getenv("REMOTEMOUNT_REQUIRE_ALL") != "1" {
+			t.Skipf("no mount of FUSE here: %v", err)
+		}
+		must(t, err)
+	}
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	must(t, err)
-	must(t, unix.Mount("dead", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)))
+	may(err)
+	may(unix.Mount("dead", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)))
 	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	must(t, unix.Close(fd))
 	if _, err := os.Lstat(dir); err == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,14 +113,33 @@ func renameByLink(dir int, base string, dir2 int, base2 string) error {
 	return unix.Renameat(dir, base, dir2, base2)
 }
 
-// unlinkFirst ends a rename by link: the first name goes, or the second where that
-// fails, so that what is answered with an error has done nothing.
+// unlinkFirst ends a rename by link: the first name goes, or the second where that is
+// refused. Any other error may be the answer to a call that was executed, as on NFS, so
+// that the second name may be the only one left. It stays.
 func unlinkFirst(dir int, base string, dir2 int, base2 string) error {
-	err := unix.Unlinkat(dir, base, 0)
-	if err != nil {
+	err := error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Unlinkat(dir, base, 0)
+	}
+	if errors.Is(err, unix.ENOENT) { // it is gone
+		return nil
+	}
+	if isOneOf(err, unix.EACCES, unix.EPERM, unix.EROFS, unix.EBUSY) && sameFile(dir, base, dir2, base2) {
 		return errors.Join(err, unix.Unlinkat(dir2, base2, 0))
 	}
-	return nil
+	return err
+}
+
+func isOneOf(err error, list ...error) bool {
+	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
+}
+
+// sameFile: both names are there, and of one file.
+func sameFile(dir int, base string, dir2 int, base2 string) bool {
+	var st, st2 unix.Stat_t
+	err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err2 := unix.Fstatat(dir2, base2, &st2, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && err2 == nil && st.Dev == st2.Dev && st.Ino == st2.Ino
 }
 
 // control makes a call on an open file's descriptor, which stays open until it

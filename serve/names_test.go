@@ -56,3 +56,29 @@ func TestRenameByLink(t *testing.T) {
 		})
 	}
 }
+
+// An unlink whose answer says nothing of what it did leaves the second name.
+func TestUnlinkFirst(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "new"), nil, 0o644))
+	must(t, os.Mkdir(filepath.Join(dir, "folder"), 0o755))
+	must(t, os.Mkdir(filepath.Join(dir, "kept"), 0o555))
+	must(t, os.WriteFile(filepath.Join(dir, "kept/other"), nil, 0o644))
+	f, err := os.Open(dir)
+	must(t, err)
+	defer func() { _ = f.Close() }()
+	for first, want := range map[string]error{"gone": nil, "folder": unix.EISDIR, "kept/other": unix.EACCES} {
+		asNobody(t, func() {
+			if first == "folder" && os.Geteuid() == 0 {
+				want = unix.EACCES
+			}
+			err = unlinkFirst(int(f.Fd()), first, int(f.Fd()), "new")
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", first, err, want)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, "new")); err != nil {
+			t.Errorf("%s: %v", first, err)
+		}
+	}
+}

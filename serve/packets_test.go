@@ -82,6 +82,22 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
+// One bad line keeps no other key out.
+func TestUsableAuthorizedKeys(t *testing.T) {
+	key := string(ssh.MarshalAuthorizedKey(newKey(t).PublicKey()))
+	for text, want := range map[string][2]int{
+		key + "ssh-rsa garbage\n" + key:                 {2, 1},
+		"from=\"10.0.0.0/8\" " + key + key[:40]:         {0, 2},
+		strings.Repeat("x", 2<<20) + "\n" + key:         {1, 1},
+		strings.Repeat("#\n", maxKeysFile/2) + key + "": {0, 0},
+	} {
+		keys, bad, err := UsableAuthorizedKeys(strings.NewReader(text))
+		if len(keys) != want[0] || len(bad) != want[1] || (err == nil) != (want[0] > 0) {
+			t.Errorf("%d keys, bad %v, %v; want %v", len(keys), bad, err, want)
+		}
+	}
+}
+
 func TestParseAuthorizedKeys(t *testing.T) {
 	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(newKey(t).PublicKey())))
 	for _, c := range []struct {

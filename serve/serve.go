@@ -36,7 +36,7 @@ type Config struct {
 	AuthorizedKeys []ssh.PublicKey
 
 	// ReadKeys, where it is given, tells at each login what AuthorizedKeys are by
-	// then. Nobody may log in while it fails.
+	// then. Nobody may log in while it fails, also when it is tried again.
 	ReadKeys func() ([]ssh.PublicKey, error)
 
 	// ReadOnly refuses every change.
@@ -77,6 +77,8 @@ type Server struct {
 
 	running sync.WaitGroup // connections
 	full    seldom
+	leftOut seldom // names of listings
+	unread  seldom // that ReadKeys failed
 }
 
 // New opens the folder and prepares to serve it. The Server must be closed.

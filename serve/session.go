@@ -53,6 +53,7 @@ func isSFTP(req *ssh.Request) bool {
 // its SYMLINKs come in the draft's order.
 func (s *Server) serveSFTP(log *slog.Logger, ch ssh.Channel, draft bool) {
 	h := newHandler(s.root, s.cfg.ReadOnly, log)
+	h.leftOut = &s.leftOut
 	session := newSession(ch, &h.handles)
 	session.draft = draft
 	server := sftp.NewRequestServer(

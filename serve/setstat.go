@@ -28,7 +28,7 @@ func (h *handler) setstat(r *sftp.Request) error {
 	if err != nil {
 		return err
 	}
-	return apply(r.AttrFlags(), attrs, pathIn{h.root, p})
+	return apply(r.AttrFlags(), attrs, pathIn{h, p})
 }
 
 // settable is an open file or a path.
@@ -91,7 +91,7 @@ func (o openFile) Chtimes(atime, mtime time.Time) error {
 
 // pathIn is what a path in the root leads to.
 type pathIn struct {
-	root *os.Root
+	*handler
 	path string
 }
 
@@ -103,7 +103,7 @@ func (p pathIn) Truncate(size int64) error {
 	if err := regular(info); err != nil {
 		return err
 	}
-	f, err := openRegular(p.root, p.path, os.O_WRONLY, 0)
+	f, err := p.openRegular(p.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -94,27 +94,15 @@ func newServer(c *cli.Context, dir string, log *slog.Logger) (*serve.Server, err
 	if file == "" {
 		return nil, usageHint("serve: --authorized-keys is missing", "remotemount key generate makes a key for it")
 	}
-	readKeys := func() ([]ssh.PublicKey, error) { return readAuthorizedKeys(file) }
-	if _, err := readKeys(); err != nil {
+	authorized, err := openKeyFile(file, log)
+	if err != nil {
 		return nil, err
 	}
 	hostKey, err := hostKeyFor(first(c.String("host-key-file"), defaultHostKeyFile()))
 	if err != nil {
 		return nil, err
 	}
-	return serve.New(serve.Config{Dir: dir, HostKey: hostKey, ReadKeys: readKeys, ReadOnly: c.Bool("read-only"), AllowSHA1: c.Bool("allow-sha1"), Log: log})
-}
-
-func readAuthorizedKeys(file string) ([]ssh.PublicKey, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	authorized, err := serve.ParseAuthorizedKeys(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return authorized, nil
+	return serve.New(serve.Config{Dir: dir, HostKey: hostKey, ReadKeys: authorized.read, ReadOnly: c.Bool("read-only"), AllowSHA1: c.Bool("allow-sha1"), Log: log})
 }
 
 func defaultHostKeyFile() string {

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,6 +83,7 @@ func TestSecondSignalEnds(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = child.Process.Kill() })
 	var said bytes.Buffer
 	until := func(word string) {
 		buf := make([]byte, 64)
@@ -107,6 +111,85 @@ func TestSecondSignalEnds(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	_ = child.Process.Kill()
 	t.Error("the second SIGTERM was not heard")
+}
+
+func publicKey(t *testing.T) string {
+	t.Helper()
+	signer, err := hostKeyFor(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(ssh.MarshalAuthorizedKey(signer.PublicKey()))
+}
+
+// The keys are those of the file as it is now; a bad line counts only at the start.
+func TestKeyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&said, nil))
+	one, two := publicKey(t), publicKey(t)
+	write(one + "nonsense\n")
+	if _, err := openKeyFile(path, log); err == nil {
+		t.Error("a bad line at the start")
+	}
+	write(one)
+	k, err := openKeyFile(path, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(want string) {
+		t.Helper()
+		keys, err := k.read()
+		got := ""
+		for _, key := range keys {
+			got += string(ssh.MarshalAuthorizedKey(key))
+		}
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+	read(one)
+	write(two) // of the same size
+	read(two)
+	write("nonsense\n" + one)
+	read(one)
+	read(one)
+	if n := strings.Count(said.String(), "passed over"); n != 1 {
+		t.Errorf("said %d times: %s", n, &said)
+	}
+	write("")
+	read("")
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	read("")
+}
+
+// A pipe is read once.
+func TestKeysFromAPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if _, err := w.WriteString(publicKey(t)); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	k, err := openKeyFile(fmt.Sprintf("/dev/fd/%d", r.Fd()), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if keys, err := k.read(); err != nil || len(keys) != 1 {
+			t.Errorf("%d keys, %v", len(keys), err)
+		}
+	}
 }
