@@ -25,7 +25,7 @@ type keyFile struct {
 	mu   sync.Mutex
 	keys []ssh.PublicKey // guarded by mu
 	as   stamp           // of the file when it was read; guarded by mu
-	told stamp           // of the file whose lines were told of; guarded by mu
+	told stamp           // of the file whose bad lines were told of; guarded by mu
 }
 
 // A stamp tells one content of a file from another.
@@ -68,42 +68,42 @@ func (k *keyFile) read() ([]ssh.PublicKey, error) {
 	if k.kept {
 		return k.keys, nil
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	f, err := os.OpenFile(k.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := k.from(f)
+	keys, bad, err := k.from(f)
+	if len(bad) > 0 {
+		k.log.Warn("lines of the authorized keys are passed over", "file", k.path, "lines", len(bad), "err", bad[0])
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", k.path, err)
 	}
 	return keys, nil
 }
 
-// from reads an open file, with mu held.
-func (k *keyFile) from(f *os.File) ([]ssh.PublicKey, error) {
+// from reads an open file. bad are the lines that are to be told of.
+func (k *keyFile) from(f *os.File) (keys []ssh.PublicKey, bad []error, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is a regular file no more")
+		return nil, nil, errors.New("it is a regular file no more")
 	}
 	now := stampOf(info)
 	if now == k.as {
-		return k.keys, nil
+		return k.keys, nil, nil
 	}
-	keys, bad, err := serve.UsableAuthorizedKeys(f)
-	if len(bad) > 0 && now != k.told {
-		k.told = now
-		k.log.Warn("lines of the authorized keys are passed over", "file", k.path, "lines", len(bad), "err", bad[0])
+	keys, bad, err = serve.UsableAuthorizedKeys(f)
+	if now == k.told {
+		bad = nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if now.settled() {
+	k.told = now
+	if err == nil && now.settled() {
 		k.keys, k.as = keys, now
 	}
-	return keys, nil
+	return keys, bad, err
 }
