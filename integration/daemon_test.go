@@ -16,7 +16,7 @@ func (s *site) mounting(t testing.TB, port int) string {
 func TestMountTwiceAtOnce(t *testing.T) {
 	s := newSite(t, ordinary(t))
 	mount := s.mounting(t, s.sshd.Port)
-	s.sh(t, "/", `for i in 1 2 3; do
+	s.sh(t, "/", `for i in $(seq 10); do
 		`+mount+` 2>"$L/first" & a=$!
 		`+mount+` 2>"$L/second" & b=$!
 		x=0; wait $a || x=$?; y=0; wait $b || y=$?

@@ -144,7 +144,13 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	undo = append(undo, func() { _ = r.cache.Close() }) // the first error is the one to tell
 	c := m.fsConfig(r.cache, h.log)
 	c.Orphaned = r.link.pool.Rest
-	if r.fs, err = fsnode.Mount(ctx, m.mountpoint, c); err != nil {
+	placed := func() {}
+	if dir, err := control.RuntimeDir(getenv); err == nil {
+		placed = control.Mounting(dir)
+	}
+	r.fs, err = fsnode.Mount(ctx, m.mountpoint, c)
+	placed()
+	if err != nil {
 		return nil, fail(exitMountpoint, fmt.Errorf("mount at %s: %w", m.mountpoint, err), "remotemount doctor "+shellQuote(m.target.given))
 	}
 	undo = append(undo, func() { _ = r.fs.ForceUnmount() }) // likewise

@@ -89,6 +89,19 @@ func lockDir(dir string, patience time.Duration) (unlock func(), err error) {
 	}
 }
 
+// Mounting has one mount of a user at a time be put into its place, since the mount table
+// tells whose device is whose by the order alone. Whoever is stopped meanwhile holds up the
+// others for a moment.
+func Mounting(dir string) (done func()) {
+	dir = filepath.Join(dir, "mounting")
+	if os.MkdirAll(dir, 0o700) == nil {
+		if unlock, err := lockDir(dir, 2*time.Second); err == nil {
+			return unlock
+		}
+	}
+	return func() {} // the mount is worth more
+}
+
 // withDir calls use with a path of name in dir that is short enough for a socket
 // address, which ends at 107 bytes: through a descriptor of the folder.
 func withDir(dir, name string, use func(path string) error) error {
