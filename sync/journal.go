@@ -132,6 +132,9 @@ func (j *journal) count(field func(*Result) *int64, n int64) {
 	*field(&j.result) += n
 }
 
+// vanished notes that something listed is not there any more, which is no failure.
+func (j *journal) vanished() { j.count(func(r *Result) *int64 { return &r.Vanished }, 1) }
+
 // tick tells the progress every interval until close.
 func (j *journal) tick(interval time.Duration) {
 	if j.events == nil {

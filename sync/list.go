@@ -264,7 +264,7 @@ func (p *pass) leaveOut(ctx context.Context, f *folder, l *[2]listing) {
 			case n.err == nil || out[n.Name]:
 				continue
 			case errors.Is(n.err, fs.ErrNotExist):
-				p.journal.count(func(r *Result) *int64 { return &r.Vanished }, 1)
+				p.journal.vanished()
 			case p.Names.Keeps(at, true) && p.Names.Keeps(at, false): // what it is is not known
 				p.journal.fail(ctx, Action{Op: OpSkip, Path: at, From: side}, side, n.err)
 			}
@@ -296,7 +296,7 @@ func (p *pass) refuse(ctx context.Context, f *folder, l *[2]listing) {
 func (p *pass) failFolder(ctx context.Context, f *folder, side Side, err error) {
 	side = sideOf(err, side)
 	if errors.Is(err, fs.ErrNotExist) && f.parent != nil && f.item[side].Kind == Folder && (p.Mode == TwoWay || side == p.source()) {
-		p.journal.count(func(r *Result) *int64 { return &r.Vanished }, 1)
+		p.journal.vanished()
 		return
 	}
 	p.journal.fail(ctx, Action{Op: OpFolder, Path: f.path, From: p.source(), Source: f.item[p.source()], Target: f.item[p.source().Other()]}, side, err)

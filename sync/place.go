@@ -102,7 +102,8 @@ func (p *pass) makeLink(ctx context.Context, f *folder, a Action, target string)
 }
 
 func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) error {
-	c := remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: p.planner.copyTime(a.From, a.Source), Mtime: p.planner.copyTime(a.From, a.Source)}
+	when := p.planner.copyTime(a.From, a.Source)
+	c := remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: when, Mtime: when}
 	if p.Owner {
 		c.Fields |= remote.SetUID | remote.SetGID
 		c.UID, c.GID = a.Source.UID, a.Source.GID

@@ -155,11 +155,8 @@ func (p *pass) copyLink(ctx context.Context, f *folder, a Action) (d done, err e
 // copyAttr gives the target of a file that is alike the mode, the owner and the
 // time of its source.
 func (p *pass) copyAttr(ctx context.Context, a Action) error {
-	dst := a.From.Other()
-	c := remote.Change{
-		Fields: remote.SetMode, Mode: p.planner.perm(a.Source),
-		Atime: p.planner.copyTime(a.From, a.Source), Mtime: p.planner.copyTime(a.From, a.Source),
-	}
+	dst, when := a.From.Other(), p.planner.copyTime(a.From, a.Source)
+	c := remote.Change{Fields: remote.SetMode, Mode: p.planner.perm(a.Source), Atime: when, Mtime: when}
 	if p.planner.Facts[dst].NoModes {
 		c.Fields = 0
 	}
@@ -183,7 +180,7 @@ func (p *pass) copyAttr(ctx context.Context, a Action) error {
 func (p *pass) failFile(ctx context.Context, a Action, err error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errChanged) {
 		if _, gone := p.tree[a.From].Lstat(ctx, a.Path); errors.Is(gone, fs.ErrNotExist) {
-			p.journal.count(func(r *Result) *int64 { return &r.Vanished }, 1)
+			p.journal.vanished()
 			return
 		}
 	}

@@ -54,10 +54,8 @@ func syncAction(c *cli.Context, mode remotesync.Mode) error {
 		return err
 	}
 	outliveReader()
-	// A second signal ends the program at once; the next run cleans up.
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal(c.Context) // the second signal leaves the cleaning up to the next run
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	out, err := newSyncOutput(c, mode)
 	if err != nil {
 		return err
