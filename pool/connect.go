@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // ErrNoSlot is what a dial gives when all connections we may have are in use,
@@ -62,18 +60,15 @@ func (p *Pool) dial(ctx context.Context, sessions int) error {
 
 // adopt opens the first session of a connection and makes it one of the pool's.
 func (p *Pool) adopt(ctx context.Context, c *conn) error {
-	var root *sftp3.Call
-	s, err := p.openSession(ctx, c, func(s *session) { root = p.startRoot(s) })
-	if root != nil {
-		defer root.Forget()
-	}
+	var asked arrival
+	s, err := p.openSession(ctx, c, func(s *session) { asked = p.arrive(s) })
+	defer asked.forget()
 	if err == nil {
-		err = p.findRoot(ctx, root)
+		err = p.arrived(ctx, s, asked)
 	}
 	if err != nil {
 		return err
 	}
-	p.findOwner(ctx, s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.opening--

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
-	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // A Pool is a Remote over a capped set of connections to one server.
@@ -60,6 +58,7 @@ type Pool struct {
 	refused bool          // guarded by mu; a dial has failed since
 	failed  uint64        // guarded by mu; counts dials that failed
 	rooted  bool          // guarded by mu; info.Root is known
+	folder  *glance       // guarded by mu; until Connect takes it
 	owned   bool          // guarded by mu; the owner in info is that of a file that we made
 	lost    []LostData    // guarded by mu
 
@@ -110,7 +109,7 @@ func (p *Pool) Connect(ctx context.Context) error {
 	if err := p.dialFirst(ctx); err != nil {
 		return err
 	}
-	a, err := p.Stat(ctx, ".")
+	a, err := p.statFolder(ctx)
 	if err == nil && !a.IsDir() {
 		err = remote.PathError("stat", p.cfg.Dir, syscall.ENOTDIR)
 	}
@@ -118,42 +117,6 @@ func (p *Pool) Connect(ctx context.Context) error {
 		p.settleReplacements(ctx)
 	}
 	return err
-}
-
-// startRoot asks where the remote folder is, once in the life of a Pool; nil means that
-// it is known. mu is held.
-func (p *Pool) startRoot(s *session) *sftp3.Call {
-	if p.rooted {
-		return nil
-	}
-	dir := p.cfg.Dir
-	_, expands := s.client.Extension("expand-path@openssh.com")
-	switch {
-	case dir == "":
-		return s.client.StartRealPath(".")
-	case strings.HasPrefix(dir, "~") && expands:
-		return s.client.StartExpandPath(dir)
-	}
-	return s.client.StartRealPath(strings.TrimPrefix(strings.TrimPrefix(dir, "~/"), "./"))
-}
-
-// findRoot takes the answer to startRoot.
-func (p *Pool) findRoot(ctx context.Context, asked *sftp3.Call) error {
-	if asked == nil {
-		return nil
-	}
-	dir := p.cfg.Dir
-	names, err := asked.WaitNames(ctx)
-	if err != nil {
-		return remote.PathError("realpath", dir, errnoOf(err))
-	}
-	if len(names) != 1 || !path.IsAbs(names[0].Filename) {
-		return remote.PathError("realpath", dir, syscall.EIO)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.info.Root, p.rooted = path.Clean(names[0].Filename), true
-	return nil
 }
 
 // abs is the path on the server.
