@@ -40,12 +40,19 @@ func (p *pass) probe(ctx context.Context, side Side, seen func(name string)) (Fa
 			seen(name)
 			return nil
 		})
-		g.Go(func() error {
-			if err := f.Close(gctx); err != nil {
-				return err
-			}
-			return facts.tryAttributes(gctx, p.tree[side], name)
-		})
+		end := func() error { return f.Close(gctx) }
+		try := func() error { return facts.tryAttributes(gctx, p.tree[side], name) }
+		if side == Remote && p.Remote.Info().Ordered { // OpenSSH's CLOSE changes nothing that was set
+			g.Go(end)
+			g.Go(try)
+		} else {
+			g.Go(func() error {
+				if err := end(); err != nil {
+					return err
+				}
+				return try()
+			})
+		}
 		err = g.Wait()
 	}
 	if err != nil && (ends(err) || ctx.Err() != nil) {
