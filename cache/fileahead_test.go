@@ -263,6 +263,34 @@ func TestGuessesThatDoNotPayStop(t *testing.T) {
 	})
 }
 
+// Nor has who reads quickly, here and there in folders of one file, such as git its
+// objects: each is the first of its folder, and so in order.
+func TestQuickGuessesThatDoNotPayStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, fiveSeconds, slow)
+		for d := range 100 {
+			path := fmt.Sprintf("objects/%02d/f", d)
+			b.disk(t, path, content4(path))
+		}
+		for f := range 30 {
+			path := fmt.Sprintf("other/f%d", f)
+			b.disk(t, path, content4(path))
+		}
+		listDir(t, b, ".")
+		listDir(t, b, "objects")
+		listDir(t, b, "other")
+		for d := range 100 {
+			listDir(t, b, fmt.Sprintf("objects/%02d", d))
+		}
+		for i := range 100 {
+			b.read(t, fmt.Sprintf("objects/%02d/f", i*37%100))
+		}
+		if n := b.dir.Calls()["open"]; n > 300 {
+			t.Errorf("%d opens for 100", n)
+		}
+	})
+}
+
 // A file served from content can do all that an open file can.
 func TestContentOpensLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,8 +26,8 @@ type guess struct {
 	credit  int // how many to get ahead; doubles up to
 	ceiling int
 
-	steps, lost int     // made in order, and got ahead in vain, since
-	since       instant // then
+	steps, won, lost int     // made in order, and got ahead of use and in vain, since
+	since            instant // then
 }
 
 const (
@@ -46,11 +46,19 @@ func newGuess(wants func(record) bool) guess {
 
 // paid notes that something got ahead was asked for.
 func (g *guess) paid() {
+	g.won++
 	g.credit = max(g.credit, min(2*g.credit, g.ceiling), 1)
 }
 
-// failed notes that it was not, until it was too old.
-func (g *guess) failed() { g.lost++ }
+// failed notes that it was not, until it was too old or of no use. One that fails so
+// much more than it wins is lowered at once: a program that opens files here and there
+// comes to as many in the time of one judgement.
+func (g *guess) failed() {
+	if g.lost++; g.lost >= 4*firstCredit && g.lost > 4*g.won {
+		g.ceiling = min(g.credit, g.ceiling) / 2
+		g.credit, g.won, g.lost = g.ceiling, 0, 1
+	}
+}
 
 // judge sets the ceiling, once in the time for which what is got ahead lives: to
 // less than what a program comes to in that time, when some of it was too old before
@@ -70,7 +78,7 @@ func (g *guess) judge(now, life instant) {
 		g.ceiling = max(g.ceiling, fits)
 	}
 	g.credit = min(g.credit, g.ceiling)
-	g.steps, g.lost, g.since = 0, 0, now
+	g.steps, g.won, g.lost, g.since = 0, 0, 0, now
 }
 
 // step notes that a program went on in order. One that does so for long is worth
