@@ -84,6 +84,35 @@ func numberedBack(id uint32, table map[uint32]uint32) uint32 {
 	return id
 }
 
+// unmapped: with StrictIDs a file whose owner or group no table has is refused.
+func (f *filesystem) unmapped(a remote.Attr) bool {
+	return f.cfg.StrictIDs && f.cfg.IDMap == IDMapFile && (lacks(f.cfg.UIDs, a.UID) || lacks(f.cfg.GIDs, a.GID))
+}
+
+func lacks(table map[uint32]uint32, id uint32) bool {
+	_, ok := table[id]
+	return table != nil && !ok
+}
+
+// unmappedBack is the other way round, for chown.
+func (f *filesystem) unmappedBack(in *fuse.SetAttrIn) bool {
+	if !f.cfg.StrictIDs || f.cfg.IDMap != IDMapFile {
+		return false
+	}
+	uid, setUID := in.GetUID()
+	gid, setGID := in.GetGID()
+	return setUID && lacksBack(f.cfg.UIDs, uid) || setGID && lacksBack(f.cfg.GIDs, gid)
+}
+
+func lacksBack(table map[uint32]uint32, id uint32) bool {
+	for _, ours := range table {
+		if ours == id {
+			return false
+		}
+	}
+	return table != nil
+}
+
 func swap(id, from, to uint32) uint32 {
 	if id == from {
 		return to

@@ -52,6 +52,9 @@ var _ remote.Awaiter = (*call)(nil)
 // one has been answered, so it is not looked at after end.
 func (f *filesystem) begin(o op, cancel <-chan struct{}, h *fuse.InHeader) *call {
 	f.counters.inFlight.Add(1)
+	if f.cfg.AllowRoot && h.Uid != 0 && h.Uid != f.ownUID {
+		h.NodeId = keptOut
+	}
 	return &call{fs: f, op: o, began: time.Now(), cancel: cancel, thread: h.Pid, closing: o == opFlush}
 }
 

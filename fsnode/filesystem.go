@@ -110,10 +110,19 @@ func newFilesystem(cfg Config) *filesystem {
 // String is part of go-fuse's interface.
 func (f *filesystem) String() string { return f.cfg.Subtype }
 
+// keptOut is the node, which there is never, of a request whose caller may not enter.
+// With AllowRoot the kernel lets everybody in, and we all but root and the user who
+// mounted out again, as libfuse does. What is done through an open handle was allowed
+// when it was opened, and needs no node.
+const keptOut = 0
+
 // node is the node of a request, or ESTALE for one we do not know.
 func (f *filesystem) node(id uint64) (*node, error) {
 	if n := f.tree.get(id); n != nil {
 		return n, nil
+	}
+	if id == keptOut {
+		return nil, syscall.EACCES
 	}
 	return nil, syscall.ESTALE
 }

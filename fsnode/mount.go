@@ -51,7 +51,7 @@ func Mount(ctx context.Context, mountpoint string, c Config) (*FS, error) {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", point, err), detach(ctx, point), unix.Close(fd))
 	}
 	m.fs.dead = m.gone
-	server, err := fuse.NewServer(m.fs.behind(c), "/dev/fd/"+strconv.Itoa(fd), c.serverOptions())
+	server, err := fuse.NewServer(m.fs, "/dev/fd/"+strconv.Itoa(fd), c.serverOptions())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", point, err), detach(ctx, point), unix.Close(m.conn))
 	}
@@ -63,14 +63,6 @@ func Mount(ctx context.Context, mountpoint string, c Config) (*FS, error) {
 	m.fs.work.Go(m.watch)
 	go m.serve(server)
 	return m, nil
-}
-
-// behind is what the kernel talks to.
-func (f *filesystem) behind(c Config) fuse.RawFileSystem {
-	if c.AllowRoot {
-		return entrance{f, uint32(os.Getuid())}
-	}
-	return f
 }
 
 // resolvePoint is the mountpoint as the mount table shows it.
