@@ -12,24 +12,19 @@ import (
 // while the server's answer is the text that was given, byte for byte; it goes
 // with its name when that is moved, and ends with it.
 //
-// The names are a tree, so that a folder with a thousand of them is moved in one
-// step. It is apart from the tree of nodes because a FORGET takes nodes away.
+// It is apart from the tree of nodes because a FORGET takes nodes away.
 // Callers have the path pinned or claimed, or made it themselves.
 type given struct {
-	mu    sync.Mutex
-	top   givenName // guarded by mu
-	count int       // guarded by mu: texts in the tree
-	full  bool      // guarded by mu: one found no room
+	mu     sync.Mutex
+	sums   map[string]sum // guarded by mu: of the texts, by path
+	inside map[string]int // guarded by mu: how many are below a folder: only such a move has to look for them
+	full   bool           // guarded by mu: one found no room
 }
 
-// A givenName is a name on the way to links made here, or such a link.
-type givenName struct {
-	children map[string]*givenName
-	isLink   bool
-	sum      [sha256.Size]byte // of the text; there may be many, and long ones
-}
+// A sum stands for a text: there may be many, and long ones.
+type sum = [sha256.Size]byte
 
-// givenAtMost bounds the memory: 200 bytes a link, and its name.
+// givenAtMost bounds the memory: 200 bytes a link, and its path.
 const givenAtMost = 100_000
 
 // gave reports whether the link at path was made here with that text.
@@ -37,8 +32,8 @@ func (l *links) gave(path, text string) bool {
 	g := &l.given
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := g.find(path)
-	return n != nil && n.isLink && n.sum == sha256.Sum256([]byte(text))
+	s, ok := g.sums[path]
+	return ok && s == sha256.Sum256([]byte(text))
 }
 
 // made notes a link made here. A text that is shown anyway, wherever the link is
@@ -51,7 +46,7 @@ func (g *given) made(path, text string) bool {
 	if text == "" || text[0] != '/' && !strings.Contains(text, "..") {
 		return false
 	}
-	if g.put(path, &givenName{isLink: true, sum: sha256.Sum256([]byte(text))}) || g.full {
+	if g.put(path, sha256.Sum256([]byte(text))) || g.full {
 		return false
 	}
 	g.full = true
@@ -62,13 +57,13 @@ func (g *given) made(path, text string) bool {
 func (g *given) moved(from, to string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := g.take(from)
+	moved := g.take(from)
 	if to == "" {
 		return
 	}
 	g.take(to)
-	if n != nil {
-		g.put(to, n)
+	for below, s := range moved {
+		g.put(to+below, s)
 	}
 }
 
@@ -77,82 +72,52 @@ func (g *given) linked(path, further string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.take(further)
-	if n := g.find(path); n != nil && n.isLink {
-		g.put(further, &givenName{isLink: true, sum: n.sum})
+	if s, ok := g.sums[path]; ok {
+		g.put(further, s)
 	}
 }
 
-// find is the name at path, or nil. The caller holds g.mu.
-func (g *given) find(path string) *givenName {
-	n := &g.top
-	for rest := path; rest != "." && n != nil; {
-		var name string
-		name, rest = cut(rest)
-		n = n.children[name]
-	}
-	return n
-}
-
-// put enters n, and all below it, as path. The caller holds g.mu, and nothing is
-// there.
-func (g *given) put(path string, n *givenName) bool {
-	size := n.links()
-	if g.count+size > givenAtMost {
+// put enters a link. The caller holds g.mu, and nothing is there.
+func (g *given) put(path string, s sum) bool {
+	if len(g.sums) >= givenAtMost {
 		return false
 	}
-	g.count += size
-	at := &g.top
-	for rest := path; ; {
-		var name string
-		name, rest = cut(rest)
-		if at.children == nil {
-			at.children = map[string]*givenName{}
-		}
-		if rest == "." {
-			at.children[name] = n
-			return true
-		}
-		if at.children[name] == nil {
-			at.children[name] = &givenName{}
-		}
-		at = at.children[name]
+	if g.sums == nil {
+		g.sums, g.inside = map[string]sum{}, map[string]int{}
 	}
+	g.sums[path] = s
+	g.count(path, 1)
+	return true
 }
 
-// take removes the name at path with all below it, and the names above it that
-// lead to nothing more. The caller holds g.mu.
-func (g *given) take(path string) *givenName {
-	n := g.top.take(path)
-	if n != nil {
-		g.count -= n.links()
+// take removes what is at path and below it, and gives it by what follows path. The
+// caller holds g.mu.
+func (g *given) take(path string) map[string]sum {
+	taken := map[string]sum{}
+	if s, ok := g.sums[path]; ok {
+		taken[""] = s
 	}
-	return n
+	if g.inside[path] > 0 {
+		for p, s := range g.sums {
+			if below, ok := strings.CutPrefix(p, path); ok && below != "" && below[0] == '/' {
+				taken[below] = s
+			}
+		}
+	}
+	for below := range taken {
+		delete(g.sums, path+below)
+		g.count(path+below, -1)
+	}
+	return taken
 }
 
-func (n *givenName) take(path string) *givenName {
-	name, rest := cut(path)
-	child := n.children[name]
-	if child == nil {
-		return nil
+func (g *given) count(path string, by int) {
+	for i := range len(path) {
+		if path[i] != '/' {
+			continue
+		}
+		if g.inside[path[:i]] += by; g.inside[path[:i]] == 0 {
+			delete(g.inside, path[:i])
+		}
 	}
-	found := child
-	if rest != "." {
-		found = child.take(rest)
-	}
-	if rest == "." || len(child.children) == 0 && !child.isLink {
-		delete(n.children, name)
-	}
-	return found
-}
-
-// links is how many there are at and below n.
-func (n *givenName) links() int {
-	count := 0
-	if n.isLink {
-		count = 1
-	}
-	for _, child := range n.children {
-		count += child.links()
-	}
-	return count
 }
