@@ -217,8 +217,8 @@ func (h *handle) flush(ctx context.Context, flush func(context.Context) (remote.
 }
 
 // flushAll flushes h, and the handles by which the file was opened under its other
-// names: they may share nothing below, and the kernel writes for a mapping through
-// any of them.
+// names: below, they share nothing where there are more than remote.MostLinked names, and
+// the kernel writes for a mapping through any of them.
 func (f *filesystem) flushAll(ctx context.Context, h *handle, flush func(context.Context) (remote.Attr, error)) error {
 	err := h.flush(ctx, flush)
 	for _, other := range f.tree.otherWriters(h) {

@@ -110,17 +110,6 @@ func (t *tree) wrote(n *node, end int64) {
 	t.touch(n)
 }
 
-// appendAt is where data goes that is appended to n, when the kernel believes
-// the end to be at off.
-func (t *tree) appendAt(n *node, off int64) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n.file == nil || n.file.size < 0 {
-		return off
-	}
-	return n.file.size
-}
-
 // saw notes attributes that a request asked for at epoch since and is about to
 // tell the kernel. What we wrote meanwhile is newer than they are.
 func (t *tree) saw(n *node, a remote.Attr, since uint64) {

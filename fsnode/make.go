@@ -222,7 +222,6 @@ func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out
 	}
 	f.links.given.linked(path, remote.Join(dirPath, name))
 	f.tree.linked(n, spot{dir, name})
-	a.Size = f.tree.appendAt(n, a.Size)
 	f.fillEntry(out, n, a, 0, f.life(0))
 	return nil
 }
