@@ -74,7 +74,7 @@ func (b *besides) content(path string) {
 		return
 	}
 	b.fs.tree.mu.Lock()
-	n.told = unknown
+	n.outdate()
 	b.fs.tree.touch(n)
 	if n.file != nil {
 		n.file.pages = kept{stamp: unknown}

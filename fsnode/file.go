@@ -135,21 +135,18 @@ func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bo
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := n.inode()
-	kernel := i.size // our last write or truncation told it
-	if n.told != unknown {
-		kernel = n.told.size
-	}
-	if n.writers() && !truncated {
-		i.size = max(i.size, a.Size)
-	} else {
-		i.size = a.Size
-	}
 	if truncated {
 		t.touch(n)
-		n.told = unknown
+		n.told, i.size = unknown, a.Size
 		return false, false
 	}
-	if resized = kernel >= 0 && kernel != a.Size && !n.writers(); resized {
+	switch {
+	case n.told != unknown:
+		i.size = n.told.size
+	case i.size < 0:
+		i.size = a.Size
+	}
+	if resized = i.size != a.Size && !n.writers(); resized {
 		n.told, i.size = unknown, -1
 	}
 	return n.told != stampOf(a), resized
@@ -206,7 +203,7 @@ func (h *handle) flush(ctx context.Context, flush func(context.Context) (remote.
 		h.clocked.CompareAndSwap(false, clocked)
 		h.owed.CompareAndSwap(nil, owed)
 	case err == nil && clocked: // what an idle flush tells may be old
-		if h.fs.tree.flushed(h.node, a, since) {
+		if !h.fs.tree.changedSince(h.node, since) {
 			h.fs.clock.learn(a.Mtime)
 		}
 	}
@@ -240,18 +237,6 @@ func (h *handle) flushForOthers(ctx context.Context) error {
 		h.owed.Store(&err)
 	}
 	return err
-}
-
-// flushed notes attributes after a flush: the end of the file, unless it was changed here
-// meanwhile, which it reports.
-func (t *tree) flushed(n *node, a remote.Attr, since uint64) (alone bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n.file == nil || n.changed > since {
-		return false
-	}
-	n.file.size = max(n.file.size, a.Size)
-	return true
 }
 
 // Fsync implements fuse.RawFileSystem.

@@ -15,8 +15,9 @@ type inode struct {
 	handles []*handle     // open files
 	hidden  bool          // removed, and kept under a hidden name for its handles
 
-	// size is where the next append goes: the size at the last open, moved by
-	// our writes and truncations. The kernel's own idea may be older.
+	// size is the kernel's idea of the size while node.told is unknown: what it was last
+	// told, moved by our writes and truncations; -1 when nothing is known of it. The
+	// server's may be another.
 	size int64
 
 	pages  kept      // of a file: the pages in the kernel
@@ -100,14 +101,23 @@ func (t *tree) otherWriters(h *handle) []*handle {
 	return others
 }
 
-// wrote notes that data was written up to end.
+// wrote notes that data was written, as the kernel has it up to end.
 func (t *tree) wrote(n *node, end int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := n.inode()
+	n.outdate()
 	i.size = max(i.size, end)
-	n.told = unknown
 	t.touch(n)
+}
+
+// outdate notes that n may not be as the kernel was told, which still takes that for its
+// size. The caller holds t.mu.
+func (n *node) outdate() {
+	if n.file != nil && n.told != unknown {
+		n.file.size = n.told.size
+	}
+	n.told = unknown
 }
 
 // saw notes attributes that a request asked for at epoch since and is about to
@@ -116,18 +126,10 @@ func (t *tree) saw(n *node, a remote.Attr, since uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n.changed > since {
-		n.told = unknown
+		n.outdate()
 		return
 	}
 	n.told = stampOf(a)
-	if n.file == nil {
-		return
-	}
-	if n.writers() {
-		n.file.size = max(n.file.size, a.Size)
-	} else {
-		n.file.size = a.Size
-	}
 }
 
 // set notes attributes that a change of ours made.
@@ -136,9 +138,6 @@ func (t *tree) set(n *node, a remote.Attr) {
 	defer t.mu.Unlock()
 	t.touch(n)
 	n.told = stampOf(a)
-	if n.file != nil {
-		n.file.size = a.Size
-	}
 }
 
 // links is how many names n has here, and none once it is removed.

@@ -232,6 +232,6 @@ func (t *tree) linked(n *node, s spot) {
 	defer t.mu.Unlock()
 	t.name(n, s)
 	n.lookups++
-	n.told = unknown
+	n.outdate()
 	t.touch(n)
 }

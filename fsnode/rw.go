@@ -108,7 +108,7 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 	h.clocked.Store(true)
 	n, err := h.file.WriteAt(ctx, data, off)
 	if n > 0 {
-		f.tree.wrote(h.node, off+int64(n))
+		f.tree.wrote(h.node, int64(in.Offset)+int64(n)) // an append too: the kernel takes it for written there
 	}
 	if err != nil {
 		return 0, err
