@@ -24,7 +24,7 @@ func (f *filesystem) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRang
 }
 
 func (f *filesystem) copy(ctx context.Context, in *fuse.CopyFileRangeIn) (int64, error) {
-	if f.cannotCopy() {
+	if f.noCopy.Load() {
 		return 0, refusal(syscall.ENOSYS)
 	}
 	src, err := f.handle(in.FhIn)
@@ -43,18 +43,9 @@ func (f *filesystem) copy(ctx context.Context, in *fuse.CopyFileRangeIn) (int64,
 		return n, nil
 	}
 	if errors.Is(err, syscall.EOPNOTSUPP) {
-		f.mu.Lock()
-		f.noCopy = true
-		f.mu.Unlock()
+		f.noCopy.Store(true)
 	}
 	return 0, err
-}
-
-// cannotCopy: the server said so. The kernel is told to ask no more.
-func (f *filesystem) cannotCopy() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.noCopy
 }
 
 // Fallocate implements fuse.RawFileSystem. SFTP cannot reserve space. Making a

@@ -18,14 +18,17 @@ type device string
 // deviceOf finds it in the mount table. A stat of the mountpoint would ask
 // ourselves.
 func deviceOf(point string) device {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
+	found, err := devicesAt(point)
+	if err != nil || len(found) == 0 {
 		return ""
 	}
-	if found := findDevices(string(data), point); len(found) > 0 {
-		return found[len(found)-1]
-	}
-	return ""
+	return found[len(found)-1]
+}
+
+// devicesAt asks the mount table what is mounted on a point, or anywhere if that is "".
+func devicesAt(point string) ([]device, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	return findDevices(string(data), point), err
 }
 
 // findDevices: field 3 is the device and field 5 the mountpoint (proc(5)); the
@@ -33,7 +36,7 @@ func deviceOf(point string) device {
 func findDevices(mountinfo, point string) []device {
 	var found []device
 	for line := range strings.Lines(mountinfo) {
-		if fields := strings.Fields(line); len(fields) > 5 && unescape(fields[4]) == point {
+		if fields := strings.Fields(line); len(fields) > 5 && (point == "" || unescape(fields[4]) == point) {
 			found = append(found, device(fields[2]))
 		}
 	}

@@ -61,13 +61,13 @@ type filesystem struct {
 
 	kernel notifier // set before the first request
 
-	kept atomic.Int64 // names of open folders
+	kept   atomic.Int64 // names of open folders
+	noCopy atomic.Bool  // the server cannot copy, and said so: the kernel is told to ask no more
 
 	mu     sync.Mutex
 	files  map[uint64]*handle    // guarded by mu
 	dirs   map[uint64]*dirHandle // guarded by mu
 	lastFH uint64                // guarded by mu
-	noCopy bool                  // guarded by mu: the server cannot copy
 
 	ownUID, ownGID uint32 // the user and group who mount
 }

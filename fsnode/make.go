@@ -209,18 +209,19 @@ func (f *filesystem) link(ctx context.Context, in *fuse.LinkIn, name string, out
 	if err != nil {
 		return err
 	}
-	dirPath, path, err := f.tree.pin2(ctx, dir, n)
+	path, err := f.tree.pin(ctx, n, dir)
 	if err != nil {
 		return err
 	}
 	defer f.tree.unpin(dir)
 	defer f.tree.unpin(n)
-	a, err := f.remote.Link(ctx, path, remote.Join(dirPath, name))
+	further := remote.Join(f.tree.pathOf(dir), name)
+	a, err := f.remote.Link(ctx, path, further)
 	f.uncertain(err, spot{dir, name})
 	if err != nil {
 		return unsupported(err)
 	}
-	f.links.given.linked(path, remote.Join(dirPath, name))
+	f.links.given.linked(path, further)
 	f.tree.linked(n, spot{dir, name})
 	f.fillEntry(out, n, a, 0, f.life(0))
 	return nil

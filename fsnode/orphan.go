@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,16 +60,8 @@ func (m *FS) awaitAway() error {
 // shows reports whether the mount table has the device, at whatever place. When that
 // cannot be read it is taken to.
 func (d device) shows() bool {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return true
-	}
-	for line := range strings.Lines(string(data)) {
-		if fields := strings.Fields(line); len(fields) > 2 && device(fields[2]) == d {
-			return true
-		}
-	}
-	return false
+	mounted, err := devicesAt("")
+	return err != nil || slices.Contains(mounted, d)
 }
 
 // entered reports whether a process that we may look at has its working folder or its

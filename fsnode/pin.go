@@ -2,44 +2,30 @@ package fsnode
 
 import (
 	"context"
+	"slices"
 	"syscall"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// pin gives n's path and holds it until unpin. ESTALE means that n has none,
-// which makes the kernel look the name up again.
-func (t *tree) pin(ctx context.Context, n *node) (string, error) {
+// pin holds the paths of nodes until unpin, and gives the first one's. They are taken
+// together, for a pin must not be held while waiting for another. ESTALE means that one
+// has none, which makes the kernel look the name up again.
+func (t *tree) pin(ctx context.Context, nodes ...*node) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for n.blocked() {
+	for slices.ContainsFunc(nodes, (*node).blocked) {
 		if err := t.wait(ctx); err != nil {
 			return "", err
 		}
 	}
-	if n.detached() {
+	if slices.ContainsFunc(nodes, (*node).detached) {
 		return "", syscall.ESTALE
 	}
-	n.hold(1)
-	return n.path(), nil
-}
-
-// pin2 is pin for two nodes. They are taken together, for a pin must not be held
-// while waiting for another.
-func (t *tree) pin2(ctx context.Context, a, b *node) (string, string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for a.blocked() || b.blocked() {
-		if err := t.wait(ctx); err != nil {
-			return "", "", err
-		}
+	for _, n := range nodes {
+		n.hold(1)
 	}
-	if a.detached() || b.detached() {
-		return "", "", syscall.ESTALE
-	}
-	a.hold(1)
-	b.hold(1)
-	return a.path(), b.path(), nil
+	return nodes[0].path(), nil
 }
 
 func (t *tree) unpin(n *node) {

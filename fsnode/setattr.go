@@ -29,7 +29,7 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 	if h := f.tree.writerOf(n); h != nil {
 		a, err := h.setAttr(ctx, ch)
 		if !errors.Is(err, syscall.EBADF) {
-			err = f.answer(out, n)(a, err)
+			err = f.answer(out, n, a, err)
 			if h.clocked.Load() {
 				out.SetTimeout(0) // what is written may get another time
 			}
@@ -38,19 +38,17 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 		// The handle was released meanwhile: RELEASE comes when close has
 		// returned, and nothing keeps it from overtaking.
 	}
-	return f.answer(out, n)(f.setPath(ctx, n, ch))
+	a, err := f.setPath(ctx, n, ch)
+	return f.answer(out, n, a, err)
 }
 
 // answer takes the result of a change, and tells the kernel.
-func (f *filesystem) answer(out *fuse.AttrOut, n *node) func(remote.Attr, error) error {
-	return func(a remote.Attr, err error) error {
-		if err != nil {
-			return err
-		}
+func (f *filesystem) answer(out *fuse.AttrOut, n *node, a remote.Attr, err error) error {
+	if err == nil {
 		f.tree.set(n, a)
 		f.fillAttr(out, n, a, f.life(0))
-		return nil
 	}
+	return err
 }
 
 // setPath changes a file that nobody here has open for writing.
@@ -103,23 +101,20 @@ func (f *filesystem) change(in *fuse.SetAttrIn) remote.Change {
 // number every file is shown with (uid=, gid=) is no change.
 func (f *filesystem) changeOwner(ch *remote.Change, in *fuse.SetAttrIn) {
 	info := f.mapped()
-	if uid, ok := in.GetUID(); ok && (f.cfg.UID == nil || uid != *f.cfg.UID) {
+	back := func(id, own, theirs uint32, table map[uint32]uint32) uint32 {
 		if info.KnownOwner {
-			uid = swap(uid, f.ownUID, info.UID)
+			id = swap(id, own, theirs)
 		}
 		if f.cfg.IDMap == IDMapFile {
-			uid = numberedBack(uid, f.cfg.UIDs)
+			id = numberedBack(id, table)
 		}
-		ch.UID, ch.Fields = uid, ch.Fields|remote.SetUID
+		return id
+	}
+	if uid, ok := in.GetUID(); ok && (f.cfg.UID == nil || uid != *f.cfg.UID) {
+		ch.UID, ch.Fields = back(uid, f.ownUID, info.UID, f.cfg.UIDs), ch.Fields|remote.SetUID
 	}
 	if gid, ok := in.GetGID(); ok && (f.cfg.GID == nil || gid != *f.cfg.GID) {
-		if info.KnownOwner {
-			gid = swap(gid, f.ownGID, info.GID)
-		}
-		if f.cfg.IDMap == IDMapFile {
-			gid = numberedBack(gid, f.cfg.GIDs)
-		}
-		ch.GID, ch.Fields = gid, ch.Fields|remote.SetGID
+		ch.GID, ch.Fields = back(gid, f.ownGID, info.GID, f.cfg.GIDs), ch.Fields|remote.SetGID
 	}
 }
 

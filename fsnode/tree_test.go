@@ -278,7 +278,7 @@ func TestPinsAndClaimsUnderLoad(t *testing.T) {
 			for n := range 2000 {
 				switch a, b := dirs[(i+n)%3], dirs[(i+n+1)%3]; n % 4 {
 				case 0:
-					if _, _, err := tr.pin2(t.Context(), a, b); err == nil {
+					if _, err := tr.pin(t.Context(), a, b); err == nil {
 						tr.unpin(a)
 						tr.unpin(b)
 					}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // there. It ends with the mount, unless files are open in it: inUse is their
 // number, and the mount ends when they are closed.
 func (m *FS) Unmount(ctx context.Context) (inUse int, err error) {
-	if m.isDone() {
+	if closed(m.done) {
 		return 0, nil
 	}
 	flushed := m.fs.flushHandles(ctx)
@@ -35,15 +36,6 @@ func (m *FS) Unmount(ctx context.Context) (inUse int, err error) {
 		return 0, flushed
 	case <-ctx.Done():
 		return 0, errors.Join(fmt.Errorf("unmount %s: %w", m.point, ctx.Err()), flushed)
-	}
-}
-
-func (m *FS) isDone() bool {
-	select {
-	case <-m.done:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -87,14 +79,11 @@ func (m *FS) detachIdle(ctx context.Context) error {
 // that shows there. Where the mount table does not tell, it is taken to be. The number
 // of one that has ended is soon another's: it is there only if it says that it is dead.
 func (m *FS) place() (there, top bool) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	mounted, err := devicesAt(m.point)
 	if err != nil || m.device == "" {
 		return true, true
 	}
-	mounted := findDevices(string(data), m.point)
-	for _, d := range mounted {
-		there = there || d == m.device
-	}
+	there = slices.Contains(mounted, m.device)
 	if there && m.gone() && !isDead(m.point) {
 		return false, false
 	}
@@ -155,7 +144,7 @@ const forceTimeout = 2 * time.Second
 func (m *FS) ForceUnmount() error {
 	ctx, cancel := context.WithTimeout(context.Background(), forceTimeout)
 	defer cancel()
-	if m.isDone() {
+	if closed(m.done) {
 		return nil
 	}
 	impatient := time.AfterFunc(forceTimeout/2, m.fs.stop)
