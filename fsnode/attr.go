@@ -46,7 +46,8 @@ func (f *filesystem) showOwner(uid, gid uint32) (uint32, uint32) {
 		uid, gid = swap(uid, info.UID, f.ownUID), swap(gid, info.GID, f.ownGID)
 	}
 	if f.cfg.IDMap == IDMapFile {
-		uid, gid = numbered(uid, f.cfg.UIDs), numbered(gid, f.cfg.GIDs)
+		uid, _ = numbered(uid, f.cfg.UIDs)
+		gid, _ = numbered(gid, f.cfg.GIDs)
 	}
 	if f.cfg.UID != nil {
 		uid = *f.cfg.UID
@@ -66,51 +67,42 @@ func (f *filesystem) mapped() remote.Info {
 	return f.remote.Info()
 }
 
-// numbered is what a table has for a number, or the number.
-func numbered(id uint32, table map[uint32]uint32) uint32 {
+// numbered is what a table has for a number, or the number; false if there is a table
+// and it has none.
+func numbered(id uint32, table map[uint32]uint32) (uint32, bool) {
 	if to, ok := table[id]; ok {
-		return to
+		return to, true
 	}
-	return id
+	return id, table == nil
 }
 
 // numberedBack is the other way round.
-func numberedBack(id uint32, table map[uint32]uint32) uint32 {
+func numberedBack(id uint32, table map[uint32]uint32) (uint32, bool) {
 	for from, to := range table {
 		if to == id {
-			return from
+			return from, true
 		}
 	}
-	return id
+	return id, table == nil
 }
 
-// unmapped: with StrictIDs a file whose owner or group no table has is refused.
+// strict: a file whose owner or group no table has is refused.
+func (f *filesystem) strict() bool { return f.cfg.StrictIDs && f.cfg.IDMap == IDMapFile }
+
+// unmapped reports whether a file is refused for that.
 func (f *filesystem) unmapped(a remote.Attr) bool {
-	return f.cfg.StrictIDs && f.cfg.IDMap == IDMapFile && (lacks(f.cfg.UIDs, a.UID) || lacks(f.cfg.GIDs, a.GID))
-}
-
-func lacks(table map[uint32]uint32, id uint32) bool {
-	_, ok := table[id]
-	return table != nil && !ok
+	_, hasUID := numbered(a.UID, f.cfg.UIDs)
+	_, hasGID := numbered(a.GID, f.cfg.GIDs)
+	return f.strict() && !(hasUID && hasGID)
 }
 
 // unmappedBack is the other way round, for chown.
 func (f *filesystem) unmappedBack(in *fuse.SetAttrIn) bool {
-	if !f.cfg.StrictIDs || f.cfg.IDMap != IDMapFile {
-		return false
-	}
 	uid, setUID := in.GetUID()
 	gid, setGID := in.GetGID()
-	return setUID && lacksBack(f.cfg.UIDs, uid) || setGID && lacksBack(f.cfg.GIDs, gid)
-}
-
-func lacksBack(table map[uint32]uint32, id uint32) bool {
-	for _, ours := range table {
-		if ours == id {
-			return false
-		}
-	}
-	return table != nil
+	_, hasUID := numberedBack(uid, f.cfg.UIDs)
+	_, hasGID := numberedBack(gid, f.cfg.GIDs)
+	return f.strict() && (setUID && !hasUID || setGID && !hasGID)
 }
 
 func swap(id, from, to uint32) uint32 {

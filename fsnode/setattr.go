@@ -106,7 +106,7 @@ func (f *filesystem) changeOwner(ch *remote.Change, in *fuse.SetAttrIn) {
 			id = swap(id, own, theirs)
 		}
 		if f.cfg.IDMap == IDMapFile {
-			id = numberedBack(id, table)
+			id, _ = numberedBack(id, table)
 		}
 		return id
 	}
