@@ -65,7 +65,7 @@ type Cache struct {
 	cfg    Config
 	tree   *tree
 	files  *opened
-	loans  loans
+	loans  sync.Pool // of *loan
 	stats  counters
 
 	sweeping atomic.Bool
@@ -161,20 +161,9 @@ func (c *Cache) StatFS(ctx context.Context, path string) (remote.StatFS, error) 
 // errClosed is what calls give after Close.
 func errClosed(op, path string) error { return remote.PathError(op, path, syscall.ENODEV) }
 
-// stale notes that the attributes of what is open at path have changed.
-func (c *Cache) stale(path string) {
-	o := c.files
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	obj := o.paths[path]
-	if obj != nil {
-		obj.writes++
-	}
-	o.each(obj, nil, func(f *File) { f.until = 0 })
-}
-
-// cut notes that the data at path is no longer what it was.
-func (c *Cache) cut(path string) {
+// touched notes that the attributes of what is open at path have changed, and with cut
+// that the data is no longer what it was.
+func (c *Cache) touched(path string, cut bool) {
 	o := c.files
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -183,7 +172,10 @@ func (c *Cache) cut(path string) {
 		obj.writes++
 	}
 	o.each(obj, nil, func(f *File) {
-		f.until, f.cut = 0, true
-		f.shelf.discardAll()
+		f.until = 0
+		if cut {
+			f.cut = true
+			f.shelf.discardAll()
+		}
 	})
 }

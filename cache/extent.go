@@ -1,9 +1,6 @@
 package cache
 
-import (
-	"sort"
-	"sync"
-)
+import "sort"
 
 // An extent is a stretch of a file that is held, or is being fetched. The extents
 // of a shelf do not overlap.
@@ -105,11 +102,8 @@ type loan struct {
 	back    func() // gives the loan back
 }
 
-// loans are made once, and used again.
-type loans struct{ spare sync.Pool }
-
 func (c *Cache) newLoan() *loan {
-	if l, ok := c.loans.spare.Get().(*loan); ok {
+	if l, ok := c.loans.Get().(*loan); ok {
 		return l
 	}
 	l := &loan{}
@@ -132,7 +126,7 @@ func (c *Cache) endLoan(l *loan) {
 	clear(l.start)
 	clear(l.data)
 	l.extents, l.start, l.data, l.waits = l.extents[:0], l.start[:0], l.data[:0], false
-	c.loans.spare.Put(l)
+	c.loans.Put(l)
 }
 
 // add holds e for the read. Under opened.mu.

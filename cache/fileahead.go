@@ -63,7 +63,7 @@ func (c *Cache) readOn() {
 		return
 	}
 	for _, next := range t.filesAfter(t.reading, t.reads.credit) {
-		c.readAhead(next.path, next.size)
+		c.readAhead(next.Name, next.Attr.Size)
 	}
 }
 
@@ -71,16 +71,11 @@ func (c *Cache) readOn() {
 // few at a time: that takes longer than one is worth. Under tree.mu.
 func (c *Cache) farAhead() bool { return c.files.ahead() > c.tree.reads.credit*3/4 }
 
-type nextFile struct {
-	path string
-	size int64
-}
-
-// filesAfter gives up to n small files that come after the one at path: in its
-// folder, and then in the folders that come next.
-func (t *tree) filesAfter(path string, n int) []nextFile {
+// filesAfter gives up to n small files, by their paths, that come after the one at path:
+// in its folder, and then in the folders that come next.
+func (t *tree) filesAfter(path string, n int) []remote.Entry {
 	dir, name := split(path)
-	var next []nextFile
+	var next []remote.Entry
 	add := func(dir string, after string) {
 		f, ok := t.folders.Peek(dir)
 		if !ok {
@@ -97,7 +92,7 @@ func (t *tree) filesAfter(path string, n int) []nextFile {
 			}
 			r := f.names[s.name]
 			if s.name != after && r.state == present && t.reads.wants(r) {
-				next = append(next, nextFile{join(dir, s.name), r.attr.Size})
+				next = append(next, remote.Entry{Name: join(dir, s.name), Attr: r.attr})
 			}
 		}
 	}

@@ -103,22 +103,32 @@ func (t *tree) heldEntries(path string) []remote.Entry {
 // away; of the root at once, when it takes longer than a person should notice.
 func (c *Cache) lookOrHeld(ctx context.Context, l *look, held remote.Attr) (remote.Attr, error) {
 	begun := time.Now()
+	come := comes(ctx, l.done, func() bool {
+		return c.isAway() || l.path == "." && time.Since(begun) >= rootPatience
+	})
+	err := ctx.Err()
+	switch {
+	case come && !(errors.Is(l.err, syscall.ETIMEDOUT) && (c.isAway() || l.path == ".")):
+		return l.attr, l.err
+	case !come && err != nil:
+		return remote.Attr{}, remote.PathError("lstat", l.path, err)
+	}
+	return c.old(ctx, held), nil
+}
+
+// comes waits for done, and reports false when ctx ended before, or there was something
+// instead.
+func comes(ctx context.Context, done <-chan struct{}, instead func() bool) bool {
 	poll := time.NewTicker(heldPoll)
 	defer poll.Stop()
 	for {
 		select {
-		case <-l.done:
-			if errors.Is(l.err, syscall.ETIMEDOUT) && (c.isAway() || l.path == ".") {
-				return c.old(ctx, held), nil
-			}
-			return l.attr, l.err
+		case <-done:
+			return true
 		case <-poll.C:
 		}
-		switch err := ctx.Err(); {
-		case err != nil:
-			return remote.Attr{}, remote.PathError("lstat", l.path, err)
-		case c.isAway(), l.path == "." && time.Since(begun) >= rootPatience:
-			return c.old(ctx, held), nil
+		if ctx.Err() != nil || instead() {
+			return false
 		}
 	}
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -148,52 +147,41 @@ func (c *Cache) openOrHeld(ctx context.Context, path string, flag remote.OpenFla
 	if !c.mayHold(ctx, path, flag) {
 		return open(ctx)
 	}
-	type opening struct {
-		f    *File
-		attr remote.Attr
-		err  error
-	}
-	done := make(chan opening, 1)
+	var f *File
+	var attr remote.Attr
+	var err error
+	done := make(chan struct{})
 	asking, cancel := c.detach(ctx)
 	begun := c.spawn(func() {
+		defer close(done)
 		defer cancel()
-		f, attr, err := open(asking)
-		done <- opening{f, attr, err}
+		f, attr, err = open(asking)
 	})
 	if !begun {
 		cancel()
 		return nil, remote.Attr{}, errClosed("open", path)
 	}
-	giveUp := func() {
+	var held *File
+	isHeld := func() bool {
+		held = c.openHeld(ctx, path, flag)
+		return held != nil
+	}
+	come := comes(ctx, done, isHeld)
+	switch {
+	case come && (err == nil || !isHeld()):
+		return f, attr, err
+	case !come:
 		cancel()
 		c.spawn(func() {
-			if late := <-done; late.err == nil {
-				_ = late.f.Close(c.life) // nothing was written through it
+			if <-done; err == nil {
+				_ = f.Close(c.life) // nothing was written through it
 			}
 		})
 	}
-	poll := time.NewTicker(heldPoll)
-	defer poll.Stop()
-	for {
-		select {
-		case o := <-done:
-			if o.err != nil {
-				if f := c.openHeld(ctx, path, flag); f != nil {
-					return f.asOpened()
-				}
-			}
-			return o.f, o.attr, o.err
-		case <-poll.C:
-		}
-		if err := ctx.Err(); err != nil {
-			giveUp()
-			return nil, remote.Attr{}, remote.PathError("open", path, err)
-		}
-		if f := c.openHeld(ctx, path, flag); f != nil {
-			giveUp()
-			return f.asOpened()
-		}
+	if held == nil {
+		return nil, remote.Attr{}, remote.PathError("open", path, ctx.Err())
 	}
+	return held.asOpened()
 }
 
 // mayHold reports whether there is something to fall back on, should the remote go away.

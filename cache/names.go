@@ -165,22 +165,19 @@ func (c *Cache) SetAttr(ctx context.Context, path string, ch remote.Change) (att
 	if err := ended(ctx, "setattr", path); err != nil {
 		return remote.Attr{}, err
 	}
-	touched := c.stale
-	if ch.Fields&remote.SetSize != 0 {
-		touched = c.cut
-	}
+	cut := ch.Fields&remote.SetSize != 0
 	reach := inPlace
 	if ch.Fields&ofRights != 0 {
 		reach = rights
 		c.files.changeRights()
 		defer c.files.changeRights()
 	}
-	touched(path)
+	c.touched(path, cut)
 	err = c.change(reach, []string{path}, func() (err error) {
 		attr, err = c.remote.SetAttr(ctx, path, ch)
 		return err
 	}, func() { c.tree.put(path, present, attr) })
-	touched(path)
+	c.touched(path, cut)
 	return attr, err
 }
 

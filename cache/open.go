@@ -81,7 +81,7 @@ func (c *Cache) openChanging(ctx context.Context, f *File, path string, flag rem
 		attr = a
 		c.attachSince(before, f, below, path, attr, false)
 		if flag&remote.FlagTruncate != 0 {
-			c.cut(path)
+			c.touched(path, true)
 		}
 		if flag&remote.FlagExclusive != 0 {
 			f.tell(f.toldAt)
