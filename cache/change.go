@@ -167,7 +167,7 @@ func (t *tree) touch(ch *change) {
 			continue
 		}
 		t.links.Others(p, t.doubt)
-		dir, _ := split(p)
+		dir, _ := remote.Split(p)
 		t.touchPath(dir)
 		if ch.kind == wholeTree {
 			t.touchBelow(p)
@@ -197,7 +197,7 @@ func (t *tree) doubt(path string) {
 	}
 	delete(t.looks, path)
 	if len(t.lists) > 0 {
-		dir, name := split(path)
+		dir, name := remote.Split(path)
 		if l := t.lists[dir]; l != nil {
 			l.overtaken(name)
 		}
@@ -262,7 +262,7 @@ func (t *tree) stir(path string) {
 // bar forbids storing anything about path for a while.
 func (t *tree) bar(path string) {
 	until := t.clock() + barTime
-	dir, _ := split(path)
+	dir, _ := remote.Split(path)
 	t.bars[path], t.barsIn[dir] = until, until
 	t.latest = max(t.latest, until)
 	if f, ok := t.folders.Peek(dir); ok {
@@ -276,7 +276,7 @@ func (t *tree) barred(path string) bool {
 		return false
 	}
 	now := t.clock()
-	for p := path; t.bars[p] <= now; p, _ = split(p) {
+	for p := path; t.bars[p] <= now; p, _ = remote.Split(p) {
 		if p == "." {
 			return false
 		}

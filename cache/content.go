@@ -163,7 +163,7 @@ func (o *opened) spoilOutside(dir string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for p, t := range o.contents {
-		if d, _ := split(p); d != dir {
+		if d, _ := remote.Split(p); d != dir {
 			t.forget()
 		}
 	}

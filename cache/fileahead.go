@@ -25,7 +25,7 @@ func (c *Cache) opens(path string, paid bool) {
 		c.stats.used.Add(1)
 		g.paid()
 	}
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	f, ok := t.folders.Get(dir)
 	if !ok || len(f.order) == 0 {
 		return
@@ -74,7 +74,7 @@ func (c *Cache) farAhead() bool { return c.files.ahead() > c.tree.reads.credit*3
 // filesAfter gives up to n small files, by their paths, that come after the one at path:
 // in its folder, and then in the folders that come next.
 func (t *tree) filesAfter(path string, n int) []remote.Entry {
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	var next []remote.Entry
 	add := func(dir string, after string) {
 		f, ok := t.folders.Peek(dir)
@@ -92,7 +92,7 @@ func (t *tree) filesAfter(path string, n int) []remote.Entry {
 			}
 			r := f.names[s.name]
 			if s.name != after && r.state == present && t.reads.wants(r) {
-				next = append(next, remote.Entry{Name: join(dir, s.name), Attr: r.attr})
+				next = append(next, remote.Entry{Name: remote.Join(dir, s.name), Attr: r.attr})
 			}
 		}
 	}

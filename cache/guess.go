@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // An order is a sequence in which programs go through a folder. Which one it is is
@@ -141,7 +143,7 @@ func (t *tree) step(dir string, f *folder, o order, name string) step {
 	case asListed:
 		return step{name, uint64(f.names[name].pos)}
 	case byInode:
-		return step{name, t.inode(join(dir, name))}
+		return step{name, t.inode(remote.Join(dir, name))}
 	}
 	return step{name, 0}
 }
@@ -233,8 +235,8 @@ type route struct {
 func (t *tree) after(path string, n int) []string {
 	r := &route{t: t, most: n}
 	r.below(path)
-	for p := path; p != "." && len(r.folders) < n; p, _ = split(p) {
-		dir, name := split(p)
+	for p := path; p != "." && len(r.folders) < n; p, _ = remote.Split(p) {
+		dir, name := remote.Split(p)
 		f, ok := t.folders.Get(dir) // and so it stays while the program is below it
 		if !ok {
 			continue
@@ -264,15 +266,8 @@ func (r *route) along(dir string, f *folder, steps []step) {
 		if f.names[s.name].state != present {
 			continue
 		}
-		p := join(dir, s.name)
+		p := remote.Join(dir, s.name)
 		r.folders = append(r.folders, p)
 		r.below(p)
 	}
-}
-
-func join(dir, name string) string {
-	if dir == "." {
-		return name
-	}
-	return dir + "/" + name
 }

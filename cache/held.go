@@ -42,7 +42,7 @@ func (t *tree) held(ctx context.Context, path string) (remote.Attr, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.barred(path) {
-		dir, name := split(path)
+		dir, name := remote.Split(path)
 		if f, ok := t.folders.Peek(dir); ok {
 			if r, ok := f.names[name]; ok && r.state == present {
 				return r.attr, true

@@ -27,7 +27,7 @@ type leftovers struct {
 func newLeftovers() *leftovers {
 	l := &leftovers{}
 	l.shelves, _ = simplelru.NewLRU(mostLeft, func(_ string, s *shelf) {
-		l.bytes -= s.stamp.size
+		l.bytes -= s.stamp.Size
 		if s.left != "" {
 			s.left = ""
 			s.discardAll()
@@ -38,11 +38,11 @@ func newLeftovers() *leftovers {
 
 // add keeps a shelf that nobody has open, and reports whether it did.
 func (l *leftovers) add(path string, s *shelf) bool {
-	if s.stamp.size > leftBytes/4 || !s.isWhole() {
+	if s.stamp.Size > leftBytes/4 || !s.isWhole() {
 		return false
 	}
 	l.shelves.Remove(path)
-	l.bytes += s.stamp.size
+	l.bytes += s.stamp.Size
 	s.left = path
 	l.shelves.Add(path, s)
 	for l.bytes > leftBytes {
@@ -60,7 +60,7 @@ func (l *leftovers) take(s *shelf) {
 
 // seen drops the shelf of path when the file is not what it was.
 func (l *leftovers) seen(path string, a remote.Attr) {
-	if s, ok := l.shelves.Peek(path); ok && s.stamp != stampOf(a) {
+	if s, ok := l.shelves.Peek(path); ok && s.stamp != a.Stamp() {
 		l.forget(path)
 	}
 }
@@ -90,7 +90,7 @@ func (s *shelf) isWhole() bool {
 		}
 		end = e.end()
 	}
-	return end == s.stamp.size
+	return end == s.stamp.Size
 }
 
 // heldShelf gives the content of path if all of it is here.
@@ -124,7 +124,7 @@ func (c *Cache) openHeld(ctx context.Context, path string, flag remote.OpenFlag)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := o.heldShelf(path)
-	if s == nil || s.stamp != stampOf(attr) {
+	if s == nil || s.stamp != attr.Stamp() {
 		return nil
 	}
 	if s.left != "" {

@@ -226,7 +226,7 @@ func (c *Cache) correct(ctx context.Context, l *list, batch []remote.Entry) {
 	names := make(map[string]bool)
 	c.tree.mu.Lock()
 	doubt := func(path string) {
-		if dir, name := split(path); dir == l.path {
+		if dir, name := remote.Split(path); dir == l.path {
 			names[name] = true
 			l.skip(name)
 		}

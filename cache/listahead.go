@@ -16,7 +16,7 @@ func (c *Cache) enter(path string, paid bool) {
 		c.stats.used.Add(1)
 		g.paid()
 	}
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	m := away
 	if f, ok := t.folders.Peek(dir); ok && path != "." {
 		m = t.visit(g, dir, f, name)
@@ -53,7 +53,7 @@ const mostMisses = 3
 // missed notes a look that has to be asked. Under tree.mu.
 func (c *Cache) missed(path string) {
 	t := c.tree
-	dir, _ := split(path)
+	dir, _ := remote.Split(path)
 	if path == "." || t.lists[dir] != nil || c.files.isWritten(path) {
 		return // or it is asked for each time, and a listing would not tell it
 	}

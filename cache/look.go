@@ -221,7 +221,7 @@ func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
 func (t *tree) findTarget(path string) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	f, ok := t.folders.Get(dir)
 	if !ok || t.barred(path) {
 		return "", false
@@ -238,7 +238,7 @@ func (t *tree) putTarget(w *watch, to string, err error) {
 		return
 	}
 	until := t.clock() + instant(t.lifetime)
-	dir, name := split(w.path)
+	dir, name := remote.Split(w.path)
 	f := t.folderOf(dir)
 	if _, held := f.targets[name]; !held {
 		t.count++

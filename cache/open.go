@@ -188,7 +188,7 @@ func (t *tree) ownName(path string, flag remote.OpenFlag) (named, single bool) {
 	if flag&remote.FlagExclusive != 0 {
 		return true, true
 	}
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	f, ok := t.folders.Peek(dir)
 	if !ok {
 		return false, false

@@ -282,7 +282,7 @@ func (o *opened) seen(path string, a remote.Attr) {
 }
 
 func (t *content) compare(a remote.Attr) {
-	if t.ready && (t.attr.Size != a.Size || t.attr.Mtime != a.Mtime) {
+	if t.ready && t.attr.Stamp() != a.Stamp() {
 		t.forget()
 	}
 }
@@ -295,9 +295,9 @@ func (o *opened) compare(obj *object, a remote.Attr) {
 		if !f.named && a.IsSymlink() {
 			continue // which says nothing of the file that it led to
 		}
-		if f.attr.Size != a.Size || f.attr.Mtime != a.Mtime {
+		if f.attr.Stamp() != a.Stamp() {
 			f.attr.Size, f.attr.Mtime, f.until = a.Size, a.Mtime, 0
-			if f.shelf.stamp != stampOf(a) {
+			if f.shelf.stamp != a.Stamp() {
 				f.shelf.doubt()
 			}
 		}
@@ -309,14 +309,14 @@ func (o *opened) listed(dir string, held *folder) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for path, obj := range o.paths {
-		if in, name := split(path); in == dir {
+		if in, name := remote.Split(path); in == dir {
 			if r := held.names[name]; r.state == present {
 				o.compare(obj, r.attr)
 			}
 		}
 	}
 	for path, t := range o.contents {
-		if in, name := split(path); in == dir {
+		if in, name := remote.Split(path); in == dir {
 			t.compare(held.names[name].attr)
 		}
 	}

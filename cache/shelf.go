@@ -15,17 +15,12 @@ type shelf struct {
 	data  extents
 	luck  luck
 
-	stamp  stamp
+	stamp  remote.Stamp
 	since  instant // when a File was first told the stamp
 	writes uint64  // object.writes then
 	shared bool    // a File that is told the stamp when it is opened may use it
 	left   string  // where it is in leftovers, or ""
 }
-
-// A stamp is by what a file that others have changed is known.
-type stamp struct{ size, mtime int64 }
-
-func stampOf(a remote.Attr) stamp { return stamp{a.Size, a.Mtime} }
 
 // racy is how long a file may change after its stamp was seen without getting another
 // one: times are whole seconds. What was read meanwhile is not for a File opened later.
@@ -39,7 +34,7 @@ func (f *File) shelve(alone bool) {
 		return
 	}
 	for g := range f.obj.files {
-		if s := g.shelf; s.shared && !alone && s.stamp == stampOf(f.attr) {
+		if s := g.shelf; s.shared && !alone && s.stamp == f.attr.Stamp() {
 			s.dropRacy()
 			f.shelf = s
 			s.files[f] = struct{}{}
@@ -48,7 +43,7 @@ func (f *File) shelve(alone bool) {
 	}
 	f.shelf = &shelf{
 		c: f.c, files: map[*File]struct{}{f: {}},
-		stamp: stampOf(f.attr), since: f.c.tree.clock(), writes: f.obj.writes, shared: !alone,
+		stamp: f.attr.Stamp(), since: f.c.tree.clock(), writes: f.obj.writes, shared: !alone,
 	}
 }
 
@@ -67,13 +62,13 @@ func (s *shelf) leave(f *File) {
 // told compares the shelf with what one of its open files told: another stamp, that no
 // write of ours explains, is that of other data.
 func (s *shelf) told(a remote.Attr, writes uint64) {
-	if s.stamp == stampOf(a) {
+	if s.stamp == a.Stamp() {
 		return
 	}
 	if s.writes == writes {
 		s.discardAll()
 	}
-	s.stamp, s.since, s.writes = stampOf(a), s.c.tree.clock(), writes
+	s.stamp, s.since, s.writes = a.Stamp(), s.c.tree.clock(), writes
 }
 
 // doubt drops the data, since the path tells another stamp: the file has changed, or

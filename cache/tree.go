@@ -173,7 +173,7 @@ func (t *tree) found(path string) (record, bool) {
 // record gives a fresh record of path: one that is held, or the absence that a
 // complete listing implies.
 func (t *tree) record(path string, now instant) (record, bool) {
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	f, ok := t.folders.Get(dir)
 	if !ok {
 		return record{}, false
@@ -192,7 +192,7 @@ func (t *tree) record(path string, now instant) (record, bool) {
 // findAbove looks whether a folder above path is known not to be one: nothing is
 // below it then.
 func (t *tree) findAbove(path string, now instant) (answer, bool) {
-	for dir, _ := split(path); dir != "."; dir, _ = split(dir) {
+	for dir, _ := remote.Split(path); dir != "."; dir, _ = remote.Split(dir) {
 		r, known := t.record(dir, now)
 		switch {
 		case !known:
@@ -222,7 +222,7 @@ func (t *tree) putUntil(path string, s state, a remote.Attr, until instant) {
 	if t.off() || t.barred(path) {
 		return
 	}
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	now := t.clock()
 	f := t.folderOf(dir)
 	r, held := f.names[name]
@@ -246,7 +246,7 @@ func (t *tree) putUntil(path string, s state, a remote.Attr, until instant) {
 // attributes. Where these are told nevertheless, as the remote is away, the file is as
 // long as that: one told shorter ends there for the kernel, and so for programs.
 func (t *tree) outdate(path string, end int64) {
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	if f, ok := t.folders.Peek(dir); ok {
 		if r, held := f.names[name]; held && r.state == present {
 			r.until, r.attr.Size = 0, max(r.attr.Size, end)
@@ -257,7 +257,7 @@ func (t *tree) outdate(path string, end int64) {
 
 // update changes the attributes held for path, if there are any.
 func (t *tree) update(path string, edit func(*remote.Attr)) {
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	if f, ok := t.folders.Peek(dir); ok {
 		if r, held := f.names[name]; held && r.state == present {
 			edit(&r.attr)
@@ -269,7 +269,7 @@ func (t *tree) update(path string, edit func(*remote.Attr)) {
 // drop forgets the attributes held for path. The record stays where a listing
 // would otherwise say that the name is not there.
 func (t *tree) drop(path string) {
-	dir, name := split(path)
+	dir, name := remote.Split(path)
 	f, ok := t.folders.Peek(dir)
 	if !ok {
 		return
@@ -306,7 +306,7 @@ func (t *tree) dropBelow(path string) {
 func (t *tree) foldersBelow(path string, found []string) []string {
 	found = append(found, path)
 	for name := range t.below[path] {
-		found = t.foldersBelow(join(path, name), found)
+		found = t.foldersBelow(remote.Join(path, name), found)
 	}
 	return found
 }
@@ -314,7 +314,7 @@ func (t *tree) foldersBelow(path string, found []string) []string {
 // grow notes the way to a folder that is held now.
 func (t *tree) grow(dir string) {
 	for dir != "." {
-		above, name := split(dir)
+		above, name := remote.Split(dir)
 		in := t.below[above]
 		if _, known := in[name]; known {
 			return
@@ -332,7 +332,7 @@ func (t *tree) grow(dir string) {
 // no other.
 func (t *tree) prune(dir string) {
 	for dir != "." && len(t.below[dir]) == 0 && !t.folders.Contains(dir) {
-		above, name := split(dir)
+		above, name := remote.Split(dir)
 		delete(t.below[above], name)
 		if len(t.below[above]) == 0 {
 			delete(t.below, above)
@@ -366,15 +366,6 @@ func (t *tree) keep(f *folder, until instant) {
 	if t.count > t.max {
 		t.reset()
 	}
-}
-
-// split is remote.Split without the cleaning.
-func split(path string) (dir, name string) {
-	i := strings.LastIndexByte(path, '/')
-	if i < 0 {
-		return ".", path
-	}
-	return path[:i], path[i+1:]
 }
 
 // inside reports whether path is root or below it.

@@ -23,29 +23,8 @@ func (f *filesystem) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Stat
 		return c.finish(err)
 	}
 	a, err := f.attr(c, n)
-	if err == nil && in.Mask&^allowed(a, f.remote.Info()) != 0 {
+	if _, most := remote.Rights(a, f.remote.Info()); err == nil && in.Mask&^most != 0 {
 		err = syscall.EACCES
 	}
 	return c.finish(err)
-}
-
-// allowed is the access (R_OK, W_OK, X_OK) the remote user has, as far as that
-// can be known; in doubt more.
-func allowed(a remote.Attr, info remote.Info) uint32 {
-	const read, write, exec = 4, 2, 1
-	mode := a.Perm()
-	any := mode>>6 | mode>>3 | mode
-	switch {
-	case info.KnownOwner && info.UID == 0:
-		if a.IsDir() {
-			return read | write | exec
-		}
-		return read | write | any&exec
-	case info.KnownOwner && info.UID == a.UID:
-		return mode >> 6 & 7
-	case info.KnownOwner:
-		return (mode>>3 | mode) & 7
-	default:
-		return any & 7
-	}
 }

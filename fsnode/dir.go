@@ -249,7 +249,7 @@ func (t *tree) enterListed(dir *node, dirPath string, e *remote.Entry, since uin
 	if n != nil && (n.changed > since || n.claimed || n.writers() || len(n.others()) > 0) {
 		return nil
 	}
-	if n != nil && n.told != unknown && n.told != stampOf(e.Attr) {
+	if n != nil && n.told != unknown && n.told != e.Attr.Stamp() {
 		return nil
 	}
 	return t.put(dir, dirPath, e.Name, e.Attr)

@@ -17,8 +17,8 @@ type handle struct {
 	fs     *filesystem
 	node   *node
 	file   remote.File
-	writes bool  // open for writing
-	opened stamp // what it was when it was opened
+	writes bool         // open for writing
+	opened remote.Stamp // what it was when it was opened
 
 	// clocked: it was written to since the last flush, and the mtime was not set since,
 	// so that the next flush tells the server's clock.
@@ -142,19 +142,19 @@ func (t *tree) opened(n *node, a remote.Attr, truncated bool) (stale, resized bo
 	}
 	switch {
 	case n.told != unknown:
-		i.size = n.told.size
+		i.size = n.told.Size
 	case i.size < 0:
 		i.size = a.Size
 	}
 	if resized = i.size != a.Size && !n.writers(); resized {
 		n.told, i.size = unknown, -1
 	}
-	return n.told != stampOf(a), resized
+	return n.told != a.Stamp(), resized
 }
 
 // register adds a handle to its node.
 func (f *filesystem) register(n *node, file remote.File, flags uint32, a remote.Attr) *handle {
-	h := &handle{fs: f, node: n, file: file, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, opened: stampOf(a)}
+	h := &handle{fs: f, node: n, file: file, writes: flags&syscall.O_ACCMODE != syscall.O_RDONLY, opened: a.Stamp()}
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	i := n.inode()

@@ -45,7 +45,7 @@ func (t *tree) stranger(n *node, a remote.Attr) *handle {
 	if n.gone || n.claimed || n.file == nil || n.writers() || len(n.others()) > 0 || len(n.file.handles) == 0 {
 		return nil
 	}
-	if h := n.file.handles[0]; h.opened != stampOf(a) {
+	if h := n.file.handles[0]; h.opened != a.Stamp() {
 		return h
 	}
 	return nil

@@ -26,7 +26,7 @@ type inode struct {
 
 // kept says of which content the kernel has pages.
 type kept struct {
-	stamp stamp
+	stamp remote.Stamp
 	safe  bool      // a later change shows in the stamp
 	seen  time.Time // since when it is known
 }
@@ -115,7 +115,7 @@ func (t *tree) wrote(n *node, end int64) {
 // size. The caller holds t.mu.
 func (n *node) outdate() {
 	if n.file != nil && n.told != unknown {
-		n.file.size = n.told.size
+		n.file.size = n.told.Size
 	}
 	n.told = unknown
 }
@@ -129,7 +129,7 @@ func (t *tree) saw(n *node, a remote.Attr, since uint64) {
 		n.outdate()
 		return
 	}
-	n.told = stampOf(a)
+	n.told = a.Stamp()
 }
 
 // set notes attributes that a change of ours made.
@@ -137,7 +137,7 @@ func (t *tree) set(n *node, a remote.Attr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.touch(n)
-	n.told = stampOf(a)
+	n.told = a.Stamp()
 }
 
 // links is how many names n has here, and none once it is removed.

@@ -16,17 +16,17 @@ func (f *filesystem) keepPages(n *node, a remote.Attr) bool {
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	pages := &n.inode().pages
-	if pages.safe && pages.stamp == stampOf(a) {
+	if pages.safe && pages.stamp == a.Stamp() {
 		return true
 	}
 	// While the server's clock is not known, an mtime is over that we have seen a while
 	// ago: these pages are dropped, and those read from now on can be kept.
 	now := f.clock.now()
 	seen := now
-	if pages.stamp == stampOf(a) && !pages.seen.IsZero() {
+	if pages.stamp == a.Stamp() && !pages.seen.IsZero() {
 		seen = pages.seen
 	}
-	*pages = kept{stamp: stampOf(a), safe: over || !known && now.Sub(seen) >= racy*time.Second, seen: seen}
+	*pages = kept{stamp: a.Stamp(), safe: over || !known && now.Sub(seen) >= racy*time.Second, seen: seen}
 	return false
 }
 

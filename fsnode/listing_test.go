@@ -182,7 +182,7 @@ func TestListedAttributesAge(t *testing.T) {
 		longer := aFile
 		longer.Size = 100
 		n := f.tree.enter(f.tree.root, ".", "name50", longer)
-		if slot := d.place(t, 52); slot.NodeId != 0 || n.told != stampOf(longer) {
+		if slot := d.place(t, 52); slot.NodeId != 0 || n.told != longer.Stamp() {
 			t.Errorf("a file that has grown since: %d bytes", slot.Size)
 		}
 		time.Sleep(3 * time.Second)

@@ -33,7 +33,7 @@ func (t *tree) twin(s spot, a remote.Attr) (*handle, *twin) {
 	if n.writers() {
 		return n.writer(), nil
 	}
-	if n.told == unknown || n.told == stampOf(a) {
+	if n.told == unknown || n.told == a.Stamp() {
 		return nil, nil
 	}
 	for _, other := range append([]spot{{n.parent, n.name}}, n.others()...) {
@@ -67,7 +67,7 @@ func (f *filesystem) part(ctx context.Context, s spot, path string, a remote.Att
 // differ from itself.
 func (f *filesystem) differ(ctx context.Context, path string, a remote.Attr, other string) (remote.Attr, bool) {
 	before, err := f.remote.Lstat(ctx, other)
-	if err != nil || stampOf(before) == stampOf(a) {
+	if err != nil || before.Stamp() == a.Stamp() {
 		return a, false
 	}
 	there, err := f.remote.Lstat(ctx, path)
@@ -75,5 +75,5 @@ func (f *filesystem) differ(ctx context.Context, path string, a remote.Attr, oth
 		return a, false
 	}
 	after, err := f.remote.Lstat(ctx, other)
-	return there, err == nil && stampOf(before) == stampOf(after) && stampOf(there) != stampOf(after)
+	return there, err == nil && before.Stamp() == after.Stamp() && there.Stamp() != after.Stamp()
 }

@@ -188,28 +188,6 @@ func TestDying(t *testing.T) {
 	}
 }
 
-func TestAllowed(t *testing.T) {
-	me := remote.Info{UID: 10, KnownOwner: true}
-	root := remote.Info{UID: 0, KnownOwner: true}
-	for _, tc := range []struct {
-		mode, uid uint32
-		info      remote.Info
-		want      uint32
-	}{
-		{0o100640, 10, me, 6},
-		{0o100640, 11, me, 4},
-		{0o100604, 11, me, 4},
-		{0o100200, 11, remote.Info{}, 2},
-		{0o100000, 11, root, 6},
-		{0o100100, 11, root, 7},
-		{0o040000, 11, root, 7},
-	} {
-		if got := allowed(remote.Attr{Mode: tc.mode, UID: tc.uid}, tc.info); got != tc.want {
-			t.Errorf("mode %o of %d for %+v: %o, want %o", tc.mode, tc.uid, tc.info, got, tc.want)
-		}
-	}
-}
-
 func TestInside(t *testing.T) {
 	for _, tc := range []struct {
 		root, link, target, want string

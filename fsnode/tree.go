@@ -60,17 +60,12 @@ type node struct {
 	children map[string]*node // nil until there is one
 	lookups  uint64           // references of the kernel
 	changed  uint64           // epoch of the last local change, of a folder's names too
-	told     stamp            // what the kernel was last told, or unknown
+	told     remote.Stamp     // what the kernel was last told, or unknown
 	file     *inode           // nil until more has to be known of it
 }
 
-// A stamp is what tells one content of a file from another.
-type stamp struct{ size, mtime int64 }
-
 // unknown is no file's stamp.
-var unknown = stamp{-1, -1}
-
-func stampOf(a remote.Attr) stamp { return stamp{a.Size, a.Mtime} }
+var unknown = remote.Stamp{Size: -1, Mtime: -1}
 
 func newTree() *tree {
 	root := &node{id: rootID, typ: syscall.S_IFDIR, lookups: 1, told: unknown}
@@ -161,7 +156,7 @@ func (t *tree) put(dir *node, dirPath, name string, a remote.Attr) *node {
 		t.name(n, spot{dir, name})
 	}
 	n.lookups++
-	n.told = stampOf(a)
+	n.told = a.Stamp()
 	return n
 }
 

@@ -6,7 +6,7 @@ package remote
 import (
 	"context"
 	"io/fs"
-	"path"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -279,6 +279,12 @@ func (a Attr) IsRegular() bool { return a.Type() == syscall.S_IFREG }
 // IsSymlink reports whether it is a symbolic link.
 func (a Attr) IsSymlink() bool { return a.Type() == syscall.S_IFLNK }
 
+// A Stamp is what tells one content of a file from another.
+type Stamp struct{ Size, Mtime int64 }
+
+// Stamp is that of the file.
+func (a Attr) Stamp() Stamp { return Stamp{a.Size, a.Mtime} }
+
 // ModTime is Mtime as a time.
 func (a Attr) ModTime() time.Time { return time.Unix(a.Mtime, 0) }
 
@@ -372,6 +378,23 @@ type Info struct {
 	Away       time.Time         // since when no connection can be had; zero while there is one, or may be at once
 }
 
+// Rights is the access (R_OK, W_OK, X_OK) that the remote user has to a file, as far as
+// its mode tells: at least and at most, for which groups the user is in is not known.
+func Rights(a Attr, user Info) (least, most uint32) {
+	owner, group, other := a.Mode>>6&7, a.Mode>>3&7, a.Mode&7
+	switch {
+	case !user.KnownOwner:
+		return owner & group & other, owner | group | other
+	case user.UID == 0 && a.IsDir():
+		return 7, 7
+	case user.UID == 0:
+		owner = 6 | (owner|group|other)&1
+	case user.UID != a.UID:
+		return group & other, group | other
+	}
+	return owner, owner
+}
+
 // PathError is how every error crosses the seam.
 func PathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
@@ -385,7 +408,11 @@ func Join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// Split is the folder of a path, and the name in it.
-func Split(p string) (dir, name string) {
-	return path.Dir(p), path.Base(p)
+// Split is the folder of a path, which is clean, and the name in it.
+func Split(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return ".", path
+	}
+	return path[:i], path[i+1:]
 }
