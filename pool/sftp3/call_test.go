@@ -244,7 +244,11 @@ func TestTable(t *testing.T) {
 	if tab.get(old.id) != old {
 		t.Error("lost while growing")
 	}
-	if all := tab.takeAll(); len(all) != 101 || tab.get(old.id) != nil {
-		t.Errorf("took %d", len(all))
+	all := 0
+	for r := tab.oldest; r != nil; r = r.newer {
+		all++
+	}
+	if all != 101 || tab.held != 101 || tab.oldest != old {
+		t.Errorf("%d in the order of issue, %d held", all, tab.held)
 	}
 }

@@ -48,12 +48,11 @@ type Client struct {
 
 	mu         sync.Mutex
 	work       sync.Cond // there is something to send, or the session ends
-	queue      queue
-	table      table    // requests that wait for their answer
-	free       *request // READs and WRITEs to use again
-	unanswered int      // queued, sent, or being answered
-	answered   uint64   // over
-	forgotten  int      // of these, Calls that nobody waits for
+	table      table     // requests that wait to be sent, or for their answer
+	free       *request  // READs and WRITEs to use again
+	unanswered int       // queued, sent, or being answered
+	answered   uint64    // over
+	forgotten  int       // of these, Calls that nobody waits for
 	stats      Stats
 	err        error // why the session ended
 	errUnsent  error // the same, for requests that were still queued
@@ -260,14 +259,13 @@ func (c *Client) end(cause error) {
 	c.leave()
 }
 
-// takeLost empties queue and table, oldest first. The loss is the answer of the
+// takeLost empties the table, oldest first. The loss is the answer of the
 // request whose payload is being written; the writer completes that one. Called
 // with mu held.
 func (c *Client) takeLost() []*request {
-	c.queue = queue{}
 	var lost []*request
 	oldest := c.table.oldest
-	for _, r := range c.table.takeAll() {
+	for r := oldest; r != nil; r = r.newer {
 		if r.state == stateWriting {
 			c.unanswered--
 			r.answered, r.answerErr = true, c.err
@@ -278,6 +276,7 @@ func (c *Client) takeLost() []*request {
 		}
 		lost = append(lost, r)
 	}
+	c.table = table{}
 	return lost
 }
 

@@ -48,7 +48,7 @@
 //
 // # Locks
 //
-// One mutex, Client.mu, guards the queue, the table of outstanding requests, and
-// the state of calls. It is never held over a read or write on the channel, nor
-// while a completion runs.
+// One mutex, Client.mu, guards the table of outstanding requests and the state of
+// calls. It is never held over a read or write on the channel, nor while a
+// completion runs.
 package sftp3

@@ -10,12 +10,12 @@ import (
 type request struct {
 	id      uint32
 	kind    uint8
-	ext     string // name of an EXTENDED request
-	state   state  // guarded by Client.mu
-	packet  []byte // encoded, without the payload
-	payload []byte // data of a WRITE, the caller's
-	into    []byte // where the data of a READ goes, the caller's
-	next    *request
+	ext     string   // name of an EXTENDED request
+	state   state    // guarded by Client.mu
+	packet  []byte   // encoded, without the payload
+	payload []byte   // data of a WRITE, the caller's
+	into    []byte   // where the data of a READ goes, the caller's
+	next    *request // in the list of those to use again
 
 	issued       time.Time // guarded by Client.mu, like the neighbours in the order of issue
 	older, newer *request
@@ -44,25 +44,6 @@ const (
 	stateSent                 // nothing of the caller's is referenced for sending
 )
 
-// A queue holds requests in the order they were issued.
-type queue struct{ head, tail *request }
-
-func (q *queue) push(r *request) {
-	r.next = nil
-	if q.head == nil {
-		q.head = r
-	} else {
-		q.tail.next = r
-	}
-	q.tail = r
-}
-
-func (q *queue) pop() *request {
-	r := q.head
-	q.head, r.next = r.next, nil
-	return r
-}
-
 // A table finds requests by id. Ids count up and lie in a ring; an id whose
 // place is taken by a request that has been waiting since the last time round is
 // left out. Unlike a map it does not allocate once it has its size.
@@ -72,6 +53,7 @@ type table struct {
 	next  uint32
 
 	oldest, newest *request
+	unsent         *request // the oldest that is stateQueued: so are all that are newer
 }
 
 func (t *table) add(r *request) {
@@ -91,6 +73,9 @@ func (t *table) add(r *request) {
 		t.oldest = r
 	}
 	t.newest = r
+	if t.unsent == nil {
+		t.unsent = r
+	}
 }
 
 func (t *table) slot(id uint32) **request {
@@ -107,6 +92,7 @@ func (t *table) get(id uint32) *request {
 	return nil
 }
 
+// remove takes out a request that was sent.
 func (t *table) remove(r *request) {
 	*t.slot(r.id) = nil
 	t.held--
@@ -133,19 +119,6 @@ func (t *table) grow() {
 	}
 }
 
-// takeAll empties the table, oldest first but for requests older than a whole
-// round.
-func (t *table) takeAll() []*request {
-	all := make([]*request, 0, t.held)
-	for i := range uint32(len(t.slots)) {
-		if r := *t.slot(t.next + i); r != nil {
-			all = append(all, r)
-		}
-	}
-	t.slots, t.held, t.oldest, t.newest = nil, 0, nil, nil
-	return all
-}
-
 // submit gives a request its id and queues it, or says why not: then the session
 // has ended, and nobody else knows of the request. Called with mu held.
 func (c *Client) submit(r *request) error {
@@ -155,7 +128,6 @@ func (c *Client) submit(r *request) error {
 	r.state, r.issued = stateQueued, time.Now()
 	c.table.add(r)
 	binary.BigEndian.PutUint32(r.packet[idOffset:], r.id)
-	c.queue.push(r)
 	c.unanswered++
 	c.work.Signal()
 	return nil

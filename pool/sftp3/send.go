@@ -64,13 +64,13 @@ func (c *Client) put(b []byte) error {
 func (c *Client) gather(out []byte) (_ []byte, large *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.queue.head == nil && c.err == nil {
+	for c.table.unsent == nil && c.err == nil {
 		c.work.Wait()
 		c.mu.Unlock()
 		runtime.Gosched() // who is about to ask for something gets into the same packet
 		c.mu.Lock()
 	}
-	for r := c.queue.head; r != nil && c.err == nil; r = c.queue.head {
+	for r := c.table.unsent; r != nil && c.err == nil; r = c.table.unsent {
 		isLarge := len(r.payload) > small
 		size := len(r.packet)
 		if !isLarge {
@@ -79,7 +79,7 @@ func (c *Client) gather(out []byte) (_ []byte, large *request) {
 		if len(out) > 0 && len(out)+size > joined {
 			break
 		}
-		c.queue.pop()
+		c.table.unsent = r.newer
 		c.stats.sent(r)
 		out = append(out, r.packet...)
 		if isLarge {
