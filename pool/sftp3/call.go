@@ -21,9 +21,8 @@ type Call struct {
 	err    error
 
 	taken  atomic.Bool // somebody waits, has waited, or forgot
-	done   bool        // guarded by Client.mu, with what follows
+	done   bool        // guarded by Client.mu, as is forgot
 	forgot bool        // nobody waits any more
-	onDone func()      // not yet called
 }
 
 // want is the answer that a call expects.
@@ -79,16 +78,12 @@ func (w want) parse(body []byte) (result any, ok bool) {
 func (k *Call) complete(err error) {
 	k.c.mu.Lock()
 	k.err, k.done = err, true
-	f, forgot := k.onDone, k.forgot
-	k.onDone = nil
+	forgot := k.forgot
 	if forgot {
 		k.c.forgotten--
 	}
 	k.c.mu.Unlock()
 	close(k.ready)
-	if f != nil {
-		f()
-	}
 	if forgot {
 		k.closeHandle()
 	}
@@ -99,21 +94,6 @@ func (k *Call) closeHandle() {
 	if h, ok := k.result.(Handle); ok && k.err == nil {
 		k.c.StartClose(h).Forget()
 	}
-}
-
-// OnDone has f called once when the answer, or the loss of the session, is there;
-// after that a Wait method returns without waiting. f is called from a goroutine
-// of the session and must not block, or at once if the answer is there already.
-// It does not replace Wait or Forget.
-func (k *Call) OnDone(f func()) {
-	k.c.mu.Lock()
-	if !k.done {
-		k.onDone = f
-		k.c.mu.Unlock()
-		return
-	}
-	k.c.mu.Unlock()
-	f()
 }
 
 // Forget says that nobody waits for the answer. A handle in it is closed. After a

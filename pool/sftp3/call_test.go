@@ -81,10 +81,9 @@ func TestCancelThenLateAnswer(t *testing.T) {
 func TestAnswerBeatsContext(t *testing.T) {
 	c, p := startPeer(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	call, done := c.StartOpen("p", OpenRead, Attrs{}), make(chan struct{})
-	call.OnDone(func() { close(done) })
+	call := c.StartOpen("p", OpenRead, Attrs{})
 	p.handle(p.expect(TypeOpen).id, "h")
-	<-done
+	<-call.ready
 	cancel()
 	if h, err := call.WaitHandle(ctx); h != "h" || err != nil {
 		t.Errorf("got %q, %v", h, err)

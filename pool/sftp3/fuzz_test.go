@@ -3,6 +3,7 @@ package sftp3
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,15 +43,18 @@ func everyExtension() []byte {
 }
 
 // outstanding starts one request of each shape, with ids from 0, and counts
-// their completions. It gives how many there are.
-func outstanding(t testing.TB, c *Client, completions *[16]atomic.Int64) int {
+// their completions, of calls until done. It gives how many there are.
+func outstanding(t testing.TB, c *Client, completions *[16]atomic.Int64, done *sync.WaitGroup) int {
 	calls := []*Call{
 		c.StartRemove("p"), c.StartOpen("p", OpenRead, Attrs{}), c.StartStat("p"),
 		c.StartReadDir("h"), c.StartReadLink("p"), c.StartStatVFS("p"),
 		c.StartUsersGroups([]uint32{1}, []uint32{2}),
 	}
 	for i, call := range calls {
-		call.OnDone(func() { completions[i].Add(1) })
+		done.Go(func() {
+			<-call.ready // closed: a second completion would panic
+			completions[i].Add(1)
+		})
 	}
 	n := len(calls)
 	buf := make([]byte, 64)
@@ -85,12 +89,14 @@ func FuzzAnswers(f *testing.F) {
 			t.Fatal(err)
 		}
 		var completions [16]atomic.Int64
-		n := outstanding(t, c, &completions)
+		var done sync.WaitGroup
+		n := outstanding(t, c, &completions, &done)
 		for c.Stats().Requests < uint64(n) {
 			time.Sleep(10 * time.Microsecond)
 		}
 		close(ch.free)
 		<-c.Done()
+		done.Wait()
 		for i := range n {
 			if got := completions[i].Load(); got != 1 {
 				t.Errorf("request %d was completed %d times", i, got)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,15 +180,17 @@ func TestEarlyClose(t *testing.T) {
 	c, p := startPeer(t)
 	const each = 20
 	reads, writes, calls := make(chan error, 2*each), make(chan error, 2*each), make(chan error, 2*each)
+	var waiting sync.WaitGroup
 	for range each {
 		c.StartRead("h", make([]byte, 10), 0, func(n int, err error) { reads <- err })
 		c.StartWrite("h", make([]byte, 2*small), 0, func(err error) { writes <- err })
 		call := c.StartStat("p")
-		call.OnDone(func() { calls <- call.WaitStatus(t.Context()) })
+		waiting.Go(func() { calls <- call.WaitStatus(t.Context()) })
 	}
 	p.expect(TypeRead)
 	ok(t, p.conn.Close())
 	wantLost(t, c, nil)
+	waiting.Wait()
 	for name, errs := range map[string]chan error{"read": reads, "write": writes, "call": calls} {
 		if len(errs) != each {
 			t.Errorf("%d completions of a %s, want %d", len(errs), name, each)

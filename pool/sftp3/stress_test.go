@@ -109,7 +109,7 @@ func TestCloseUnderLoad(t *testing.T) {
 					c.StartWrite(h, make([]byte, i*600), 0, func(err error) { done <- err })
 					c.StartRead(h, make([]byte, i*600+1), 0, func(n int, err error) { done <- err })
 					call := c.StartMkdir(fmt.Sprint(dir, "/", i), Attrs{})
-					call.OnDone(func() { done <- call.WaitStatus(context.Background()) })
+					go func() { done <- call.WaitStatus(context.Background()) }()
 				}
 			})
 		}
