@@ -162,7 +162,7 @@ func (p *Pool) knownLimits() *sftp3.Known {
 // sftp subsystem.
 func keepsOrder(identification string, client *sftp3.Client) bool {
 	_, software, _ := strings.Cut(strings.TrimPrefix(identification, "SSH-"), "-")
-	_, own := client.Extension("fstatvfs@openssh.com")
+	_, own := client.Extension(sftp3.ExtFstatVFS)
 	return strings.HasPrefix(software, "OpenSSH") && own
 }
 

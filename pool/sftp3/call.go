@@ -159,13 +159,13 @@ func (k *Call) WaitAttrs(ctx context.Context) (Attrs, error) {
 }
 
 // WaitNames waits for the answer to StartReadDir, or for the single name that
-// StartRealPath, StartReadLink, StartExpandPath and StartHomeDirectory give: then
-// the slice has one element.
+// StartRealPath, StartReadLink and StartExpandPath give: then the slice has one
+// element.
 func (k *Call) WaitNames(ctx context.Context) ([]Name, error) {
 	return waitFor[[]Name](ctx, k)
 }
 
-// WaitStatVFS waits for the answer to StartStatVFS or StartFstatVFS.
+// WaitStatVFS waits for the answer to StartStatVFS.
 func (k *Call) WaitStatVFS(ctx context.Context) (StatVFS, error) {
 	return waitFor[StatVFS](ctx, k)
 }

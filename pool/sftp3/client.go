@@ -19,11 +19,6 @@ const drainTime = time.Second
 // Client is one session. All its methods may be called from several goroutines
 // at the same time.
 type Client struct {
-	// SymlinkReversed says that the server takes the target of SYMLINK before
-	// the path, as OpenSSH does, against the draft, and nearly all servers with
-	// it. New sets it; change it before the first request.
-	SymlinkReversed bool
-
 	// InOrder says that the server executes requests in the order they were
 	// sent, as OpenSSH's does. Then a listing ends with the first end that is
 	// answered; otherwise it waits for every READDIR under way, of which one may
@@ -85,13 +80,12 @@ func New(ctx context.Context, ch io.ReadWriteCloser, greeted func(*Client) *Know
 
 func newClient(ch io.ReadWriteCloser) *Client {
 	c := &Client{
-		SymlinkReversed: true,
-		ch:              ch,
-		greeted:         make(chan struct{}),
-		limits:          defaultLimits(),
-		ending:          make(chan struct{}),
-		done:            make(chan struct{}),
-		idleReads:       make(chan *readAt, idleReadAts),
+		ch:        ch,
+		greeted:   make(chan struct{}),
+		limits:    defaultLimits(),
+		ending:    make(chan struct{}),
+		done:      make(chan struct{}),
+		idleReads: make(chan *readAt, idleReadAts),
 	}
 	c.work.L = &c.mu
 	c.arrived.ch, c.arrived.start = ch, time.Now()

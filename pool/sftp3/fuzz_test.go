@@ -35,8 +35,8 @@ func (s *scripted) Close() error                { return nil }
 // everyExtension is a VERSION with what we know, except limits.
 func everyExtension() []byte {
 	var body []byte
-	for _, name := range []string{ExtPosixRename, ExtStatVFS, ExtFstatVFS, ExtHardlink, ExtFsync,
-		ExtLsetstat, ExtExpandPath, ExtCopyData, ExtHomeDirectory, ExtUsersGroups} {
+	for _, name := range []string{ExtPosixRename, ExtStatVFS, ExtHardlink, ExtFsync,
+		ExtLsetstat, ExtExpandPath, ExtCopyData, ExtUsersGroups} {
 		body = appendString(appendString(body, name), extensionVersion(name))
 	}
 	return rawPacket(TypeVersion, 3, body)

@@ -133,12 +133,11 @@ func (c *Client) StartPosixRename(oldPath, newPath string) *Call {
 	return c.startExtendedPaths(ExtPosixRename, oldPath, newPath)
 }
 
-// StartSymlink makes path a symbolic link to target; see SymlinkReversed.
+// StartSymlink makes path a symbolic link to target. It sends the target before the
+// path, as OpenSSH takes them, against the draft, and nearly all servers with it; for
+// a server that keeps to the draft, give them the other way round.
 func (c *Client) StartSymlink(target, path string) *Call {
-	if c.SymlinkReversed {
-		return c.startPaths(TypeSymlink, target, path)
-	}
-	return c.startPaths(TypeSymlink, path, target)
+	return c.startPaths(TypeSymlink, target, path)
 }
 
 // StartHardlink is link(2) (hardlink@openssh.com).
@@ -156,11 +155,6 @@ func (c *Client) StartStatVFS(path string) *Call {
 	return c.startExtended(ExtStatVFS, wantStatVFS, appendString(extended(ExtStatVFS), path))
 }
 
-// StartFstatVFS is fstatvfs(3) (fstatvfs@openssh.com). Answer: WaitStatVFS.
-func (c *Client) StartFstatVFS(h Handle) *Call {
-	return c.startExtended(ExtFstatVFS, wantStatVFS, appendString(extended(ExtFstatVFS), h))
-}
-
 // StartCopyData copies n bytes between two handles of this session on the server
 // (copy-data). With n zero it copies to the end of src. When src is shorter,
 // what there is gets copied, and OpenSSH 9.2 answers OK: only the size of dst
@@ -176,12 +170,6 @@ func (c *Client) StartCopyData(src Handle, srcOff, n uint64, dst Handle, dstOff 
 // which the session began (expand-path@openssh.com). Answer: WaitNames.
 func (c *Client) StartExpandPath(path string) *Call {
 	return c.startExtended(ExtExpandPath, wantName, appendString(extended(ExtExpandPath), path))
-}
-
-// StartHomeDirectory asks for a user's home, the session's own user for ""
-// (home-directory). Answer: WaitNames.
-func (c *Client) StartHomeDirectory(user string) *Call {
-	return c.startExtended(ExtHomeDirectory, wantName, appendString(extended(ExtHomeDirectory), user))
 }
 
 // StartUsersGroups asks for names of users and groups

@@ -46,7 +46,6 @@ const (
 const (
 	OpenRead      = 0x01
 	OpenWrite     = 0x02
-	OpenAppend    = 0x04
 	OpenCreate    = 0x08
 	OpenTruncate  = 0x10
 	OpenExclusive = 0x20
@@ -69,29 +68,26 @@ const (
 	StatusPermissionDenied = 3
 	StatusFailure          = 4
 	StatusBadMessage       = 5
-	StatusNoConnection     = 6
-	StatusConnectionLost   = 7
 	StatusOpUnsupported    = 8
 )
 
 // Names of OpenSSH's extensions, as servers advertise them.
 const (
-	ExtPosixRename   = "posix-rename@openssh.com"
-	ExtStatVFS       = "statvfs@openssh.com"
-	ExtFstatVFS      = "fstatvfs@openssh.com"
-	ExtHardlink      = "hardlink@openssh.com"
-	ExtFsync         = "fsync@openssh.com"
-	ExtLsetstat      = "lsetstat@openssh.com"
-	ExtLimits        = "limits@openssh.com"
-	ExtExpandPath    = "expand-path@openssh.com"
-	ExtCopyData      = "copy-data"
-	ExtHomeDirectory = "home-directory"
-	ExtUsersGroups   = "users-groups-by-id@openssh.com"
+	ExtPosixRename = "posix-rename@openssh.com"
+	ExtStatVFS     = "statvfs@openssh.com"
+	ExtFstatVFS    = "fstatvfs@openssh.com" // never sent: it tells OpenSSH's own server
+	ExtHardlink    = "hardlink@openssh.com"
+	ExtFsync       = "fsync@openssh.com"
+	ExtLsetstat    = "lsetstat@openssh.com"
+	ExtLimits      = "limits@openssh.com"
+	ExtExpandPath  = "expand-path@openssh.com"
+	ExtCopyData    = "copy-data"
+	ExtUsersGroups = "users-groups-by-id@openssh.com"
 )
 
 // extensionVersion is the version of an extension that this client speaks.
 func extensionVersion(name string) string {
-	if name == ExtStatVFS || name == ExtFstatVFS {
+	if name == ExtStatVFS {
 		return "2"
 	}
 	return "1"

@@ -139,7 +139,6 @@ func (c *Client) finish(r *request, n int, err error) {
 	c.mu.Lock()
 	c.unanswered--
 	c.answered++
-	c.stats.BytesRead += uint64(n)
 	if r.state == stateWriting {
 		r.answered, r.answerErr = true, err
 		c.mu.Unlock()
