@@ -25,54 +25,38 @@ type Call struct {
 	forgot bool        // nobody waits any more
 }
 
-// want is the answer that a call expects.
-type want uint8
-
-const (
-	wantStatus want = iota
-	wantHandle
-	wantAttrs
-	wantNames
-	wantName // exactly one
-	wantStatVFS
-	wantLimits
-	wantUsersGroups
-)
-
-// packet is the type of the answer; any may be answered with STATUS instead.
-func (w want) packet() uint8 {
-	return [...]uint8{TypeStatus, TypeHandle, TypeAttrs, TypeName, TypeName,
-		TypeExtendedReply, TypeExtendedReply, TypeExtendedReply}[w]
+// want is the answer that a call expects: the type of its packet, and what reads its
+// body. Any request may be answered with STATUS instead.
+type want struct {
+	packet uint8
+	parse  func(c *cursor) any // leaves c bad when the body is malformed
 }
+
+var (
+	wantStatus = want{packet: TypeStatus}
+	wantHandle = want{TypeHandle, func(c *cursor) any {
+		h := c.bytes()
+		c.bad = c.bad || len(h) > maxHandle
+		return Handle(h)
+	}}
+	wantAttrs = want{TypeAttrs, func(c *cursor) any { return c.attrs() }}
+	wantNames = want{TypeName, func(c *cursor) any { return c.names() }}
+	wantName  = want{TypeName, func(c *cursor) any { // exactly one
+		names := c.names()
+		c.bad = c.bad || len(names) != 1
+		return names
+	}}
+	wantStatVFS = want{TypeExtendedReply, func(c *cursor) any { return c.statVFS() }}
+	wantLimits  = want{TypeExtendedReply, func(c *cursor) any {
+		return advertisedLimits{c.uint64(), c.uint64(), c.uint64(), c.uint64()}
+	}}
+	wantUsersGroups = want{TypeExtendedReply, func(c *cursor) any {
+		return usersGroups{c.stringList(), c.stringList()}
+	}}
+)
 
 // usersGroups is the answer to users-groups-by-id.
 type usersGroups struct{ users, groups []string }
-
-// parse reads the body of an answer; false means that it is malformed.
-func (w want) parse(body []byte) (result any, ok bool) {
-	c := cursor{b: body}
-	switch w {
-	case wantHandle:
-		h := c.bytes()
-		c.bad = c.bad || len(h) > maxHandle
-		result = Handle(h)
-	case wantAttrs:
-		result = c.attrs()
-	case wantNames, wantName:
-		names := c.names()
-		c.bad = c.bad || w == wantName && len(names) != 1
-		result = names
-	case wantStatVFS:
-		result = c.statVFS()
-	case wantLimits:
-		result = advertisedLimits{c.uint64(), c.uint64(), c.uint64(), c.uint64()}
-	case wantUsersGroups:
-		result = usersGroups{c.stringList(), c.stringList()}
-	default:
-		c.bad = true
-	}
-	return result, !c.bad
-}
 
 // complete is called once, with the result in place when err is nil.
 func (k *Call) complete(err error) {

@@ -132,15 +132,16 @@ func FuzzVersion(f *testing.F) {
 
 // Whatever is in an answer, parsing it holds no more than a few times its size.
 func FuzzParse(f *testing.F) {
-	f.Add(byte(wantNames), namesBody("a", "b"))
-	f.Add(byte(wantUsersGroups), appendString(appendString(nil, "\x00\x00\x00\x01u"), ""))
+	wants := []want{wantHandle, wantAttrs, wantNames, wantName, wantStatVFS, wantLimits, wantUsersGroups}
+	f.Add(byte(2), namesBody("a", "b"))
+	f.Add(byte(6), appendString(appendString(nil, "\x00\x00\x00\x01u"), ""))
 	f.Fuzz(func(t *testing.T, shape byte, body []byte) {
-		w := want(shape) % (wantUsersGroups + 1)
-		result, valid := w.parse(body)
+		c := cursor{b: body}
+		result := wants[int(shape)%len(wants)].parse(&c)
 		if names, isNames := result.([]Name); isNames && len(names)*minName > len(body) {
 			t.Errorf("%d names in %d bytes", len(names), len(body))
 		}
-		if h, isHandle := result.(Handle); valid && isHandle && len(h) > maxHandle {
+		if h, isHandle := result.(Handle); !c.bad && isHandle && len(h) > maxHandle {
 			t.Errorf("a handle of %d bytes", len(h))
 		}
 	})

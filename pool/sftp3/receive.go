@@ -169,7 +169,7 @@ func (c *Client) claim(id uint32, kind uint8) (*request, error) {
 func (r *request) wants() uint8 {
 	switch {
 	case r.call != nil:
-		return r.call.want.packet()
+		return r.call.want.packet
 	case r.read != nil:
 		return TypeData
 	}
@@ -194,11 +194,11 @@ func (c *Client) readBody(r *request, kind uint8, size int) (n int, outcome, err
 		}
 		return 0, r.outcome(status), nil
 	}
-	result, ok := r.call.want.parse(body)
-	if !ok {
+	answer := cursor{b: body}
+	r.call.result = r.call.want.parse(&answer)
+	if answer.bad {
 		return 0, nil, violation("malformed answer of type %d to a request of type %d", kind, r.kind)
 	}
-	r.call.result = result
 	return 0, nil, nil
 }
 
