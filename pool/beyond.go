@@ -59,7 +59,7 @@ func (r *reading) readOn(ctx context.Context, h *handle, size int64) error {
 			continue
 		}
 		more := make([]byte, len(pt.p)-pt.got)
-		n, err := h.s.client.ReadAt(ctx, h.id, more, at)
+		n, err := h.readFull(ctx, more, at)
 		if n > 0 {
 			pt.got += copy(pt.p[pt.got:], more[:n])
 			r.learned()
@@ -70,6 +70,27 @@ func (r *reading) readOn(ctx context.Context, h *handle, size int64) error {
 		pt.err = err
 	}
 	return nil
+}
+
+// readFull fills p, packet after packet, but for an error. When ctx ends, p must not be
+// used again.
+func (h *handle) readFull(ctx context.Context, p []byte, off int64) (n int, err error) {
+	for n < len(p) && err == nil {
+		got, told := 0, make(chan error, 1)
+		h.s.client.StartRead(h.id, p[n:], off+int64(n), func(n int, err error) {
+			got = n
+			told <- err
+		})
+		select {
+		case err = <-told:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		if n += got; got == 0 && err == nil {
+			err = io.ErrNoProgress // a server that gives nothing would be asked for ever
+		}
+	}
+	return n, err
 }
 
 // learned notes what it means that there was more, unless it may have been written after

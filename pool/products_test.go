@@ -1,6 +1,8 @@
 package pool_test
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"github.com/remotemount/remotemount/pool"
 	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
+	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
 // ProFTPD's mod_sftp crashes when several sessions of a connection are at work.
@@ -206,6 +209,72 @@ func TestCutWhileReadingBeyondTheEnd(t *testing.T) {
 			t.Errorf("request %d cut: %q, %v", at, buf[:n], err)
 		}
 		met = int(count.Load()) > at
+	}
+}
+
+// TestReadBeyondTheEndInParts pins that a short answer to what reads there is asked on,
+// that a server which gives nothing is not asked for ever, and that who gives up has its
+// buffer left alone.
+func TestReadBeyondTheEndInParts(t *testing.T) {
+	p, s, _ := other(t, remotetest.Quirks{EndsAtOpening: true}, pool.Config{})
+	save(t, p, "f", "0123456789", 0o644)
+	reader, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Root, "f"), []byte("0123456789more"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Stat(t.Context(), "f"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Stat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var most atomic.Int32
+	s.Corrupt(func(r remotetest.Request, answer []byte) ([]byte, bool) {
+		const head = 4 + 1 + 4
+		if r.Type != "READ" || r.Offset < 10 || answer[4] != sftp3.TypeData {
+			return answer, false
+		}
+		data := answer[head+4:]
+		data = data[:min(len(data), int(most.Load()))]
+		b := binary.BigEndian.AppendUint32(nil, uint32(head+len(data)))
+		b = append(b, answer[4:head]...)
+		return append(binary.BigEndian.AppendUint32(b, uint32(len(data))), data...), false
+	})
+	buf := make([]byte, 100)
+	most.Store(1)
+	if n, err := reader.ReadAt(t.Context(), buf, 5); string(buf[:n]) != "56789more" || err != io.EOF {
+		t.Errorf("byte after byte: %q, %v", buf[:n], err)
+	}
+	most.Store(0)
+	if n, err := reader.ReadAt(t.Context(), buf, 5); string(buf[:n]) != "56789" || !errors.Is(err, syscall.EPROTO) {
+		t.Errorf("none: %q, %v", buf[:n], err)
+	}
+	most.Store(100)
+	clear(buf)
+	for range 2 { // the data that there is, and its end
+		s.Next("READ", "f", remotetest.Answer)
+	}
+	held := s.Next("READ", "f", remotetest.Hold)
+	ctx, cancel := context.WithCancel(t.Context())
+	read := make(chan error)
+	go func() {
+		_, err := reader.ReadAt(ctx, buf, 5)
+		read <- err
+	}()
+	<-held.Sprung()
+	cancel()
+	if err := <-read; !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	held.Release()
+	if err := reader.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if string(buf[:9]) != "56789\x00\x00\x00\x00" {
+		t.Errorf("late data in %q", buf[:9])
 	}
 }
 

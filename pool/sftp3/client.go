@@ -39,8 +39,6 @@ type Client struct {
 	done     chan struct{} // closed after the last completion
 	routines sync.WaitGroup
 
-	idleReads chan *readAt // ReadAts to use again
-
 	mu         sync.Mutex
 	work       sync.Cond // there is something to send, or the session ends
 	table      table     // requests that wait to be sent, or for their answer
@@ -80,12 +78,11 @@ func New(ctx context.Context, ch io.ReadWriteCloser, greeted func(*Client) *Know
 
 func newClient(ch io.ReadWriteCloser) *Client {
 	c := &Client{
-		ch:        ch,
-		greeted:   make(chan struct{}),
-		limits:    defaultLimits(),
-		ending:    make(chan struct{}),
-		done:      make(chan struct{}),
-		idleReads: make(chan *readAt, idleReadAts),
+		ch:      ch,
+		greeted: make(chan struct{}),
+		limits:  defaultLimits(),
+		ending:  make(chan struct{}),
+		done:    make(chan struct{}),
 	}
 	c.work.L = &c.mu
 	c.arrived.ch, c.arrived.start = ch, time.Now()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,90 +28,33 @@ type readResult struct {
 	err error
 }
 
-// readAsync is a ReadAt in the background.
-func readAsync(ctx context.Context, c *Client, p []byte, off int64) chan readResult {
-	result := make(chan readResult, 1)
-	go func() {
-		n, err := c.ReadAt(ctx, "h", p, off)
-		result <- readResult{n, err}
-	}()
-	return result
-}
-
-// All pieces are in flight at once, and a short one is asked on.
-func TestReadAtAsksOn(t *testing.T) {
-	c, p := startPeer(t)
-	buf := make([]byte, 2*defaultData+100)
-	result := readAsync(testContext(t), c, buf, 7)
-	first := p.expectRead(7, defaultData)
-	second := p.expectRead(7+defaultData, defaultData)
-	third := p.expectRead(7+2*defaultData, 100)
-	p.data(third, strings.Repeat("3", 100))
-	p.data(first, strings.Repeat("1", 1000))
-	more := p.expectRead(1007, defaultData-1000)
-	p.data(second, strings.Repeat("2", defaultData))
-	p.data(more, strings.Repeat("0", defaultData-1000))
-	if r := <-result; r.n != len(buf) || r.err != nil {
-		t.Fatalf("got %d, %v", r.n, r.err)
+// readAt reads p at off in packets that are all in flight at once. What a short answer
+// has left is asked for again.
+func readAt(ctx context.Context, c *Client, h Handle, p []byte, off int64) (n int, err error) {
+	var answers []chan readResult
+	for part := range slices.Chunk(p, c.Limits().MaxRead) {
+		answer := make(chan readResult, 1)
+		c.StartRead(h, part, off+int64(n), func(n int, err error) { answer <- readResult{n, err} })
+		answers = append(answers, answer)
+		n += len(part)
 	}
-	want := strings.Repeat("1", 1000) + strings.Repeat("0", defaultData-1000) + strings.Repeat("2", defaultData) + strings.Repeat("3", 100)
-	if string(buf) != want {
-		t.Error("the pieces are not where they belong")
-	}
-}
-
-// What ends a ReadAt, and how much of it counts.
-func TestReadAtEnds(t *testing.T) {
-	failure := func(p *peer, id uint32) { p.status(id, StatusFailure) }
-	eof := func(p *peer, id uint32) { p.status(id, StatusEOF) }
-	full := func(p *peer, id uint32) { p.data(id, strings.Repeat("x", defaultData)) }
-	none := func(p *peer, id uint32) { p.data(id, "") }
-	isFailure := &StatusError{Code: StatusFailure, Message: "message"}
-	for name, test := range map[string]struct {
-		answers [3]func(*peer, uint32)
-		n       int
-		err     string
-	}{
-		"end in the middle":        {[3]func(*peer, uint32){full, eof, eof}, defaultData, "EOF"},
-		"end before data":          {[3]func(*peer, uint32){full, eof, full}, defaultData, "EOF"},
-		"end at once":              {[3]func(*peer, uint32){eof, eof, eof}, 0, "EOF"},
-		"failure":                  {[3]func(*peer, uint32){full, failure, full}, defaultData, isFailure.Error()},
-		"failure behind the end":   {[3]func(*peer, uint32){full, eof, failure}, defaultData, "EOF"},
-		"failure before the end":   {[3]func(*peer, uint32){failure, full, eof}, 0, isFailure.Error()},
-		"answers without any data": {[3]func(*peer, uint32){full, none, eof}, defaultData, io.ErrNoProgress.Error()},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, p := startPeer(t)
-			result := readAsync(testContext(t), c, make([]byte, 3*defaultData), 0)
-			var ids [3]uint32
-			for i := range ids {
-				ids[i] = p.expectRead(uint64(i*defaultData), defaultData)
+	n = 0
+	for part := range slices.Chunk(p, c.Limits().MaxRead) {
+		select {
+		case r := <-answers[0]:
+			answers = answers[1:]
+			if n, err = n+r.n, r.err; err == nil && r.n < len(part) {
+				r.n, err = readAt(ctx, c, h, part[r.n:], off+int64(n))
+				n += r.n
 			}
-			for i := range ids {
-				test.answers[i](p, ids[i])
-			}
-			r := <-result
-			if r.err == nil || r.n != test.n || r.err.Error() != test.err {
-				t.Errorf("got %d, %v, want %d, %s", r.n, r.err, test.n, test.err)
-			}
-		})
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		if err != nil {
+			return n, err
+		}
 	}
-}
-
-// A caller that gives up is free, late answers end in its buffer, and a short
-// one of them is not asked on.
-func TestReadAtCancelled(t *testing.T) {
-	c, p := startPeer(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	result := readAsync(ctx, c, make([]byte, 100), 0)
-	id := p.expectRead(0, 100)
-	cancel()
-	if r := <-result; r.n != 0 || r.err != context.Canceled {
-		t.Errorf("got %d, %v", r.n, r.err)
-	}
-	p.data(id, "short")
-	c.StartRemove("p").Forget()
-	p.expect(TypeRemove)
+	return n, nil
 }
 
 // Answers to a READ that would write where nobody asked for.

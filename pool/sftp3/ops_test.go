@@ -192,25 +192,25 @@ func TestStatVFSAndRealPath(t *testing.T) {
 	})
 }
 
-func TestReadAtWholeFile(t *testing.T) {
+func TestReadWholeFile(t *testing.T) {
 	onEachServer(t, func(t *testing.T, c *Client, dir string) {
 		ctx := testContext(t)
 		want := makeFile(t, dir+"/f", 3<<20+12345)
 		h := mustOpen(t, c, dir+"/f", OpenRead)
 		got := make([]byte, len(want))
-		n, err := c.ReadAt(ctx, h, got, 0)
+		n, err := readAt(ctx, c, h, got, 0)
 		ok(t, err)
 		if n != len(want) || !bytes.Equal(got, want) {
 			t.Fatalf("read %d bytes, equal %v", n, bytes.Equal(got, want))
 		}
-		n, err = c.ReadAt(ctx, h, got, int64(len(want)-1000))
+		n, err = readAt(ctx, c, h, got, int64(len(want)-1000))
 		if n != 1000 || err != io.EOF || !bytes.Equal(got[:n], want[len(want)-1000:]) {
 			t.Errorf("at the end: %d bytes, %v", n, err)
 		}
-		if n, err := c.ReadAt(ctx, h, got[:1], int64(len(want))); n != 0 || err != io.EOF {
+		if n, err := readAt(ctx, c, h, got[:1], int64(len(want))); n != 0 || err != io.EOF {
 			t.Errorf("behind the end: %d bytes, %v", n, err)
 		}
-		_, err = c.ReadAt(ctx, "no handle", got, 0)
+		_, err = readAt(ctx, c, "no handle", got, 0)
 		wantCode(t, err, StatusFailure)
 	})
 }

@@ -31,8 +31,8 @@ type request struct {
 // An owner is told of the end of its request; one of the three is set.
 type owner struct {
 	call  *Call
-	read  ReadDone
-	write WriteDone
+	read  func(n int, err error)
+	write func(err error)
 }
 
 // state says where a request is.
@@ -176,8 +176,8 @@ func (o owner) tell(n int, err error) {
 	case o.call != nil:
 		o.call.complete(err)
 	case o.read != nil:
-		o.read.ReadDone(n, err)
+		o.read(n, err)
 	default:
-		o.write.WriteDone(err)
+		o.write(err)
 	}
 }

@@ -266,9 +266,6 @@ func TestStartAfterEnd(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if _, err := c.ReadAt(testContext(t), "h", make([]byte, 100_000), 0); !errors.Is(err, ErrLost) {
-		t.Errorf("ReadAt gives %v", err)
-	}
 	wantLost(t, c, fs.ErrClosed)
 	ok(t, c.Close())
 }

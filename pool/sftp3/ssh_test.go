@@ -72,7 +72,7 @@ func TestCloseSSHChannel(t *testing.T) {
 	want := makeFile(t, dir+"/f", 3<<20)
 	h := mustOpen(t, c, dir+"/f", OpenRead)
 	got := make([]byte, len(want))
-	_, err := c.ReadAt(testContext(t), h, got, 0)
+	_, err := readAt(testContext(t), c, h, got, 0)
 	ok(t, err)
 	if !bytes.Equal(got, want) {
 		t.Error("wrong data")

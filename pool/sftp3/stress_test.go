@@ -74,7 +74,7 @@ func callOnce(t testing.TB, c *Client, dir string, want []byte, patient bool) {
 	}()
 	off := rand.IntN(len(want) / 2)
 	got := make([]byte, len(want)/2)
-	n, err := c.ReadAt(hasty, h, got, int64(off))
+	n, err := readAt(hasty, c, h, got, int64(off))
 	if err != nil {
 		wantGaveUp(t, err, patient)
 		return
