@@ -72,7 +72,7 @@ func (f *file) accuse(w *waiter) error {
 		return nil
 	}
 	if !lives { // the link may be too bad for as much at a time
-		f.split(c)
+		f.split(c, suspectPiece)
 		return nil
 	}
 	if c.killed == 0 {
@@ -81,7 +81,7 @@ func (f *file) accuse(w *waiter) error {
 	if c.killed++; c.killed >= maxKills-1 { // the first was not counted
 		return syscall.EIO
 	}
-	f.split(c)
+	f.split(c, suspectPiece)
 	return nil
 }
 
@@ -98,10 +98,10 @@ func (f *file) waits(c *chunk) bool {
 // suspectPiece is how much goes at a time of what was lost again and again.
 const suspectPiece = mediumBuffer
 
-// split cuts a chunk into pieces, which are suspects if it is; mu is held.
-func (o *object) split(c *chunk) {
-	for len(c.buf) > suspectPiece {
-		at := (len(c.buf) - 1) / suspectPiece * suspectPiece
+// split cuts a chunk into pieces of that size, which are suspects if it is; mu is held.
+func (o *object) split(c *chunk, piece int) {
+	for len(c.buf) > piece {
+		at := (len(c.buf) - 1) / piece * piece
 		tail := o.p.chunks.Get().(*chunk)
 		tail.f, tail.off, tail.seq, tail.killed = c.f, c.off+int64(at), c.seq, c.killed
 		tail.buf = append(takeBuffer(len(c.buf)-at), c.buf[at:]...)

@@ -265,15 +265,23 @@ func (o *object) pump() {
 			}
 			return // there is no room
 		default:
-			if o.p.up.pieces() {
-				o.split(c)
-			}
+			o.split(c, o.p.piece(h))
 			o.start(c, h)
 		}
 		if c == suspect {
 			return // nothing goes beside it
 		}
 	}
+}
+
+// piece is how much one WRITE carries through h. What was gathered for one session may go
+// on another, of a server that takes less.
+func (p *Pool) piece(h *handle) int {
+	most := h.s.client.Limits().MaxWrite
+	if p.up.pieces() {
+		most = min(most, suspectPiece)
+	}
+	return most
 }
 
 // canSend reports whether the File can be written to just now; else it has what
