@@ -80,7 +80,7 @@ func TestServerThatTakesLess(t *testing.T) {
 func TestStripesThatTakeLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := remotetest.NewServer(t, t.TempDir())
-		s.Bubble, s.Latency = true, 20 * time.Millisecond
+		s.Bubble, s.Latency = true, 20*time.Millisecond
 		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
 		delete(s.Extensions, "limits@openssh.com")
 		f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite|remote.FlagCreate, 0o644)

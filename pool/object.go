@@ -318,13 +318,7 @@ func (o *object) cut(size int64) {
 func (o *object) leads(ctx context.Context, h *handle, a remote.Attr) bool {
 	o.mu.Lock()
 	same := o.out.dirty() || o.seen.Type() == a.Type() && o.seen.Size == a.Size && o.seen.Mtime == a.Mtime
-	least := o.out.least
-	var old *handle
-	for f := range o.files {
-		if live := f.live(); len(live) > 0 {
-			old = live[0]
-		}
-	}
+	least, old := o.out.least, o.open()
 	o.mu.Unlock()
 	switch {
 	case same:
@@ -332,7 +326,30 @@ func (o *object) leads(ctx context.Context, h *handle, a remote.Attr) bool {
 	case old == nil:
 		return o.isSame(a, least)
 	}
-	return !differ(ctx, old, h)
+	other := false
+	// What is not told in time, on either session, is in doubt.
+	_, _ = o.p.within(ctx, looks, old.s, func(ctx context.Context) error {
+		_, err := o.p.within(ctx, looks, h.s, func(ctx context.Context) error {
+			other = differ(ctx, old, h)
+			return nil
+		})
+		return err
+	})
+	return !other
+}
+
+// open is a handle of the object's that can be asked what it is open on, on a session
+// that answers if there is one; mu is held.
+func (o *object) open() (h *handle) {
+	now := time.Now()
+	for f := range o.files {
+		for _, other := range f.live() {
+			if h == nil || h.s.isSlow(now) {
+				h = other
+			}
+		}
+	}
+	return h
 }
 
 // differ asks both handles what they are open on, the old one before and after the

@@ -430,3 +430,79 @@ func TestStuckProof(t *testing.T) {
 		})
 	})
 }
+
+// Nor does opening a file wait without end for the proof that another is at its path,
+// whichever of the two sessions does not answer, nor a descriptor that is open already
+// for an opening that truncates.
+func TestStuckProofOfAnOpening(t *testing.T) {
+	for _, flag := range []remote.OpenFlag{remote.FlagRead, remote.FlagWrite | remote.FlagTruncate} {
+		for asked := 1; asked <= 3; asked++ {
+			stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+				f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second) // until there is another session
+				put(t, s, "f", "data and more")
+				n := 0
+				s.Script(func(r remotetest.Request) remotetest.Fate {
+					if r.Type != "FSTAT" {
+						return remotetest.Answer
+					}
+					if n++; n != asked {
+						return remotetest.Answer
+					}
+					return remotetest.Swallow
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					if time.Sleep(time.Second); asked != 2 {
+						return // f itself is on the session that is stuck
+					}
+					lasts(t, "writing beside it", 0, 75*time.Second, nil, func() error {
+						if _, err := f.WriteAt(ctx, []byte("x"), 0); err != nil {
+							return err
+						}
+						_, err := f.Sync(ctx)
+						return err
+					})
+				}()
+				defer func() { <-done }()
+				lasts(t, "opening", 0, 75*time.Second, nil, func() error {
+					_, _, err := p.Open(ctx, "f", flag, 0)
+					return err
+				})
+			})
+		}
+	}
+}
+
+// Where the file is open on a session that answers as well, that one is asked.
+func TestStuckProofElsewhere(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		for range 2 {
+			if _, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second) // until there is another session
+		}
+		put(t, s, "g", "more data")
+		if err := os.Rename(filepath.Join(s.Root, "g"), filepath.Join(s.Root, "f")); err != nil {
+			t.Fatal(err)
+		}
+		s.Next("LSTAT", "", remotetest.Swallow)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		go func() { _, _ = p.Lstat(ctx, "l") }()
+		time.Sleep(2 * time.Second)
+		lasts(t, "opening", 0, time.Second, nil, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_, _, err := p.Open(ctx, "f", remote.FlagRead, 0)
+			return err
+		})
+	})
+}
