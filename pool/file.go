@@ -71,6 +71,9 @@ type file struct {
 // was asked for at that time. current is false when what it told is not all that
 // there is to say, because of data that was under way.
 func (p *Pool) newFile(ctx context.Context, path string, flag remote.OpenFlag, h *handle, a remote.Attr, asked time.Time) (f *file, current bool) {
+	if p.homeOn.CompareAndSwap(nil, h.s.conn) {
+		p.learnHome(h.s)
+	}
 	f = &file{
 		flag: flag, most: h.s.client.Limits().MaxRead, handles: []*handle{h}, opening: make(chan struct{}, 1),
 		written: flag&remote.FlagTruncate != 0,

@@ -32,6 +32,9 @@ type Pool struct {
 
 	violations violations
 
+	home   atomic.Uint64        // the number of the filesystem that the remote folder is on, 0 when it is not known
+	homeOn atomic.Pointer[conn] // where it was asked for last
+
 	// life ends when the Pool is closed; work of its own runs under it.
 	life    context.Context
 	endLife context.CancelFunc

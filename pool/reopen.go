@@ -18,6 +18,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		return err
 	}
 	defer func() { <-f.opening }()
+	var home *conn // where the remote folder was seen to be there, ahead of the OPEN
 	for tries := 1; ; tries++ {
 		if err := f.settles(ctx, w); err != nil {
 			return err
@@ -65,10 +66,21 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			if err == nil {
 				h.close() // it may be open on what is at the path now
 			}
-		case err != nil:
-			return f.giveUp(errnoOf(err))
+		case err == nil && f.isSame(a, least):
+			return f.resume(h, a)
 		default:
-			return f.resume(h, a, least)
+			if err == nil {
+				h.close()
+				err = syscall.ESTALE
+			}
+			if home == s.conn {
+				return f.giveUp(errnoOf(err))
+			}
+			if f.p.isHome(ctx) {
+				home = s.conn // as it may not have been just before
+			} else if err := w.rest(ctx, pause(tries)); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -122,11 +134,10 @@ func (o *object) hasMoved(path string) bool {
 	return o.move != nil || o.gone || o.path != path
 }
 
-// resume goes on with a handle if the file passes the check.
-func (f *file) resume(h *handle, a remote.Attr, least int64) error {
-	if !f.isSame(a, least) {
-		h.close()
-		return f.giveUp(syscall.ESTALE)
+// resume goes on with a handle on the file as it was.
+func (f *file) resume(h *handle, a remote.Attr) error {
+	if f.p.homeOn.Swap(h.s.conn) != h.s.conn {
+		f.p.learnHome(h.s) // the number may have changed when the server was started
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

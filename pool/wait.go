@@ -160,3 +160,17 @@ func (w *waiter) expired() <-chan time.Time {
 	}
 	return w.timer.C
 }
+
+// rest pauses between two tries, unless the waiter's time is over.
+func (w *waiter) rest(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-w.expired():
+		return errAway
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
