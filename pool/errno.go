@@ -98,7 +98,7 @@ func (y why) disk(path string, need int64) error {
 		return nil
 	case st.Flag&1 != 0: // ST_RDONLY
 		return syscall.EROFS
-	case st.Blocks > 0 && int64(st.Bavail*max(st.Frsize, 1)) < max(need, 1):
+	case st.Blocks > 0 && st.Bavail <= uint64(max(need, 1)-1)/max(st.Frsize, 1):
 		return syscall.ENOSPC
 	case st.Files > 0 && st.Ffree == 0 && need == 0:
 		return syscall.ENOSPC
