@@ -19,8 +19,9 @@ const (
 )
 
 // dial makes one more connection with one session, and adds it. Other sessions
-// that it is to have are opened at the same time. ctx bounds it.
-func (p *Pool) dial(ctx context.Context, sessions int) error {
+// that it is to have are opened at the same time. ctx bounds it. Where the remote is
+// disabled meanwhile the connection is not used, unless a person asked for it.
+func (p *Pool) dial(ctx context.Context, sessions int, asked bool) error {
 	if err := p.logins.wait(ctx); err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (p *Pool) dial(ctx context.Context, sessions int) error {
 		p.growSessions(c, sessions)
 	}
 	p.mu.Unlock()
-	if err := p.adopt(ctx, c); err != nil {
+	if err := p.adopt(ctx, c, asked); err != nil {
 		t.Abort()
 		c.end()
 		return err
@@ -59,12 +60,12 @@ func (p *Pool) dial(ctx context.Context, sessions int) error {
 }
 
 // adopt opens the first session of a connection and makes it one of the pool's.
-func (p *Pool) adopt(ctx context.Context, c *conn) error {
-	var asked arrival
-	s, err := p.openSession(ctx, c, func(s *session) { asked = p.arrive(s) })
-	defer asked.forget()
+func (p *Pool) adopt(ctx context.Context, c *conn, asked bool) error {
+	var first arrival
+	s, err := p.openSession(ctx, c, func(s *session) { first = p.arrive(s) })
+	defer first.forget()
 	if err == nil {
-		err = p.arrived(ctx, s, asked)
+		err = p.arrived(ctx, s, first)
 	}
 	if err != nil {
 		return err
@@ -74,6 +75,9 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 	c.opening--
 	if p.state == StateClosed {
 		return errClosed
+	}
+	if p.state == StateDisabled && !asked {
+		return errDisabled
 	}
 	if !s.alive() {
 		return fmt.Errorf("the first session ended: %w", s.client.Err())
@@ -100,7 +104,7 @@ func (p *Pool) adopt(ctx context.Context, c *conn) error {
 func (p *Pool) dialAgain(sessions int) error {
 	ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 	defer cancel()
-	return p.dial(ctx, sessions)
+	return p.dial(ctx, sessions, false)
 }
 
 // dialFirst dials once, in the caller's time: a person may have to answer first. The
@@ -109,7 +113,7 @@ func (p *Pool) dialFirst(ctx context.Context) error {
 	p.mu.Lock()
 	p.redial = true
 	p.mu.Unlock()
-	err := p.dial(ctx, 1)
+	err := p.dial(ctx, 1, true)
 	p.mu.Lock()
 	p.redial = false
 	if err == nil && len(p.conns) == 0 && p.state == StateConnecting {
@@ -141,9 +145,9 @@ func (p *Pool) redialLoop() {
 	start, backoff := time.Now(), firstBackoff
 	for p.life.Err() == nil {
 		p.mu.Lock()
-		connected := len(p.conns) > 0
+		over := len(p.conns) > 0 || p.state == StateDisabled
 		p.mu.Unlock()
-		if connected {
+		if over {
 			return
 		}
 		err := p.dialAgain(1)
@@ -153,8 +157,8 @@ func (p *Pool) redialLoop() {
 			p.settleLater()
 			return
 		}
-		if p.dialFailed(err, time.Since(start)) {
-			return
+		if p.current() == StateDisabled || p.dialFailed(err, time.Since(start)) {
+			return // for what another dial has met
 		}
 		p.pause(jitter(backoff))
 		backoff = min(2*backoff, lastBackoff, max(p.cfg.Timeout/2, firstBackoff))
