@@ -314,7 +314,7 @@ func (p *Pool) growConns(n, sessions int) {
 
 // grewConn notes what became of a further connection.
 func (p *Pool) grewConn(err error) {
-	ended := err == nil || p.life.Err() != nil
+	ended := err == nil || p.life.Err() != nil || p.current() == StateDisabled
 	refused := !ended && p.cfg.Refused(err) == HostKeyRefused
 	p.mu.Lock()
 	p.dialing--
@@ -339,6 +339,9 @@ func (p *Pool) grewConn(err error) {
 
 // growSessions asks for n sessions on a connection; mu is held.
 func (p *Pool) growSessions(c *conn, n int) {
+	if p.perConn < p.cfg.Sessions && time.Since(p.perConnAt) > p.fewerFor && !p.quirks.has(OneSession) {
+		p.perConn = p.cfg.Sessions
+	}
 	if len(c.sessions)+c.opening >= min(n, p.perConn) || p.state != StateConnected {
 		return
 	}
@@ -346,22 +349,27 @@ func (p *Pool) growSessions(c *conn, n int) {
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 		defer cancel()
-		p.grewSession(c, func() (*session, error) { return p.openSession(ctx, c, nil) })
+		p.grewSession(ctx, c, func() (*session, error) { return p.openSession(ctx, c, nil) })
 	})
 }
 
-// grewSession adds what open gives to the connection.
-func (p *Pool) grewSession(c *conn, open func() (*session, error)) {
+// grewSession adds what open gives to the connection, in the time of ctx. A server that
+// refuses one more is asked again after a while, which doubles: some end the connection.
+// A link that stalls says nothing of the server.
+func (p *Pool) grewSession(ctx context.Context, c *conn, open func() (*session, error)) {
 	s, err := open()
 	p.mu.Lock()
 	c.opening--
 	fewer := 0
 	switch {
 	case err == nil && s.alive():
+		if len(c.sessions) > 0 {
+			p.fewerFor = 0
+		}
 		c.sessions = append(c.sessions, s)
-	case err != nil && len(c.sessions) > 0 && p.life.Err() == nil:
+	case err != nil && len(c.sessions) > 0 && ctx.Err() == nil:
 		fewer = max(1, len(c.sessions)+c.opening) // the others may yet come
-		p.perConn = fewer
+		p.perConn, p.perConnAt, p.fewerFor = fewer, time.Now(), min(max(2*p.fewerFor, relearn), time.Hour)
 	}
 	empty := len(c.sessions) == 0 && c.opening == 0
 	p.broadcast()

@@ -14,7 +14,6 @@ const (
 	laneLook       lane = iota // metadata that somebody waits for
 	laneFile                   // opening files, small data
 	laneBackground             // nobody waits
-	laneBulk                   // large data
 )
 
 func laneOf(ctx context.Context, l lane) lane {

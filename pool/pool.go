@@ -65,6 +65,9 @@ type Pool struct {
 	owned   bool          // guarded by mu; the owner in info is that of a file that we made
 	lost    []LostData    // guarded by mu
 
+	perConnAt time.Time     // guarded by mu; when perConn was last lowered...
+	fewerFor  time.Duration // guarded by mu; ...and for how long that is believed
+
 	resting    atomic.Bool // no connection is kept without work
 	disordered bool        // guarded by mu; the server was seen not to keep order
 

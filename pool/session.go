@@ -234,7 +234,7 @@ func (p *Pool) revive(c *conn, lost *session) {
 	p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(p.life, p.cfg.Timeout)
 		defer cancel()
-		p.grewSession(c, func() (*session, error) {
+		p.grewSession(ctx, c, func() (*session, error) {
 			if err := sleep(ctx, wait); err != nil {
 				return nil, err
 			}
@@ -251,13 +251,7 @@ func (p *Pool) revive(c *conn, lost *session) {
 func (p *Pool) dropConn(c *conn) {
 	p.mu.Lock()
 	had := len(p.conns)
-	for i, other := range p.conns {
-		if other == c {
-			p.conns = append(p.conns[:i:i], p.conns[i+1:]...)
-			p.rank()
-			break
-		}
-	}
+	p.forget(c)
 	if had > 0 && len(p.conns) == 0 && p.state == StateConnected {
 		p.setState(StateConnecting, nil)
 		p.startRedial()
@@ -266,6 +260,14 @@ func (p *Pool) dropConn(c *conn) {
 	p.mu.Unlock()
 	c.conn.Abort()
 	c.end()
+}
+
+// forget takes a connection from those in use; mu is held.
+func (p *Pool) forget(c *conn) {
+	if i := slices.Index(p.conns, c); i >= 0 {
+		p.conns = append(p.conns[:i:i], p.conns[i+1:]...)
+		p.rank()
+	}
 }
 
 // lostRequest reports whether a request was not answered.

@@ -184,11 +184,7 @@ func (p *Pool) Rest() { p.resting.Store(true) }
 // retire closes a connection in order.
 func (p *Pool) retire(c *conn) {
 	p.mu.Lock()
-	for i, other := range p.conns {
-		if other == c {
-			p.conns = append(p.conns[:i:i], p.conns[i+1:]...)
-		}
-	}
+	p.forget(c)
 	p.mu.Unlock()
 	_ = c.conn.Close()
 	c.end()
