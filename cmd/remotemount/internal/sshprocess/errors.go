@@ -15,7 +15,7 @@ type Kind int
 // The kinds.
 const (
 	Away        Kind = iota // the network: tried again as long as it takes
-	Unclear                 // tried three times in all
+	Unclear                 // tried three times in all; as the network once SFTP has been spoken
 	Unusable                // the program cannot be run, or has ended three times without a word of SFTP
 	AuthRefused             // "Permission denied": never tried again
 	HostKey                 // "Host key verification failed": not the server that is known
@@ -31,7 +31,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Status == "" && e.Kind == Unusable {
+	if e.Status == "" && e.Kind != Away {
 		return fmt.Sprintf("%s cannot be run: %v", e.Program, e.Err)
 	}
 	var b strings.Builder
@@ -50,7 +50,7 @@ func (e *Error) Error() string {
 
 // tries is how often a process may end without a reason that is understood: it
 // could be a refused login in words of another program's, and servers ban those
-// who go on.
+// who go on. Where a login has worked it is rather an outage in such words.
 const tries = 3
 
 // why makes an error of a stream that ended before it began.
@@ -61,7 +61,7 @@ func (s *session) why(err error) error {
 		return &Error{Program: s.program, Kind: Away, Said: s.said.clean(), Err: err}
 	}
 	e := &Error{Program: s.program, Said: s.said.clean(), Status: s.cmd.ProcessState.String(), Err: err}
-	if e.Kind = kindOf(e.Said); e.Kind == Unclear && s.dialer.failures.Add(1) >= tries {
+	if e.Kind = kindOf(e.Said); e.Kind == Unclear && !s.dialer.spoke.Load() && s.dialer.failures.Add(1) >= tries {
 		e.Kind = Unusable
 	}
 	return e

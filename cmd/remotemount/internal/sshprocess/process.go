@@ -46,7 +46,8 @@ type Config struct {
 type Dialer struct {
 	config   Config
 	quiet    atomic.Bool
-	failures atomic.Int32 // in a row, of a kind that does not tell what it is
+	spoke    atomic.Bool  // a process has brought SFTP
+	failures atomic.Int32 // before that, of a kind that does not tell what it is
 }
 
 // New makes a Dialer.
@@ -139,7 +140,11 @@ func (d *Dialer) Dial(ctx context.Context) (pool.Conn, error) {
 	if err := p.cmd.Start(); err != nil {
 		_ = stream.Close()
 		p.giveBack()
-		return nil, &Error{Program: args[0], Kind: Unusable, Err: err}
+		kind := Unusable
+		if d.spoke.Load() { // it is being replaced, or there is no room for one more process
+			kind = Unclear
+		}
+		return nil, &Error{Program: args[0], Kind: kind, Err: err}
 	}
 	p.stop = context.AfterFunc(ctx, p.Abort)
 	go p.wait()
@@ -263,7 +268,7 @@ func (s *session) Read(b []byte) (int, error) {
 	if n > 0 && !s.spoken.Swap(true) {
 		s.process.stop()
 		s.stop()
-		s.dialer.failures.Store(0)
+		s.dialer.spoke.Store(true)
 		s.giveBack()
 	}
 	if err != nil && !s.spoken.Load() {

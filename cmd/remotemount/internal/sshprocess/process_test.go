@@ -2,6 +2,7 @@ package sshprocess
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -95,7 +96,7 @@ func TestKindsOfEnd(t *testing.T) {
 	}
 }
 
-// What is not understood is tried three times in all; a word of SFTP counts anew.
+// What is not understood is tried three times in all.
 func TestThreeTries(t *testing.T) {
 	d := script(t, `printf 'a\033[2Jb\n c' >&2; exit 7`)
 	for i, want := range []Kind{Unclear, Unclear, Unusable} {
@@ -104,11 +105,38 @@ func TestThreeTries(t *testing.T) {
 			t.Errorf("try %d: %v", i+1, err)
 		}
 	}
-	d = script(t, "echo hello; exec cat")
-	d.failures.Store(2)
-	if got, err := read(t, d); got != "hello\n" || err != nil || d.failures.Load() != 0 {
-		t.Errorf("%q, %v", got, err)
+}
+
+// Where SFTP has been spoken, an outage in words that nobody knows is tried again as
+// long as it takes, also one of this machine.
+func TestTriesOfWhatHasWorked(t *testing.T) {
+	d := script(t, `[ -e "$0.down" ] || { echo hello; exec cat; }; echo 'tunnel: gone' >&2; exit 1`)
+	program := d.config.Command
+	hello := func() {
+		t.Helper()
+		if got, err := read(t, d); got != "hello\n" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
 	}
+	hello()
+	if err := os.WriteFile(program+".down", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 * tries {
+		if _, err := read(t, d); !IsKind(err, Unclear) {
+			t.Errorf("gone: %v", err)
+		}
+	}
+	if err := os.Rename(program, program+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(t, d); !IsKind(err, Unclear) || !strings.Contains(err.Error(), "cannot be run") {
+		t.Errorf("no program: %v", err)
+	}
+	if err := errors.Join(os.Rename(program+".old", program), os.Remove(program+".down")); err != nil {
+		t.Fatal(err)
+	}
+	hello()
 }
 
 // The process, with what it started, ends with its connection, and a dial's
