@@ -121,16 +121,14 @@ func (m *move) learn(ctx context.Context, s *session, look *sftp3.Call) error {
 }
 
 // start chooses the request. OpenSSH's own RENAME refuses a target that is there.
-// Other servers may replace it: where it must not be, it is looked for first, and where
-// it is to be and there is nothing better, RENAME is tried.
+// Other servers may replace it: where it must not be, it is looked for first, as for a
+// rename in one step, and where it is to be and there is nothing better, RENAME is tried.
 func (m *move) start(ctx context.Context, s *session) (*sftp3.Call, error) {
 	from, to := m.p.abs(m.from), m.p.abs(m.to)
 	_, posix := s.client.Extension("posix-rename@openssh.com")
-	if posix && !m.noReplace {
-		return s.client.StartPosixRename(from, to), nil
-	}
-	m.plain = !m.noReplace
-	if m.noReplace && (!s.ordered || !posix) {
+	oneStep := remote.IsInOneStep(ctx)
+	m.plain = !m.noReplace && !posix
+	if m.noReplace && (!s.ordered || !posix || oneStep) {
 		_, err := m.p.lstatOn(ctx, s, m.to)
 		switch {
 		case lostRequest(err):
@@ -138,6 +136,9 @@ func (m *move) start(ctx context.Context, s *session) (*sftp3.Call, error) {
 		case err == nil:
 			return nil, syscall.EEXIST
 		}
+	}
+	if posix && (oneStep || !m.noReplace) {
+		return s.client.StartPosixRename(from, to), nil
 	}
 	return s.client.StartRename(from, to), nil
 }

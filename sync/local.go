@@ -20,6 +20,8 @@ type localTree struct {
 	root   *os.Root
 	follow bool   // links that stay inside lead on, when reading
 	device uint64 // of the root, when others are to be told apart; else 0
+
+	renameat2 func(from int, oldName string, to int, newName string, flags uint) error // the system's
 }
 
 var _ tree = (*localTree)(nil)
@@ -204,11 +206,11 @@ func (l *localTree) Rmdir(_ context.Context, path string) error {
 	})
 }
 
-func (l *localTree) Rename(_ context.Context, oldPath, newPath string, noReplace bool) error {
+func (l *localTree) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
 	return l.at("rename", oldPath, func(from int, oldName string) error {
 		err := l.at("rename", newPath, func(to int, newName string) error {
 			if noReplace {
-				return renameNoReplace(from, oldName, to, newName)
+				return l.renameNoReplace(from, oldName, to, newName, !remote.IsInOneStep(ctx))
 			}
 			return unix.Renameat(from, oldName, to, newName)
 		})
@@ -216,18 +218,20 @@ func (l *localTree) Rename(_ context.Context, oldPath, newPath string, noReplace
 	})
 }
 
-// renameNoReplace uses a link where the filesystem cannot rename without
-// replacing, and a look before where it has no links either (FAT).
-func renameNoReplace(from int, oldName string, to int, newName string) error {
-	err := unix.Renameat2(from, oldName, to, newName, unix.RENAME_NOREPLACE)
+// renameNoReplace uses a link where the filesystem cannot rename without replacing (NFS),
+// and a look before where there are no links either (FAT) or it must be one step.
+func (l *localTree) renameNoReplace(from int, oldName string, to int, newName string, inSteps bool) error {
+	err := l.renameat2(from, oldName, to, newName, unix.RENAME_NOREPLACE)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
-	if err = unix.Linkat(from, oldName, to, newName, 0); err == nil {
-		return unix.Unlinkat(from, oldName, 0)
-	}
-	if errors.Is(err, unix.EEXIST) {
-		return err
+	if inSteps {
+		if err = unix.Linkat(from, oldName, to, newName, 0); err == nil {
+			return unix.Unlinkat(from, oldName, 0)
+		}
+		if errors.Is(err, unix.EEXIST) {
+			return err
+		}
 	}
 	var st unix.Stat_t
 	if unix.Fstatat(to, newName, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {

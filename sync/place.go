@@ -61,10 +61,10 @@ func ifFree(err error) error {
 func (p *pass) placeInSteps(ctx context.Context, dst tree, tmp string, a Action) error {
 	dir, name := remote.Split(a.Path)
 	old := remote.Join(dir, p.temp.old(name))
-	err := dst.Rename(ctx, a.Path, old, true)
+	err := setAside(ctx, dst, a.Path, old)
 	if errors.Is(err, syscall.ENAMETOOLONG) {
 		old = remote.Join(dir, p.temp.oldShort(name))
-		err = dst.Rename(ctx, a.Path, old, true)
+		err = setAside(ctx, dst, a.Path, old)
 	}
 	if err != nil {
 		return err

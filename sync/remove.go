@@ -52,6 +52,12 @@ func (p *pass) removeSource(ctx context.Context, f *folder, a Action, proved pro
 	return onSide(a.From, err)
 }
 
+// setAside gives a file a name of ours. Somebody may put another version to its own at any
+// moment, which must stay there: a link and an unlink would remove it.
+func setAside(ctx context.Context, t tree, path, aside string) error {
+	return t.Rename(remote.InOneStep(ctx), path, aside, true)
+}
+
 // putBack gives a file that was set aside its name back, unless another has it by
 // now. It has a time of its own: the run may be over because the cause took so long.
 func putBack(ctx context.Context, t tree, aside, path string, cause error) error {
@@ -68,7 +74,7 @@ func putBack(ctx context.Context, t tree, aside, path string, cause error) error
 // seconds: what is written within one of them, keeping the size, cannot be seen.
 // So nothing was read before its second was over.
 func (r remoteTree) Discard(ctx context.Context, path, aside string, proved proof) error {
-	if err := r.Rename(ctx, path, aside, true); err != nil {
+	if err := setAside(ctx, r, path, aside); err != nil {
 		return err
 	}
 	now, err := r.Stamp(ctx, aside, false)
@@ -98,7 +104,7 @@ func (l *localTree) Discard(ctx context.Context, path, aside string, proved proo
 	if err := l.still(path, proved.version); err != nil {
 		return err
 	}
-	if err := l.Rename(ctx, path, aside, true); err != nil {
+	if err := setAside(ctx, l, path, aside); err != nil {
 		return err
 	}
 	// The renaming itself changes the time of the last change, and nothing else.

@@ -116,7 +116,7 @@ func changed(now, listed Item) bool {
 func (l *localTree) exchange(one, other string) error {
 	return l.at("rename", one, func(from int, oldName string) error {
 		err := l.at("rename", other, func(to int, newName string) error {
-			return unix.Renameat2(from, oldName, to, newName, unix.RENAME_EXCHANGE)
+			return l.renameat2(from, oldName, to, newName, unix.RENAME_EXCHANGE)
 		})
 		return errnoOf(err)
 	})

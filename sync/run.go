@@ -15,6 +15,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
@@ -231,7 +232,7 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 }
 
 func newLocalTree(root *os.Root, o Options, follow bool) *localTree {
-	t := &localTree{root: root, follow: follow && o.Mode == Push}
+	t := &localTree{root: root, follow: follow && o.Mode == Push, renameat2: unix.Renameat2}
 	if st, err := t.stat("."); err == nil && o.OneFileSystem {
 		t.device = st.Dev
 	}

@@ -80,6 +80,21 @@ func MustBeFresh(ctx context.Context) bool {
 	return isMarked(ctx, freshKey{})
 }
 
+type oneStepKey struct{}
+
+// InOneStep marks a Rename with noReplace away from a name that others may make again, to
+// one that nobody else makes. A look that the new name is free is enough there, and the
+// rename must be one step: OpenSSH's RENAME is a link and an unlink, and what gets the old
+// name between the two is removed.
+func InOneStep(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oneStepKey{}, true)
+}
+
+// IsInOneStep reports whether ctx was marked by InOneStep.
+func IsInOneStep(ctx context.Context) bool {
+	return isMarked(ctx, oneStepKey{})
+}
+
 type backgroundKey struct{}
 
 // Background marks work that nobody waits for, such as reading ahead or a sync

@@ -126,7 +126,8 @@ type Remote interface {
 	// server that cannot replace in one step gives EOPNOTSUPP when there is a
 	// target: the pool never removes the target first. Moving to another
 	// filesystem is EXDEV. Files open under the old path go on under the new
-	// one. Looks: source gone and the target as the source was means done.
+	// one. Looks: source gone and the target as the source was means done. InOneStep
+	// asks for more.
 	Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error
 
 	// Replace is Rename over a file that is open and goes on being used: keep, which is
