@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -50,6 +52,17 @@ func TestFreshLooksAskTheRemote(t *testing.T) {
 	for name, look := range look {
 		if a, err := look(remote.Fresh(t.Context()), "f"); err != nil || a.Size != 6 {
 			t.Errorf("%s: %d bytes, %v", name, a.Size, err)
+		}
+	}
+	for _, to := range []string{"first", "other"} {
+		at := filepath.Join(b.root, "l")
+		_ = os.Remove(at)
+		check(t, os.Symlink(to, at))
+		if got, err := b.ReadLink(remote.Fresh(t.Context()), "l"); err != nil || got != to {
+			t.Errorf("the link leads to %q, %v", got, err)
+		}
+		if _, err := b.ReadLink(t.Context(), "l"); err != nil { // and held from now on
+			t.Error(err)
 		}
 	}
 }

@@ -199,7 +199,7 @@ type target struct {
 
 // ReadLink implements remote.Remote.
 func (c *Cache) ReadLink(ctx context.Context, path string) (string, error) {
-	if c.off() {
+	if c.off() || remote.MustBeFresh(ctx) {
 		return c.remote.ReadLink(ctx, path)
 	}
 	if err := ended(ctx, "readlink", path); err != nil {

@@ -106,8 +106,8 @@ func changedSince(now, planned Item) bool {
 // are alike: it still is what was compared, and on the disk.
 func (p *pass) stillAlike(ctx context.Context, a Action, read *comparison) error {
 	to := a.From.Other()
-	if read == nil {
-		return p.unchanged(ctx, to, a.Path, a.Target)
+	if read == nil { // links
+		return firstError(p.unchanged(ctx, to, a.Path, a.Target), leadsTo(ctx, p.tree[to], a.Path, a.Source.Link))
 	}
 	now, err := p.tree[to].Stamp(ctx, a.Path, false)
 	if err == nil && now != read.version[to] {

@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"syscall"
 	"time"
@@ -98,10 +99,10 @@ func (p *pass) makeLink(ctx context.Context, f *folder, a Action, target string)
 	if err != nil {
 		return err
 	}
-	return p.finishLink(ctx, dst, tmp, a)
+	return p.finishLink(ctx, dst, tmp, a, target)
 }
 
-func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) error {
+func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action, target string) error {
 	when := p.planner.copyTime(a.From, a.Source)
 	c := remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: when, Mtime: when}
 	if p.Owner {
@@ -113,7 +114,13 @@ func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) e
 	if _, err := dst.SetAttr(ctx, tmp, c); err != nil {
 		p.Log.Debug("attributes of a link", "path", a.Path, "error", err)
 	}
-	err := p.targetUnchanged(ctx, a)
+	var err error
+	if a.Delete {
+		err = leadsTo(ctx, dst, tmp, target)
+	}
+	if err == nil {
+		err = p.targetUnchanged(ctx, a)
+	}
 	if err == nil {
 		err = p.place(ctx, dst, tmp, a)
 	}
@@ -121,6 +128,16 @@ func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action) e
 		return dropTemp(ctx, dst, tmp, err)
 	}
 	return nil
+}
+
+// leadsTo reads the copy of a link back before its source goes: there are servers that
+// make links other than they were told.
+func leadsTo(ctx context.Context, t tree, path, want string) error {
+	got, err := t.ReadLink(ctx, path)
+	if err == nil && got != want {
+		err = remote.PathError("verify", path, fmt.Errorf("%w: the link leads to %q", errNotWhole, got))
+	}
+	return err
 }
 
 func ignoreAbsent(err error) error {

@@ -55,9 +55,14 @@ func (s stamp) hash() uint64 { return maphash.Comparable(stampSeed, s) | 1 }
 // remoteTree is the remote side.
 type remoteTree struct{ remote.Remote }
 
-// Lstat asks the server: a sync beside a mount sees its remote through a cache.
+// Lstat asks the server, as ReadLink does: a sync beside a mount sees its remote through
+// a cache.
 func (r remoteTree) Lstat(ctx context.Context, path string) (remote.Attr, error) {
 	return r.Remote.Lstat(remote.Fresh(ctx), path)
+}
+
+func (r remoteTree) ReadLink(ctx context.Context, path string) (string, error) {
+	return r.Remote.ReadLink(remote.Fresh(ctx), path)
 }
 
 func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp, error) {
