@@ -18,6 +18,7 @@ var (
 	errSourceChanged = errors.New("copied, but the source changed since; it stays")
 	errRacy          = errors.New("changed a moment ago")
 	errInUse         = errors.New("open in another program")
+	errOwner         = errors.New("copied, but not its owner")
 	errLonger        = errors.New("there is more in it than its size says; it stays")
 )
 
@@ -42,6 +43,8 @@ type transfer struct {
 	tmp   string
 	holes bool  // the source is sparse
 	held  int64 // size of the part that is gone on with
+
+	refused error // why the copy has not the owner of the source
 }
 
 // copyFile copies the file of an action, and removes the source if asked. A file that
@@ -66,6 +69,9 @@ func (t *transfer) run(ctx context.Context) (d done, err error) {
 		return d, err
 	}
 	d.made, d.bytes = true, t.attr.Size
+	if t.refused != nil {
+		return d, t.refused
+	}
 	if t.a.Delete {
 		err = t.removeSource(ctx, t.folder, t.a, proof{in: t.in, version: t.version})
 		d.remove = err == nil
@@ -241,11 +247,10 @@ func (t *transfer) attributes(ctx context.Context) error {
 	}
 	perm := t.planner.perm(t.source)
 	if t.Owner {
-		refused, err := t.chown(ctx, t.source)
-		if err != nil {
+		if err := t.chown(ctx); err != nil {
 			return err
 		}
-		if refused {
+		if t.refused != nil {
 			perm &^= setIDBits // they are the owner's
 		}
 	}
@@ -273,14 +278,29 @@ func (t *transfer) mtime() int64 {
 	return t.planner.copyTime(t.a.From, t.source)
 }
 
-// chown leaves the owner as it is where the remote does not allow a change, and says so.
-func (t *transfer) chown(ctx context.Context, want Item) (refused bool, err error) {
-	_, err = t.out.SetAttr(ctx, remote.Change{Fields: remote.SetUID | remote.SetGID, UID: want.UID, GID: want.GID})
+// chown leaves the owner as it is where the remote does not allow a change.
+func (t *transfer) chown(ctx context.Context) error {
+	now, err := t.out.SetAttr(ctx, t.source.owner())
+	err = t.source.owns(now, err)
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EOPNOTSUPP) {
-		t.journal.fail(ctx, t.a, t.a.From.Other(), fmt.Errorf("copied, but not its owner: %w", err))
-		return true, nil
+		t.refused = fmt.Errorf("%w: %w", errOwner, err)
+		return nil
 	}
-	return false, err
+	return err
+}
+
+// owner is the change that gives a copy the owner.
+func (i Item) owner() remote.Change {
+	return remote.Change{Fields: remote.SetUID | remote.SetGID, UID: i.UID, GID: i.GID}
+}
+
+// owns makes an error of another owner than that: there are servers that do not say that
+// they change none.
+func (i Item) owns(now remote.Attr, err error) error {
+	if err == nil && (now.UID != i.UID || now.GID != i.GID) {
+		return syscall.EPERM
+	}
+	return err
 }
 
 func (t *transfer) flush(ctx context.Context) error {

@@ -106,17 +106,20 @@ func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action, t
 	when := p.planner.copyTime(a.From, a.Source)
 	c := remote.Change{Fields: remote.SetAtime | remote.SetMtime, Atime: when, Mtime: when}
 	if p.Owner {
-		c.Fields |= remote.SetUID | remote.SetGID
-		c.UID, c.GID = a.Source.UID, a.Source.GID
+		own := a.Source.owner()
+		c.Fields, c.UID, c.GID = c.Fields|own.Fields, own.UID, own.GID
 	}
 	// A link is what it leads to; a server that cannot set its time is no reason
 	// not to have it.
 	if _, err := dst.SetAttr(ctx, tmp, c); err != nil {
 		p.Log.Debug("attributes of a link", "path", a.Path, "error", err)
 	}
-	var err error
+	var refused, err error
 	if a.Delete {
 		err = leadsTo(ctx, dst, tmp, target)
+	}
+	if a.Delete && p.Owner && a.Source.owns(dst.Lstat(ctx, tmp)) != nil {
+		refused = errOwner // the source stays
 	}
 	if err == nil {
 		err = p.targetUnchanged(ctx, a)
@@ -127,7 +130,7 @@ func (p *pass) finishLink(ctx context.Context, dst tree, tmp string, a Action, t
 	if err != nil {
 		return dropTemp(ctx, dst, tmp, err)
 	}
-	return nil
+	return refused
 }
 
 // leadsTo reads the copy of a link back before its source goes: there are servers that

@@ -199,7 +199,7 @@ func (p Planner) link(src, dst Item) Action {
 		return Action{Op: OpSkip, Why: WhySymlink}
 	case dst.Kind == Folder || dst.Kind == Special:
 		return Action{Op: OpConflict, Why: WhyKind}
-	case dst.Kind == Symlink && dst.Link == src.Link:
+	case dst.Kind == Symlink && dst.Link == src.Link && !(p.Delete && p.Owner && p.attrDiffers(src, dst)):
 		return p.alike()
 	}
 	return p.replace(OpLink, src, dst, WhyLink)

@@ -67,3 +67,60 @@ func TestALinkThatIsAlikeIsReadBack(t *testing.T) {
 		t.Errorf("the source is %q, %v", to, err)
 	}
 }
+
+// chownless says that it has changed an owner, and has not.
+type chownless struct{ remote.Remote }
+
+func (r chownless) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
+	c.Fields &^= remote.SetUID | remote.SetGID
+	return r.Remote.SetAttr(ctx, at, c)
+}
+
+func (r chownless) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
+	f, a, err := r.Remote.Open(ctx, at, flag, perm)
+	return chownlessFile{f}, a, err
+}
+
+type chownlessFile struct{ remote.File }
+
+func (f chownlessFile) SetAttr(ctx context.Context, c remote.Change) (remote.Attr, error) {
+	c.Fields &^= remote.SetUID | remote.SetGID
+	return f.File.SetAttr(ctx, c)
+}
+
+// A source whose owner its copy could not be given stays, in this run and the next.
+func TestASourceWhoseOwnerIsNotKeptStays(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("giving files away takes root") // nothing to install
+	}
+	for name, on := range map[string]func(*pairing) remote.Remote{
+		"refused": func(p *pairing) remote.Remote { return ownerless{p.dir} },
+		"ignored": func(p *pairing) remote.Remote { return chownless{p.dir} },
+	} {
+		p := newPairing(t, Options{Mode: Push, Owner: true, Delete: true})
+		put(t, p.local, "f", "text", old)
+		put(t, p.local, "program", "text", old)
+		makeLink(t, filepath.Join(p.local, "l"), "f")
+		for _, name := range []string{"f", "program", "l"} {
+			must(t, os.Lchown(filepath.Join(p.local, name), 5, 6))
+		}
+		must(t, unix.Chmod(filepath.Join(p.local, "program"), 0o4755))
+		for run := range 2 {
+			res := p.runOn(on(p))
+			if res.FailureCount != 3 || res.Deleted != 0 {
+				t.Errorf("%s, run %d: %d removed, %+v", name, run, res.Deleted, res.Failures)
+			}
+			wantFile(t, p.remote, "f", "text")
+			if to, err := os.Readlink(filepath.Join(p.remote, "l")); to != "f" {
+				t.Errorf("%s, run %d: the link leads to %q, %v", name, run, to, err)
+			}
+			if info, err := os.Stat(filepath.Join(p.remote, "program")); err != nil || info.Mode()&os.ModeSetuid != 0 {
+				t.Errorf("%s, run %d: %v, %v", name, run, info.Mode(), err)
+			}
+		}
+		p.clean()
+		if text := treeText(t, p.local, false); text != "" {
+			t.Errorf("%s: not removed where owners are kept: %s", name, text)
+		}
+	}
+}

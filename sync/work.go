@@ -142,10 +142,8 @@ func (p *pass) copyLink(ctx context.Context, f *folder, a Action) (d done, err e
 		d.made, d.remove = true, a.Delete
 		return d, nil
 	}
-	if err = p.makeLink(ctx, f, a, proved.link); err != nil {
-		return d, err
-	}
-	if d.made = true; a.Delete {
+	err = p.makeLink(ctx, f, a, proved.link)
+	if d.made = err == nil || errors.Is(err, errOwner); err == nil && a.Delete {
 		err = p.removeSource(ctx, f, a, proved)
 		d.remove = err == nil
 	}
@@ -164,8 +162,7 @@ func (p *pass) copyAttr(ctx context.Context, a Action) error {
 		c.Fields |= remote.SetAtime | remote.SetMtime
 	}
 	if p.Owner { // before the mode: set-id bits are the owner's
-		own := remote.Change{Fields: remote.SetUID | remote.SetGID, UID: a.Source.UID, GID: a.Source.GID}
-		if _, err := p.tree[dst].SetAttr(ctx, a.Path, own); err != nil {
+		if err := a.Source.owns(p.tree[dst].SetAttr(ctx, a.Path, a.Source.owner())); err != nil {
 			return err
 		}
 	}
