@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,5 +123,30 @@ func TestASourceWhoseOwnerIsNotKeptStays(t *testing.T) {
 		if text := treeText(t, p.local, false); text != "" {
 			t.Errorf("%s: not removed where owners are kept: %s", name, text)
 		}
+	}
+}
+
+// All names of one file are gone after one run. Once the workers kept one another from it,
+// and each name but one was said to be open in another program.
+func TestAllHardLinksGoInOneRun(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		p := newPairing(t, Options{Mode: Push, Delete: true})
+		put(t, p.local, "n00", "text", old)
+		makeLink(t, filepath.Join(p.local, "l00"), "n00")
+		for i := range 40 {
+			name := fmt.Sprintf("%02d", i)
+			if i > 0 {
+				must(t, os.Link(filepath.Join(p.local, "n00"), filepath.Join(p.local, "n"+name)))
+				must(t, os.Link(filepath.Join(p.local, "l00"), filepath.Join(p.local, "l"+name)))
+			}
+			if there {
+				put(t, p.remote, "n"+name, "text", old)
+				makeLink(t, filepath.Join(p.remote, "l"+name), "n00")
+			}
+		}
+		if res := p.clean(); res.Deleted != 80 || res.InUse != 0 {
+			t.Errorf("alike before: %v: %d removed, %d in use", there, res.Deleted, res.InUse)
+		}
+		wantFile(t, p.remote, "n39", "text")
 	}
 }

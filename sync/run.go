@@ -79,6 +79,7 @@ type pass struct {
 	small   chan task
 	large   chan task
 	memory  *semaphore.Weighted
+	gates   gates
 	names   budget // of those being listed
 	waiting budget // of folders
 	stream  stream

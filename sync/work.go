@@ -21,9 +21,13 @@ func (p *pass) work(ctx context.Context, tasks <-chan task) {
 }
 
 func (p *pass) do(ctx context.Context, f *folder, a Action) {
+	leave, err := p.alone(ctx, a)
+	if err != nil {
+		return // the run is over
+	}
+	defer leave()
 	var read *comparison
 	if a.Op == OpCompare {
-		var err error
 		if read, err = p.compareFiles(ctx, a); err != nil {
 			p.failFile(ctx, a, err)
 			return
