@@ -105,10 +105,11 @@ func dropTemp(ctx context.Context, t tree, tmp string, cause error) error {
 	return errors.Join(cause, ignoreAbsent(t.Remove(context.WithoutCancel(ctx), tmp)))
 }
 
-// changed reports that a name is no longer what was listed.
+// changed reports that a name is no longer what was listed. Where the version is known
+// nothing else counts: a time may have been read otherwise (readTime).
 func changed(now, listed Item) bool {
-	if listed.version != 0 && now.version != 0 && listed.version != now.version {
-		return true
+	if listed.version != 0 && now.version != 0 {
+		return listed.version != now.version
 	}
 	return now.Kind != listed.Kind || now.Size != listed.Size || now.Mtime != listed.Mtime
 }

@@ -18,3 +18,14 @@ func TestWhatCannotBePutBackIsKept(t *testing.T) {
 	x.abandon(t.Context(), err)
 	wantFile(t, p.local, tmp, "somebody's")
 }
+
+// A time here that SFTP cannot tell from one before 1970 is no change of the file.
+func TestATargetOfTheYear2040IsReplaced(t *testing.T) {
+	for _, mode := range []Mode{Pull, TwoWay} {
+		p := newPairing(t, Options{Mode: mode})
+		put(t, p.local, "f", "of 2040", 2_210_000_000)
+		put(t, p.remote, "f", "new version", young)
+		p.clean()
+		wantFile(t, p.local, "f", "new version")
+	}
+}
