@@ -160,7 +160,7 @@ func (t *transfer) write(ctx context.Context) error {
 		return err
 	}
 	s := t.stream
-	s.held = t.held
+	s.held, s.proves = t.held, t.a.Delete
 	s.moved = func(n int64) { t.journal.bytes.Add(n) }
 	s.moved(from)
 	if err := s.copy(ctx, end{t.out, t.a.From.Other()}, end{t.in, t.a.From}, from, t.attr.Size); err != nil {

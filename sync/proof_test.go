@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -148,5 +149,34 @@ func TestAllHardLinksGoInOneRun(t *testing.T) {
 			t.Errorf("alike before: %v: %d removed, %d in use", there, res.Deleted, res.InUse)
 		}
 		wantFile(t, p.remote, "n39", "text")
+	}
+}
+
+// A filesystem calls a hole what was just written. Where the source goes it is read all the
+// same, and what is a hole is still not sent.
+func TestHolesOfASourceThatGoesAreRead(t *testing.T) {
+	p := newPairing(t, Options{Mode: Push, Delete: true})
+	text := make([]byte, 12<<20)
+	copy(text[5<<20:], pattern(1, 1<<20))
+	put(t, p.local, "f", string(text), old)
+	var sent atomic.Int64
+	p.dir.Before = func(_ context.Context, op, _ string) error {
+		if op == "write" {
+			sent.Add(1)
+		}
+		return nil
+	}
+	run := p.passOn(t)
+	run.stream.data = func(_ *localFile, _, end int64) (from, to int64) { return end, end }
+	attr, err := run.tree[Local].Lstat(t.Context(), "f")
+	must(t, err)
+	a := Action{Op: OpCopy, Path: "f", From: Local, Source: itemOf(attr), Delete: true}
+	d, err := run.copyFile(t.Context(), newFolder(nil, ".", Item{Kind: Folder}, Item{Kind: Folder}), a)
+	if err != nil || !d.remove {
+		t.Errorf("%+v, %v", d, err)
+	}
+	wantFile(t, p.remote, "f", string(text))
+	if sent.Load() != 1 {
+		t.Errorf("%d pieces were sent", sent.Load())
 	}
 }

@@ -228,7 +228,7 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 		memory:     semaphore.NewWeighted(copyMemory),
 		names:      budget{most: r.mostHeld},
 		waiting:    budget{most: r.mostHeld},
-		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}},
+		stream:     stream{buffers: &buffers{}, limit: &limiter{rate: c.BandwidthLimit}, data: (*localFile).data},
 	}
 }
 

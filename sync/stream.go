@@ -54,6 +54,8 @@ type stream struct {
 	moved   func(n int64) // tells of bytes that were written
 	holes   bool          // some of the source was left out, being zero
 	held    int64         // up to where the target may hold something of before: there zeros are written, too
+	proves  bool          // holes are read, too
+	data    func(f *localFile, off, end int64) (from, to int64)
 }
 
 // An end is one of the two files of a stream.
@@ -85,12 +87,13 @@ func (s *stream) copy(ctx context.Context, dst, src end, from, to int64) error {
 // them under way by itself, and leaves out the holes of a sparse file.
 func (s *stream) copyData(ctx context.Context, dst, src end, file *localFile, from, to int64) error {
 	for from < to {
-		start, end := file.data(from, to)
+		start, end := s.data(file, from, to)
 		if start > from && from < s.held {
 			start, end = from, min(start, s.held)
 		}
-		s.holes = s.holes || start > from
-		s.moved(start - from)
+		if err := s.skip(ctx, dst, src, from, start); err != nil {
+			return err
+		}
 		from = start
 		for from < end {
 			n := min(s.step(), end-from)
@@ -103,6 +106,37 @@ func (s *stream) copyData(ctx context.Context, dst, src end, file *localFile, fr
 	return nil
 }
 
+// skip leaves out a hole. Where the source is to be removed it is read all the same: there
+// are filesystems that for a while call a hole what was just written (OpenZFS).
+func (s *stream) skip(ctx context.Context, dst, src end, from, to int64) error {
+	for s.proves && from < to {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		buf := s.buffers.get(min(s.step(), to-from))
+		if err := readFull(ctx, src, buf, from); err != nil {
+			return err
+		}
+		n := int64(len(buf))
+		if !zero(buf) {
+			if err := s.limit.wait(ctx, n); err != nil {
+				return err
+			}
+			if err := s.send(ctx, dst, buf, from); err != nil {
+				return err
+			}
+		} else {
+			s.holes = true
+			s.moved(n)
+			s.buffers.put(buf)
+		}
+		from += n
+	}
+	s.holes = s.holes || from < to
+	s.moved(to - from)
+	return nil
+}
+
 // move copies one piece.
 func (s *stream) move(ctx context.Context, dst, src end, off, n int64) error {
 	if err := s.limit.wait(ctx, n); err != nil {
@@ -112,13 +146,20 @@ func (s *stream) move(ctx context.Context, dst, src end, off, n int64) error {
 	if err := readFull(ctx, src, buf, off); err != nil {
 		return err
 	}
+	return s.send(ctx, dst, buf, off)
+}
+
+// send writes a piece, which it takes over.
+func (s *stream) send(ctx context.Context, dst end, buf []byte, off int64) error {
 	if err := write(ctx, dst.File, buf, off, s.held); err != nil {
 		return onSide(dst.side, err)
 	}
 	s.buffers.put(buf)
-	s.moved(n)
+	s.moved(int64(len(buf)))
 	return nil
 }
+
+func zero(p []byte) bool { return bytes.Count(p, []byte{0}) == len(p) }
 
 func readFull(ctx context.Context, f end, p []byte, off int64) error {
 	n, err := f.ReadAt(ctx, p, off)
@@ -153,8 +194,8 @@ func write(ctx context.Context, f remote.File, p []byte, off, held int64) error 
 		return err
 	}
 	for len(p) > 0 {
-		n, zero := run(p)
-		if !zero {
+		n, hole := run(p)
+		if !hole {
 			if _, err := f.WriteAt(ctx, p[:n], off); err != nil {
 				return err
 			}
@@ -166,17 +207,17 @@ func write(ctx context.Context, f remote.File, p []byte, off, held int64) error 
 
 // run is the length of the blocks at the start of p that are all zero, or all
 // not.
-func run(p []byte) (n int, zero bool) {
+func run(p []byte) (n int, hole bool) {
 	for n < len(p) {
 		block := p[n:min(n+sparseBlock, len(p))]
-		z := bytes.Count(block, []byte{0}) == len(block)
-		if n > 0 && z != zero {
+		z := zero(block)
+		if n > 0 && z != hole {
 			break
 		}
-		zero = z
+		hole = z
 		n += len(block)
 	}
-	return n, zero
+	return n, hole
 }
 
 // same reports whether two open files hold the same bytes in [from, to).
