@@ -3,7 +3,6 @@ package sync
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -20,10 +19,10 @@ func (w *oracleWorld) look() content {
 	c := content{at: [2]map[string]int{{}, {}}, aside: [2]map[int]bool{{}, {}}}
 	for side, root := range w.roots {
 		must(w.t, filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
+			if err != nil || d.IsDir() {
 				return err
 			}
-			text, err := os.ReadFile(p)
+			text, err := readEdition(p)
 			if err != nil {
 				return err
 			}
@@ -100,10 +99,10 @@ func (w *oracleWorld) check() {
 // thrownAway reports that the other side's user has a copy among what was thrown away.
 func (w *oracleWorld) thrownAway(e *edition) (found bool) {
 	must(w.t, filepath.WalkDir(w.users[1-e.side].pit, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.HasSuffix(p, "/"+filepath.Base(e.path)) {
+		if err != nil || d.IsDir() || !strings.HasSuffix(p, "/"+filepath.Base(e.path)) {
 			return err
 		}
-		content, err := os.ReadFile(p)
+		content, err := readEdition(p)
 		found = found || w.idOf(content) == e.id
 		return err
 	}))
@@ -147,7 +146,8 @@ func (w *oracleWorld) judgeBy(e *edition, now int, there, late bool) string {
 		return "replaced by another file"
 	case late:
 		return "it came after the plan, and was replaced"
-	case w.options.Mode == TwoWay && w.all[now].mtime <= e.mtime:
+	case w.options.Mode == TwoWay && w.all[now].mtime <= e.mtime,
+		w.options.Update && w.all[now].mtime < e.mtime:
 		return "replaced by an older edition"
 	}
 	return ""

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -57,14 +58,25 @@ func (s spied) ReadDir(ctx context.Context, at string, emit func([]remote.Entry)
 	return err
 }
 
-func (s spied) touch(at string) {
+// touch notes a look at a path, and whether something may be done on what it tells.
+func (s spied) touch(at string, blind bool) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	s.w.touched[at] = true
+	s.w.blind[at] = s.w.blind[at] || blind
+}
+
+// done notes that something was done to a path: from then on changes can be told again.
+func (s spied) done(paths ...string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, at := range paths {
+		delete(s.w.blind, at)
+	}
 }
 
 func (s spied) Lstat(ctx context.Context, at string) (remote.Attr, error) {
-	s.touch(at)
+	s.touch(at, true)
 	if err := s.fails("lstat"); err != nil {
 		return remote.Attr{}, err
 	}
@@ -72,7 +84,7 @@ func (s spied) Lstat(ctx context.Context, at string) (remote.Attr, error) {
 }
 
 func (s spied) Open(ctx context.Context, at string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error) {
-	s.touch(at)
+	s.touch(at, false)
 	if err := s.fails("open"); err != nil {
 		return nil, remote.Attr{}, err
 	}
@@ -95,6 +107,36 @@ func (f spiedFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error
 	return f.File.WriteAt(ctx, p, off)
 }
 
+func (f spiedFile) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if err := f.s.fails("read"); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(ctx, p, off)
+}
+
+func (f spiedFile) Flush(ctx context.Context) (remote.Attr, error) {
+	if err := f.s.fails("flush"); err != nil {
+		return remote.Attr{}, err
+	}
+	return f.File.Flush(ctx)
+}
+
+func (f spiedFile) Sync(ctx context.Context) (remote.Attr, error) {
+	if err := f.s.fails("flush"); err != nil {
+		return remote.Attr{}, err
+	}
+	return f.File.Sync(ctx)
+}
+
+func (f spiedFile) Close(ctx context.Context) error {
+	return errors.Join(f.s.fails("close"), f.File.Close(ctx))
+}
+
+func (s spied) SetAttr(ctx context.Context, at string, c remote.Change) (remote.Attr, error) {
+	defer s.done(at)
+	return s.Remote.SetAttr(ctx, at, c)
+}
+
 // Rename sees what was placed. Before a source is set aside its copy must be here.
 func (s spied) Rename(ctx context.Context, from, to string, noReplace bool) error {
 	if err := s.fails("rename"); err != nil {
@@ -107,6 +149,9 @@ func (s spied) Rename(ctx context.Context, from, to string, noReplace bool) erro
 	err := s.Remote.Rename(ctx, from, to, noReplace)
 	if err == nil && ours {
 		s.w.seen(Remote, to)
+	}
+	if err == nil {
+		s.done(from, to)
 	}
 	return err
 }
@@ -122,7 +167,7 @@ func (s spied) Remove(ctx context.Context, at string) error {
 func (w *oracleWorld) seen(side Side, at string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	text, err := os.ReadFile(filepath.Join(w.roots[side], at))
+	text, err := readEdition(filepath.Join(w.roots[side], at))
 	if err != nil {
 		return
 	}
@@ -169,13 +214,31 @@ var oracleModes = []Options{
 	{Mode: Push, Compare: CompareSize, Delete: true, Prune: true},
 	{Mode: Pull, Delete: true, Prune: true},
 	{Mode: TwoWay, Compare: CompareHash},
+	{Mode: Push, Update: true, Delete: true},
+	{Mode: Pull, Update: true},
+}
+
+// stepping is a server that cannot rename over a file.
+type stepping struct{ remote.Remote }
+
+func (r stepping) Info() remote.Info {
+	i := r.Remote.Info()
+	delete(i.Extensions, "posix-rename@openssh.com")
+	return i
+}
+
+func (r stepping) Rename(ctx context.Context, from, to string, noReplace bool) error {
+	if _, err := r.Lstat(ctx, to); !noReplace && err == nil {
+		return remote.PathError("rename", from, syscall.EOPNOTSUPP)
+	}
+	return r.Remote.Rename(ctx, from, to, true)
 }
 
 // torture is how long the oracle goes on.
 func torture(t testing.TB) time.Duration {
 	text := os.Getenv("REMOTEMOUNT_TORTURE")
 	if text == "" {
-		return 12 * time.Second
+		return 10 * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	must(t, err)
@@ -191,6 +254,7 @@ func TestOracle(t *testing.T) {
 		{"openssh", openSSH},
 		{"serve", func(t *testing.T, root string) remote.Remote { _, p := served(t, root); return p }},
 		{"timeless", func(_ *testing.T, root string) remote.Remote { return timeless{remotetest.NewDir(root)} }},
+		{"stepping", func(_ *testing.T, root string) remote.Remote { return stepping{remotetest.NewDir(root)} }},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
@@ -199,7 +263,7 @@ func TestOracle(t *testing.T) {
 			until := time.Now().Add(torture(t))
 			var worlds sync.WaitGroup
 			for i := range oracleModes {
-				if kind.name == "timeless" && oracleModes[i].Mode == TwoWay {
+				if o := oracleModes[i]; kind.name == "timeless" && (o.Mode == TwoWay || o.Update) {
 					continue // which is newer cannot be told there
 				}
 				remote := t.TempDir()
@@ -330,7 +394,26 @@ func (w *oracleWorld) killedRound() {
 func (w *oracleWorld) begin(running bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running, w.listed, w.touched = running, map[string]bool{}, map[string]bool{}
+	w.running, w.listed, w.touched, w.blind = running, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	if running {
+		w.forget()
+	}
+}
+
+// forget what earlier runs have seen: what was copied then, and is not there any more, and
+// what users have thrown away.
+func (w *oracleWorld) forget() {
+	c := w.look()
+	for _, e := range w.all {
+		id, there := c.at[1-e.side][e.path]
+		e.copied = there && id == e.id
+	}
+	w.buried = [2][]int{}
+	thrown, err := os.ReadDir(w.users[0].pit)
+	must(w.t, err)
+	for _, e := range thrown {
+		must(w.t, os.RemoveAll(filepath.Join(w.users[0].pit, e.Name())))
+	}
 }
 
 // disturb makes some runs end badly.
@@ -360,6 +443,8 @@ func (w *oracleWorld) disturb(cancel func()) {
 		fail("", syscall.EIO, false)
 	case 4:
 		fail("rename", syscall.EACCES, false)
+	case 5:
+		fail([]string{"read", "flush", "close"}[w.rnd.IntN(3)], syscall.EIO, w.rnd.IntN(2) == 0)
 	}
 }
 

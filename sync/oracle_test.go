@@ -34,7 +34,7 @@ type edition struct {
 	mtime     int64
 	afterPlan bool // the run had planned with what was there before
 	dead      bool // a user replaced or removed it
-	copied    bool // the other side has or had it
+	copied    bool // the other side has it, or had it in this run
 	gone      bool // a run took it away, by the rules
 }
 
@@ -47,6 +47,14 @@ func text(id, size int) []byte {
 	b := pattern(byte(id), size)
 	copy(b, head)
 	return b
+}
+
+// readEdition reads a file, or where a link leads.
+func readEdition(at string) ([]byte, error) {
+	if to, err := os.Readlink(at); err == nil {
+		return []byte(to), nil
+	}
+	return os.ReadFile(at)
 }
 
 // idOf is the number of the edition that a file holds; -1 when it is not whole.
@@ -67,6 +75,7 @@ type ledger struct {
 	all     []*edition          // guarded by mu
 	listed  map[string]bool     // remote folders that this run has read; guarded by mu
 	touched map[string]bool     // paths that this run has opened or looked at there; guarded by mu
+	blind   map[string]bool     // those to which it will do something on its last look; guarded by mu
 	ops     int                 // what users did; guarded by mu
 	running bool                // guarded by mu
 	buried  [2][]int            // what users of a side have replaced; guarded by mu
@@ -103,10 +112,10 @@ func (u *user) somewhere() string {
 	return strings.Join(parts, "/")
 }
 
-// exposed reports a change that nobody could tell: of a target on the server, after
-// the last look at it. And what was written there with a time set by hand.
+// exposed reports a change that nobody could tell: of a target on the server, between the
+// last look at it and what is done to it.
 func (u *user) exposed(at string) bool {
-	return u.running && u.side == Remote && (u.mode.source() != Remote || u.mode.Mode == TwoWay) && u.touched[at]
+	return u.running && u.side == Remote && (u.mode.source() != Remote || u.mode.Mode == TwoWay) && u.blind[at]
 }
 
 // act does one random thing.
@@ -153,10 +162,15 @@ func (u *user) next(at string, least int) (*edition, []byte) {
 // stamp gives the file a time: mostly that of now, sometimes one that other editions
 // have, too.
 func (u *user) stamp(e *edition, full string) {
-	if (u.side == Local || !u.running) && u.rnd.IntN(3) == 0 {
-		setTime(u.t, full, old+int64(u.rnd.IntN(3)))
+	set, look := unix.Lutimes, os.Lstat
+	if strings.HasPrefix(full, "/proc/") { // an open file
+		set, look = unix.Utimes, os.Stat
 	}
-	info, err := os.Lstat(full)
+	if (u.side == Local || !u.running) && u.rnd.IntN(3) == 0 {
+		when := unix.Timeval{Sec: old + int64(u.rnd.IntN(3))}
+		must(u.t, set(full, []unix.Timeval{when, when}))
+	}
+	info, err := look(full)
 	must(u.t, err)
 	e.mtime = info.ModTime().Unix()
 }
@@ -173,7 +187,14 @@ func (u *user) replace(at, full string) {
 	}
 	e, content := u.next(at, 0)
 	fresh := u.inPit()
-	must(u.t, os.WriteFile(fresh, content, 0o644))
+	if u.mode.Mode != TwoWay && e.size <= 1<<10 && u.rnd.IntN(6) == 0 {
+		must(u.t, os.Symlink(string(content), fresh))
+	} else {
+		must(u.t, os.WriteFile(fresh, content, 0o644))
+	}
+	if u.rnd.IntN(6) == 0 {
+		must(u.t, os.Link(fresh, u.inPit())) // whoever removes that name changes the file's ctime
+	}
 	u.stamp(e, fresh)
 	for {
 		err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, full, unix.RENAME_NOREPLACE)
@@ -208,9 +229,6 @@ func (u *user) rewrite(at, full string) {
 	_, err = f.WriteAt(content, 0)
 	must(u.t, err)
 	u.stamp(e, fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	info, err := f.Stat()
-	must(u.t, err)
-	e.mtime = info.ModTime().Unix()
 }
 
 func (u *user) throwAway(full string) {
@@ -222,10 +240,10 @@ func (u *user) throwAway(full string) {
 // bury marks what a user has thrown away, a file or all in a folder.
 func (u *user) bury(at string) {
 	must(u.t, filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || d.IsDir() {
 			return err
 		}
-		content, err := os.ReadFile(p)
+		content, err := readEdition(p)
 		u.die(content)
 		return err
 	}))
