@@ -3,7 +3,6 @@ package sync
 import (
 	"context"
 	"errors"
-	"slices"
 	"syscall"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -53,9 +52,7 @@ func (p *pass) dropElsewhere(f *folder, l *[2]listing) {
 			p.journal.skip(Action{Op: OpSkip, Path: remote.Join(f.path, n.Name), From: Local, Source: n.Item, Why: WhyElsewhere})
 		}
 	}
-	for side := range l {
-		l[side].names = slices.DeleteFunc(l[side].names, func(n Named) bool { return away[n.Name] })
-	}
+	without(l, away)
 }
 
 // elsewhere reports that what a path leads to lies on another filesystem than the root.

@@ -34,17 +34,17 @@ func (k Kind) String() string {
 	return name([]string{"nothing", "file", "folder", "symbolic link", "special file"}, int(k))
 }
 
-// An Item is what one side has under a name.
+// An Item is what one side has under a name. A hundred thousand are held at a time: the
+// order of the fields is the one that takes least.
 type Item struct {
 	Kind      Kind
-	Size      int64
-	Mtime     int64 // seconds since 1970, all that SFTP can tell
+	elsewhere bool // on another filesystem than the root, where that was asked
 	Perm      uint32
 	UID, GID  uint32
-	Link      string // where a symbolic link leads
-	elsewhere bool   // on another filesystem than the root, where that was asked
+	Size      int64
+	Mtime     int64  // seconds since 1970, all that SFTP can tell
 	version   uint64 // of a local file, exactly: see stamp; 0 where it is not known
-	err       error  // why it could not be looked at: then there is nothing else
+	Link      string // where a symbolic link leads
 }
 
 // A Named item stands in a listing.

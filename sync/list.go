@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -16,10 +17,17 @@ import (
 
 // A listing is one side of a folder.
 type listing struct {
-	names []Named
-	temps []temp   // temporary files of this or another run
-	bad   []string // names that no file can have
-	cost  int64    // taken from the budget for names
+	names  []Named
+	failed []failed // names that could not be looked at
+	temps  []temp   // temporary files of this or another run
+	bad    []string // names that no file can have
+	cost   int64    // taken from the budget for names
+}
+
+// A failed name is one of which is not known what it stands for.
+type failed struct {
+	name string
+	err  error
 }
 
 // linkReads bounds the links of one folder that are read at once.
@@ -32,34 +40,42 @@ const deepest = 512
 var errTooDeep = fmt.Errorf("more than %d folders in one another: %w", deepest, syscall.ELOOP)
 
 // list reads both sides of a folder at the same time.
-func (p *pass) list(ctx context.Context, f *folder) (l [2]listing, err error) {
+func (p *pass) list(ctx context.Context, f *folder, l *[2]listing) error {
 	if strings.Count(f.path, "/") >= deepest {
-		return l, onSide(p.source(), errTooDeep)
+		return onSide(p.source(), errTooDeep)
 	}
 	target := p.source().Other()
-	err = p.listBoth(ctx, f, &l)
+	err := p.listBoth(ctx, f, l)
 	if p.Mode != TwoWay && sideOf(err, p.source()) == target && errors.Is(err, syscall.EACCES) {
 		// A drop box: it may be written, and its names looked at, but not listed.
-		p.drop(&l)
+		p.drop(l)
 		if err = p.listSide(ctx, f, p.source(), &l[p.source()]); err == nil {
-			err = p.lookUp(ctx, f, target, &l)
+			err = p.lookUp(ctx, f, target, l)
 		}
 	}
-	return l, err
+	return err
 }
+
+// keptRoom is how many names a walker keeps the room for, on each side.
+const keptRoom = 4096
 
 // drop forgets a folder's listings.
 func (p *pass) drop(l *[2]listing) {
 	for side := range l {
 		p.names.giveBack(l[side].cost)
-		l[side] = listing{}
+		room := l[side].names
+		if cap(room) > keptRoom {
+			room = nil
+		}
+		clear(room[:cap(room)])
+		l[side] = listing{names: room[:0]}
 	}
 }
 
 // lookUp finds what a side that cannot be listed has of the other side's names.
 func (p *pass) lookUp(ctx context.Context, f *folder, side Side, l *[2]listing) error {
 	names := l[side.Other()].names
-	found := make([]Item, len(names))
+	found, failures := make([]Item, len(names)), make([]error, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(linkReads)
 	for i, n := range names {
@@ -72,15 +88,15 @@ func (p *pass) lookUp(ctx context.Context, f *folder, side Side, l *[2]listing) 
 			case ends(err) || gctx.Err() != nil:
 				return onSide(side, err)
 			default:
-				found[i].err = err
+				failures[i] = err
 			}
 			return nil
 		})
 	}
 	err := g.Wait()
 	for i, n := range names {
-		if found[i].Kind != Absent || found[i].err != nil {
-			l[side].names = append(l[side].names, Named{n.Name, found[i]})
+		if found[i].Kind != Absent || failures[i] != nil {
+			l[side].add(Named{n.Name, found[i]}, failures[i])
 		}
 	}
 	return err
@@ -102,20 +118,18 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	if p.Links == LinksFollow && side == p.source() {
 		at = f.links.real
 	}
-	list := func(emit func([]Named) error) error { return p.tree[side].List(ctx, at, emit) }
+	list := func(emit emitName) error { return p.tree[side].List(ctx, at, emit) }
 	if side == Remote && f.parent == nil && p.early != nil {
 		list, p.early = p.early.rest, nil
 	}
-	err := list(func(names []Named) error {
-		for _, n := range names {
-			cost := int64(nameCost + len(n.Name))
-			if err := p.names.take(cost, l.cost); err != nil {
-				return err
-			}
-			l.cost += cost
-			n.Mtime = readTime(n.Mtime, p.planner.now(side))
-			l.add(n)
+	err := list(func(n Named, why error) error {
+		cost := int64(nameCost + len(n.Name))
+		if err := p.names.take(cost, l.cost); err != nil {
+			return err
 		}
+		l.cost += cost
+		n.Mtime = readTime(n.Mtime, p.planner.now(side))
+		l.add(n, why)
 		return nil
 	})
 	if err != nil {
@@ -124,32 +138,27 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	if p.Links == LinksFollow && side == p.source() {
 		p.followLinks(ctx, f, l)
 	}
-	kept := l.names[:0]
-	for _, n := range l.names {
-		at := remote.Join(f.path, n.Name)
-		if p.takesPart(side, at, n.Item) {
-			kept = append(kept, n)
-		}
-	}
-	l.names = kept
+	l.names = slices.DeleteFunc(l.names, func(n Named) bool {
+		return !p.takesPart(side, remote.Join(f.path, n.Name), n.Item)
+	})
 	return nil
 }
 
 // An early listing is that of the remote folder itself, which is begun while the run
 // finds out about the sides.
 type early struct {
-	batches chan []Named
-	err     error // set before batches is closed
+	names chan Named
+	err   error // set before names is closed
 }
 
 func (p *pass) listEarly(ctx context.Context) {
-	e := &early{batches: make(chan []Named, 1)}
+	e := &early{names: make(chan Named, 128)}
 	p.early = e
 	p.later.Go(func() {
-		defer close(e.batches)
-		e.err = p.tree[Remote].List(ctx, ".", func(names []Named) error {
+		defer close(e.names)
+		e.err = p.tree[Remote].List(ctx, ".", func(n Named, _ error) error {
 			select {
-			case e.batches <- names:
+			case e.names <- n:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -158,10 +167,10 @@ func (p *pass) listEarly(ctx context.Context) {
 	})
 }
 
-// rest hands on what has come and what comes.
-func (e *early) rest(emit func([]Named) error) error {
-	for names := range e.batches {
-		if err := emit(names); err != nil {
+// rest hands on what has come and what comes: a server's names come with what they are.
+func (e *early) rest(emit emitName) error {
+	for n := range e.names {
+		if err := emit(n, nil); err != nil {
 			return err
 		}
 	}
@@ -173,9 +182,13 @@ func (p *pass) takesPart(side Side, at string, i Item) bool {
 	return at != p.within[side] && !(at == p.TriggerFile && isTrigger(i)) && p.Names.Keeps(at, i.Kind == Folder)
 }
 
-func (l *listing) add(n Named) {
+func (l *listing) add(n Named, why error) {
 	if !possible(n.Name) {
 		l.bad = append(l.bad, n.Name)
+		return
+	}
+	if why != nil {
+		l.failed = append(l.failed, failed{n.Name, why})
 		return
 	}
 	if mountNames.MatchString(n.Name) {
@@ -232,6 +245,7 @@ func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
 			}
 		}
 	}
+	var mu sync.Mutex // guards what failed
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(linkReads)
 	for side := range l {
@@ -245,7 +259,11 @@ func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
 				if ends(err) || gctx.Err() != nil {
 					return onSide(Side(side), err)
 				}
-				n.err = err
+				if err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					l[side].failed = append(l[side].failed, failed{n.Name, err})
+				}
 				return nil
 			})
 		}
@@ -258,24 +276,27 @@ func (p *pass) readLinks(ctx context.Context, f *folder, l *[2]listing) error {
 func (p *pass) leaveOut(ctx context.Context, f *folder, l *[2]listing) {
 	out := map[string]bool{}
 	for _, side := range []Side{Local, Remote} {
-		for _, n := range l[side].names {
-			at := remote.Join(f.path, n.Name)
+		for _, n := range l[side].failed {
+			at := remote.Join(f.path, n.name)
 			switch {
-			case n.err == nil || out[n.Name]:
-				continue
+			case out[n.name]:
 			case errors.Is(n.err, fs.ErrNotExist):
 				p.journal.vanished()
-			case p.Names.Keeps(at, true) && p.Names.Keeps(at, false): // what it is is not known
+			case at != p.within[side] && p.Names.Keeps(at, true) && p.Names.Keeps(at, false): // what it is is not known
 				p.journal.fail(ctx, Action{Op: OpSkip, Path: at, From: side}, side, n.err)
 			}
-			out[n.Name] = true
+			out[n.name] = true
 		}
 	}
-	if len(out) == 0 {
-		return
-	}
+	without(l, out)
+}
+
+// without takes names out of both listings.
+func without(l *[2]listing, out map[string]bool) {
 	for side := range l {
-		l[side].names = slices.DeleteFunc(l[side].names, func(n Named) bool { return out[n.Name] })
+		if len(out) > 0 {
+			l[side].names = slices.DeleteFunc(l[side].names, func(n Named) bool { return out[n.Name] })
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func (l *localTree) Stamp(_ context.Context, path string, follow bool) (stamp, e
 }
 
 // List reads a local folder.
-func (l *localTree) List(_ context.Context, path string, emit func([]Named) error) error {
+func (l *localTree) List(_ context.Context, path string, emit emitName) error {
 	d, err := l.openDir(path)
 	if err != nil {
 		return err
@@ -110,8 +110,17 @@ func (l *localTree) List(_ context.Context, path string, emit func([]Named) erro
 		if err != nil {
 			return err
 		}
-		if err := emit(l.statAll(int(d.Fd()), path, names)); err != nil {
-			return err
+		for _, name := range names {
+			item, err := l.look(int(d.Fd()), name)
+			if errors.Is(err, unix.ENOENT) {
+				continue
+			}
+			if err != nil {
+				err = remote.PathError("lstat", remote.Join(path, name), err)
+			}
+			if err := emit(Named{name, item}, err); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -131,23 +140,13 @@ func (l *localTree) openDir(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// statAll describes names in an open folder; one that has vanished is left out.
-func (l *localTree) statAll(dir int, path string, names []string) []Named {
-	items := make([]Named, 0, len(names))
-	for _, n := range names {
-		var st unix.Stat_t
-		err := retry(func() error { return unix.Fstatat(dir, n, &st, unix.AT_SYMLINK_NOFOLLOW) })
-		if errors.Is(err, unix.ENOENT) {
-			continue
-		}
-		item := exactItem(&st)
-		item.elsewhere = l.device != 0 && st.Dev != l.device
-		if err != nil {
-			item = Item{err: remote.PathError("lstat", remote.Join(path, n), err)}
-		}
-		items = append(items, Named{n, item})
-	}
-	return items
+// look describes a name in an open folder.
+func (l *localTree) look(dir int, name string) (Item, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	item := exactItem(&st)
+	item.elsewhere = l.device != 0 && st.Dev != l.device
+	return item, err
 }
 
 func (l *localTree) ReadLink(_ context.Context, path string) (string, error) {

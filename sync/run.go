@@ -31,8 +31,8 @@ const (
 	usualSmall = 256
 	// largeWorkers copy the others, each with several pieces under way.
 	largeWorkers = 16
-	// waiting is how many actions of each kind may be planned ahead.
-	waiting = 1024
+	// ahead is how many actions of each kind may be planned ahead.
+	ahead = 1024
 	// copyMemory bounds the data of all copies in flight, in bytes.
 	copyMemory = 96 << 20
 	// progressEvery is how often progress is told.
@@ -76,8 +76,8 @@ type pass struct {
 
 	journal *journal
 	folders *stack
-	small   chan task
-	large   chan task
+	small   *crew
+	large   *crew
 	memory  *semaphore.Weighted
 	gates   gates
 	names   budget // of those being listed
@@ -223,8 +223,6 @@ func (r *Runner) pass(root *os.Root, owner string, abort context.CancelCauseFunc
 		sourceRoot: sourceRoot(c),
 		journal:    newJournal(c, abort),
 		folders:    newStack(),
-		small:      make(chan task, waiting),
-		large:      make(chan task, waiting),
 		memory:     semaphore.NewWeighted(copyMemory),
 		names:      budget{most: r.mostHeld},
 		waiting:    budget{most: r.mostHeld},
@@ -298,23 +296,17 @@ func (p *pass) root(ctx context.Context) (*folder, error) {
 // run walks from the first folder on. The walkers end when no folder is left,
 // then the workers when no action is.
 func (p *pass) run(ctx context.Context, first *folder) {
+	p.small, p.large = newCrew(smallWorkers(p.Remote.Info().MaxOpen)), newCrew(largeWorkers)
 	p.folders.push(first)
 	defer context.AfterFunc(ctx, p.folders.wake)()
-	var walkers, workers sync.WaitGroup
+	var walkers sync.WaitGroup
 	for range listers {
 		walkers.Go(func() { p.walk(ctx) })
 	}
-	for range smallWorkers(p.Remote.Info().MaxOpen) {
-		workers.Go(func() { p.work(ctx, p.small) })
-	}
-	for range largeWorkers {
-		workers.Go(func() { p.work(ctx, p.large) })
-	}
 	walkers.Wait()
 	p.journal.scanned.Store(true)
-	close(p.small)
-	close(p.large)
-	workers.Wait()
+	p.small.end()
+	p.large.end()
 }
 
 // smallWorkers is how many copy small files where the server lets so many files be
@@ -330,4 +322,28 @@ func smallWorkers(open int) int {
 type task struct {
 	folder *folder
 	action Action
+}
+
+// A crew is the workers of one kind. Each begins with a task: a run that has nothing to
+// copy has none of them.
+type crew struct {
+	tasks   chan task
+	most    int64
+	called  atomic.Int64 // how often for one more
+	workers sync.WaitGroup
+}
+
+func newCrew(most int) *crew { return &crew{tasks: make(chan task, ahead), most: int64(most)} }
+
+// call has one more worker do its work, while there are fewer than there may be.
+func (c *crew) call(work func(<-chan task)) {
+	if c.called.Add(1) <= c.most {
+		c.workers.Go(func() { work(c.tasks) })
+	}
+}
+
+// end returns when all tasks are done. There must be no more of them.
+func (c *crew) end() {
+	close(c.tasks)
+	c.workers.Wait()
 }

@@ -12,7 +12,7 @@ import (
 type tree interface {
 	Lstat(ctx context.Context, path string) (remote.Attr, error)
 	Stat(ctx context.Context, path string) (remote.Attr, error)
-	List(ctx context.Context, path string, emit func([]Named) error) error
+	List(ctx context.Context, path string, emit emitName) error
 	ReadLink(ctx context.Context, path string) (string, error)
 	Open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (remote.File, remote.Attr, error)
 	Mkdir(ctx context.Context, path string, perm uint32) (remote.Attr, error)
@@ -37,6 +37,10 @@ type tree interface {
 	// Discard removes a file or link that still is what was read: see removeSource.
 	Discard(ctx context.Context, path, aside string, proved proof) error
 }
+
+// An emitName is handed what a folder has, name by name; or why a name could not be
+// looked at. An error of it ends the listing.
+type emitName func(n Named, why error) error
 
 // A stamp is one version of one file. Two equal stamps are the same version, as
 // far as the side can tell: nanoseconds, inode and change time here, whole
@@ -75,26 +79,32 @@ func (r remoteTree) Stamp(ctx context.Context, path string, follow bool) (stamp,
 }
 
 // List reads a remote folder.
-func (r remoteTree) List(ctx context.Context, path string, emit func([]Named) error) error {
-	refused, bad := map[string]bool{}, []Named(nil) // once each: after a cut they come again
+func (r remoteTree) List(ctx context.Context, path string, emit emitName) error {
+	refused, bad := map[string]bool{}, []string(nil) // once each: after a cut they come again
 	ctx = remote.WithRefused(ctx, func(name string) {
 		if !refused[name] {
 			refused[name] = true
-			bad = append(bad, Named{Name: name})
+			bad = append(bad, name)
 		}
 	})
-	err := r.ReadDir(ctx, path, func(entries []remote.Entry) error {
-		names := make([]Named, len(entries))
-		for i, e := range entries {
-			names[i] = Named{e.Name, itemOf(e.Attr)}
+	batch := func(entries []remote.Entry) error {
+		for _, name := range bad {
+			if err := emit(Named{Name: name}, nil); err != nil {
+				return err
+			}
 		}
-		names, bad = append(names, bad...), nil
-		return emit(names)
-	})
-	if err != nil {
+		bad = nil
+		for _, e := range entries {
+			if err := emit(Named{e.Name, itemOf(e.Attr)}, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := r.ReadDir(ctx, path, batch); err != nil {
 		return err
 	}
-	return emit(bad)
+	return batch(nil)
 }
 
 // SetFolder looks before: SFTP changes the attributes of folders by path alone.

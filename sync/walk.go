@@ -65,16 +65,19 @@ func (s *stack) wake() {
 // walk lists folders and plans until there are no more. After the end of the
 // context it only lets go of them, so that those above are finished.
 func (p *pass) walk(ctx context.Context) {
+	var l [2]listing
 	for f := p.folders.pop(ctx); f != nil; f = p.folders.pop(ctx) {
 		if ctx.Err() == nil {
-			p.visit(ctx, f)
+			p.visit(ctx, f, &l)
 		}
 		f.release(ctx, p)
 		p.folders.done()
 	}
 }
 
-func (p *pass) visit(ctx context.Context, f *folder) {
+// visit plans one folder. What was listed is let go of in the end, but for the room that
+// it took.
+func (p *pass) visit(ctx context.Context, f *folder, l *[2]listing) {
 	if p.elsewhere(ctx, f) { // before it is made on the other side
 		return
 	}
@@ -86,24 +89,23 @@ func (p *pass) visit(ctx context.Context, f *folder) {
 			}
 		}
 	}
-	l, err := p.list(ctx, f)
-	defer p.drop(&l)
-	if err != nil {
+	defer p.drop(l)
+	if err := p.list(ctx, f, l); err != nil {
 		p.failFolder(ctx, f, p.source(), err)
 		return
 	}
 	f.listed = time.Now()
-	p.refuse(ctx, f, &l)
-	p.dropElsewhere(f, &l)
-	p.restore(ctx, f, &l)
-	if err := p.readLinks(ctx, f, &l); err != nil { // behind restore: what came back may be one
+	p.refuse(ctx, f, l)
+	p.dropElsewhere(f, l)
+	p.restore(ctx, f, l)
+	if err := p.readLinks(ctx, f, l); err != nil { // behind restore: what came back may be one
 		p.failFolder(ctx, f, p.source(), err)
 		return
 	}
-	p.leaveOut(ctx, f, &l)
+	p.leaveOut(ctx, f, l)
 	p.journal.folders.Add(1)
 	actions := p.plannerNow().Folder(f.path, l[Local].names, l[Remote].names)
-	p.clean(ctx, f, &l, actions)
+	p.clean(ctx, f, l, actions)
 	for a := range actions {
 		p.dispatch(ctx, f, a)
 	}
@@ -174,8 +176,9 @@ func (p *pass) queue(ctx context.Context, f *folder, a Action) {
 		}
 	}
 	f.pending.Add(1)
+	to.call(func(tasks <-chan task) { p.work(ctx, tasks) })
 	select {
-	case to <- task{f, a}:
+	case to.tasks <- task{f, a}:
 	case <-ctx.Done():
 		f.pending.Add(-1) // never the last: the folder itself is still at work
 	}
