@@ -191,6 +191,9 @@ func (f *Filter) Keeps(path string, folder bool) bool {
 	return folder || !f.onlyIncludes() || f.inIncluded(path)
 }
 
+// KeepsAny reports whether a name may take part, be it a file's or a folder's.
+func (f *Filter) KeepsAny(path string) bool { return f.Keeps(path, true) || f.Keeps(path, false) }
+
 // decided is what the last rule that matches says.
 func (f *Filter) decided(path string, folder bool) (include, ok bool) {
 	for i := len(f.rules) - 1; i >= 0; i-- {

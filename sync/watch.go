@@ -38,6 +38,9 @@ type Schedule struct {
 // once, runs follow each other by Every alone.
 func (r *Runner) Repeat(ctx context.Context, s Schedule) error {
 	w := &watcher{make: r.watch, local: r.config.Local, names: r.config.Names, log: r.config.Log}
+	if r.config.Mode == Pull {
+		w.trigger = r.config.TriggerFile
+	}
 	defer w.close()
 	soon := time.Duration(0)
 	for ctx.Err() == nil {
@@ -86,6 +89,8 @@ type watcher struct {
 	local string
 	names *Filter
 	log   *slog.Logger
+
+	trigger string // of the runs, where they make it here; else ""
 
 	fs      *fsnotify.Watcher   // nil while nothing is watched
 	root    string              // the folder that is watched: local without links
@@ -249,7 +254,7 @@ func (w *watcher) counts(e fsnotify.Event) bool {
 		return false
 	}
 	rel := w.rel(e.Name)
-	if rel != "." && !w.names.Keeps(rel, false) && !w.names.Keeps(rel, true) {
+	if w.triggered(rel, e) || rel != "." && !w.names.KeepsAny(rel) {
 		return false
 	}
 	if info, err := os.Lstat(e.Name); err == nil && rel != "." && !w.names.Keeps(rel, info.IsDir()) {
@@ -259,4 +264,18 @@ func (w *watcher) counts(e fsnotify.Event) bool {
 		w.add(e.Name)
 	}
 	return true
+}
+
+// triggered reports an event that a trigger file brings, which is made anew by each run:
+// its own, and those of its folder's time and mode.
+func (w *watcher) triggered(rel string, e fsnotify.Event) bool {
+	switch {
+	case w.trigger == "":
+	case rel == w.trigger:
+		info, err := os.Lstat(e.Name)
+		return err != nil || info.Mode().IsRegular() && info.Size() == 0
+	case rel == filepath.Dir(w.trigger):
+		return e.Op == fsnotify.Chmod
+	}
+	return false
 }
