@@ -28,15 +28,14 @@ var (
 	errOutside = errors.New("the link leads outside")
 )
 
-// followLinks puts in place of each link what it leads to. A link that leads
-// nowhere stays one, and is skipped by the planner.
+// followLinks puts in place of each link what it leads to, and passes over those that
+// take no part. A link that leads nowhere stays one, and is skipped by the planner.
 func (p *pass) followLinks(ctx context.Context, f *folder, l *listing) {
 	kept := l.names[:0]
 	for _, n := range l.names {
-		if n.Kind == Symlink {
+		if n.Kind == Symlink && p.Names.KeepsAny(remote.Join(f.path, n.Name)) {
 			if err := p.follow(ctx, f, &n); err != nil {
-				a := Action{Op: OpSkip, Path: remote.Join(f.path, n.Name), From: p.source(), Why: WhySymlink}
-				p.journal.fail(ctx, a, p.source(), err)
+				l.failed = append(l.failed, failed{n.Name, err})
 				continue
 			}
 		}

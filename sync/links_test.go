@@ -142,3 +142,19 @@ func TestLinksFollowStaysOnOneFileSystem(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 }
+
+// A link that is excluded is not followed, wherever it leads.
+func TestLinksFollowPassesOverWhatIsExcluded(t *testing.T) {
+	for _, mode := range []Mode{Push, Pull} {
+		for _, pattern := range []string{"out", "out/"} {
+			p := newPairing(t, Options{Mode: mode, Links: LinksFollow, Names: filterOf(t, pattern)})
+			from := p.local
+			if mode == Pull {
+				from = p.remote
+			}
+			put(t, from, "f", "text", old)
+			must(t, os.Symlink(t.TempDir(), filepath.Join(from, "out")))
+			p.clean()
+		}
+	}
+}
