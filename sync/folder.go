@@ -169,10 +169,11 @@ func (f *folder) final(p *pass, side Side) remote.Change {
 		}
 	}
 	when := p.planner.copyTime(side.Other(), want)
-	differs := have.Mtime != when
+	apart := p.planner.window()
 	if p.planner.Facts[side.Other()].NoTimes {
-		differs = max(have.Mtime-when, when-have.Mtime) > clockError
+		apart = max(apart, clockError)
 	}
+	differs := max(have.Mtime-when, when-have.Mtime) > apart
 	if !facts.NoTimes && (s.made.Load() || s.wrote.Load() || differs) {
 		c.Fields |= remote.SetAtime | remote.SetMtime
 		c.Atime, c.Mtime = when, when
