@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestMaxErrorsEndsTheRun(t *testing.T) {
@@ -220,5 +221,26 @@ func TestAFileWrittenToAllTheTime(t *testing.T) {
 	wantAbsent(t, p.local, "all done")
 	if !res.Partial() || res.Busy != 1 || res.Settling != 0 {
 		t.Errorf("%+v", res)
+	}
+}
+
+// All is there when nothing is left settling.
+func TestNoTriggerFileWhileAFileSettles(t *testing.T) {
+	for _, mode := range []Mode{Push, Pull} {
+		p := newPairing(t, Options{Mode: mode, TriggerFile: "all done", Settle: time.Hour})
+		from, to := p.local, p.remote
+		if mode == Pull {
+			from, to = to, from
+		}
+		put(t, from, "f", "text", old)
+		put(t, from, "g", "half of it", time.Now().Unix())
+		if res := p.clean(); res.Settling != 1 {
+			t.Errorf("%+v", res)
+		}
+		wantFile(t, to, "f", "text")
+		wantAbsent(t, to, "all done")
+		setTime(t, filepath.Join(from, "g"), old)
+		p.clean()
+		wantFile(t, to, "all done", "")
 	}
 }

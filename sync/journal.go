@@ -115,7 +115,7 @@ func ends(err error) bool {
 func (j *journal) complete() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return !j.result.Partial() && j.result.Busy == 0
+	return !j.result.Partial() && j.result.Busy+j.result.Settling == 0
 }
 
 // missed reports that something was not there, or failed.
