@@ -1,11 +1,9 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,8 +20,8 @@ type journal struct {
 	abort  context.CancelCauseFunc // ends the run
 
 	mu     sync.Mutex
-	result Result  // guarded by mu
-	plan   []Event // of a dry run, told sorted at the end; guarded by mu
+	result Result    // guarded by mu
+	plan   []planned // of a dry run, told sorted at the end; guarded by mu
 
 	folders, seen       atomic.Int64
 	files, filesTotal   atomic.Int64
@@ -47,11 +45,11 @@ func (j *journal) tell(e Event) {
 	if j.events == nil {
 		return
 	}
-	e.Time = j.now()
 	if j.dry && e.Kind != EventProgress && e.Kind != EventResult {
-		j.plan = append(j.plan, e)
+		j.plan = append(j.plan, plannedOf(e))
 		return
 	}
+	e.Time = j.now()
 	j.events(e)
 }
 
@@ -188,11 +186,7 @@ func (j *journal) close(ended bool) *Result {
 	j.stopped.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	slices.SortStableFunc(j.plan, func(a, b Event) int { return cmp.Compare(a.Action.Path, b.Action.Path) })
-	for _, e := range j.plan {
-		j.events(e)
-	}
-	j.plan = nil
+	j.tellPlan()
 	j.result.Duration, j.result.Ended = j.now().Sub(j.began), ended
 	r := j.result
 	j.tell(Event{Kind: EventResult, Result: &r})
