@@ -19,11 +19,11 @@ type composed struct {
 	others budget // names of another form, until all of their folder was listed
 
 	mu   sync.Mutex
-	real map[string]string // guarded by mu; by a path as it is shown, its last name on the server, where that is another
+	real map[string]map[string]string // guarded by mu; by folder, and by a name as it is shown, that on the server, where it is another
 }
 
 func newComposed(r remote.Remote) *composed {
-	return &composed{Remote: r, others: budget{most: mostHeld}, real: make(map[string]string)}
+	return &composed{Remote: r, others: budget{most: mostHeld}, real: make(map[string]map[string]string)}
 }
 
 // at is a path as the server has it.
@@ -38,7 +38,7 @@ func (c *composed) locked(path string) string {
 		return path
 	}
 	dir, name := remote.Split(path)
-	if real, ok := c.real[path]; ok {
+	if real, ok := c.real[dir][name]; ok {
 		name = real
 	}
 	return remote.Join(c.locked(dir), name)
@@ -49,8 +49,16 @@ func (c *composed) forget(path string, err error) {
 	if err == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.real, path)
+		dir, name := remote.Split(path)
+		delete(c.real[dir], name)
 	}
+}
+
+// done lets go of the names of a folder: nothing is asked about them any more.
+func (c *composed) done(dir string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.real, dir)
 }
 
 // ReadDir implements remote.Remote. Names that have another form come last. Of two that
@@ -81,10 +89,13 @@ func (c *composed) ReadDir(ctx context.Context, path string, emit func([]remote.
 		return err
 	}
 	c.mu.Lock()
+	if c.real[path] == nil {
+		c.real[path] = map[string]string{}
+	}
 	for i, e := range others {
 		if as := norm.NFC.String(e.Name); !taken[as] {
 			taken[as] = true
-			c.real[remote.Join(path, as)] = e.Name
+			c.real[path][as] = e.Name
 			others[i].Name = as
 		}
 	}

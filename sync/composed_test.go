@@ -120,3 +120,22 @@ func TestNamesOfAnotherFormAreBounded(t *testing.T) {
 		t.Errorf("%v, %d held", err, c.others.held.Load())
 	}
 }
+
+// The names of a finished folder are let go of; that of the trigger file's folder is not.
+func TestNamesOfAnotherFormAreLetGoOf(t *testing.T) {
+	folder := norm.NFD.String("Menü")
+	for _, trigger := range []string{"", norm.NFC.String(folder) + "/done"} {
+		p := newPairing(t, Options{Mode: Push, TriggerFile: trigger})
+		put(t, p.remote, folder+"/d/"+norm.NFD.String("é"), "text", old)
+		put(t, p.local, norm.NFC.String(folder+"/d/é"), "text", old)
+		c := newComposed(p.dir)
+		if res := p.runOn(c); res.Unchanged != 1 {
+			t.Errorf("%+v", res)
+		}
+		if trigger != "" {
+			wantFile(t, p.remote, folder+"/done", "")
+		} else if delete(c.real, "."); len(c.real) > 0 { // the run is over with this one
+			t.Errorf("held on to: %q", c.real)
+		}
+	}
+}

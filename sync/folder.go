@@ -118,8 +118,18 @@ func (f *folder) unlock(ctx context.Context, p *pass, side Side, cause error) er
 func (f *folder) release(ctx context.Context, p *pass) {
 	for f != nil && f.pending.Add(-1) == 0 {
 		f.finish(ctx, p)
+		p.letGo(f)
 		p.waiting.giveBack(f.cost)
 		f = f.parent
+	}
+}
+
+// letGo forgets what the names of a finished folder are called on the server, but where it
+// is asked about once more: for the trigger file, or by the way of a link.
+func (p *pass) letGo(f *folder) {
+	c, ok := p.Remote.(*composed)
+	if ok && f.parent != nil && p.Links != LinksFollow && !lieInOneAnother(f.path, p.TriggerFile) {
+		c.done(f.path)
 	}
 }
 
