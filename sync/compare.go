@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,7 +51,10 @@ func (p *pass) compareFiles(ctx context.Context, a Action) (*comparison, error) 
 	err := p.openBoth(ctx, a, c)
 	same := false
 	if err == nil {
-		same, err = p.stream.same(ctx, end{c.file[Local], Local}, end{c.file[Remote], Remote}, 0, a.Source.Size)
+		s, told := p.stream, atomic.Int64{}
+		s.moved = func(n int64) { told.Add(n); p.journal.bytes.Add(n) }
+		same, err = s.same(ctx, end{c.file[Local], Local}, end{c.file[Remote], Remote}, 0, a.Source.Size)
+		p.journal.bytes.Add(a.Source.Size - told.Load()) // what need not be read is done with, too
 	}
 	if err == nil && p.Delete {
 		err = p.wasRead(ctx, end{c.in(a.From), a.From}, a.Source)

@@ -56,6 +56,7 @@ func (p *pass) copyFile(ctx context.Context, f *folder, a Action) (d done, err e
 		if try > 0 || d.made || !errors.Is(err, errChanged) {
 			return d, err
 		}
+		p.journal.bytesTotal.Add(t.attr.Size)
 	}
 }
 

@@ -37,7 +37,7 @@ type Progress struct {
 	Seen    int64 // names compared so far
 
 	Files, FilesTotal int64 // copies done, and planned so far
-	Bytes, BytesTotal int64 // moved, and planned so far
+	Bytes, BytesTotal int64 // moved or compared, and planned so far
 	Rate              int64 // bytes a second of late
 	Problems          int64 // conflicts and failures so far
 }

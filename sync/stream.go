@@ -51,7 +51,7 @@ func (b *buffers) put(p []byte) {
 type stream struct {
 	buffers *buffers
 	limit   *limiter
-	moved   func(n int64) // tells of bytes that were written
+	moved   func(n int64) // tells of bytes that were written, or found to be the same; nil for nobody
 	holes   bool          // some of the source was left out, being zero
 	held    int64         // up to where the target may hold something of before: there zeros are written, too
 	proves  bool          // holes are read, too
@@ -238,6 +238,9 @@ func (s *stream) same(ctx context.Context, a, b end, from, to int64) (bool, erro
 		s.buffers.put(q)
 		if !same {
 			return errDiffer
+		}
+		if s.moved != nil {
+			s.moved(n)
 		}
 		return nil
 	})

@@ -34,6 +34,9 @@ func (p *pass) do(ctx context.Context, f *folder, a Action) {
 		}
 		defer func() { read.close(ctx) }()
 		a = p.plannerNow().Decide(a.Path, a.Item(Local), a.Item(Remote), read.content)
+		if a.Op == OpCopy && !p.DryRun {
+			p.journal.bytesTotal.Add(a.Source.Size) // beside what was compared
+		}
 	}
 	switch {
 	case a.Op == OpSkip:
