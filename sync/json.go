@@ -38,34 +38,13 @@ type progressLine struct {
 	Problems   int64   `json:"problems"`
 }
 
+// A resultLine is a Result, and what of it has another form for programs.
 type resultLine struct {
-	Mode       string    `json:"mode"`
-	DryRun     bool      `json:"dry_run"`
-	Began      time.Time `json:"began"`
-	Seconds    float64   `json:"seconds"`
-	ToLocal    Tally     `json:"to_local"`
-	ToRemote   Tally     `json:"to_remote"`
-	Attributes int64     `json:"attributes"`
-	Deleted    int64     `json:"deleted"`
-	Pruned     int64     `json:"pruned"`
-	Unchanged  int64     `json:"unchanged"`
-	LeftAlone  int64     `json:"left_alone"`
-	KeptNewer  int64     `json:"kept_newer"`
-	Unverified int64     `json:"kept_unverified"`
-	Settling   int64     `json:"settling"`
-	Busy       int64     `json:"busy"`
-	Filtered   int64     `json:"filtered"`
-	Special    int64     `json:"special"`
-	InUse      int64     `json:"in_use"`
-	Unsafe     int64     `json:"unsafe_links"`
-	Elsewhere  int64     `json:"other_filesystem"`
-	Vanished   int64     `json:"vanished"`
-	Resumed    int64     `json:"resumed_bytes"`
-	Cleaned    int64     `json:"cleaned"`
-	Conflicts  int64     `json:"conflicts"`
-	Failures   int64     `json:"failures"`
-	Partial    bool      `json:"partial"`
-	Ended      bool      `json:"ended_early"`
+	Mode    string    `json:"mode"`
+	Began   time.Time `json:"began"`
+	Seconds float64   `json:"seconds"`
+	*Result
+	Partial bool `json:"partial"`
 }
 
 // MarshalJSON gives the event in the form that the manual describes.
@@ -102,12 +81,5 @@ func (p Progress) line() *progressLine {
 }
 
 func (r *Result) line() *resultLine {
-	return &resultLine{
-		Mode: r.Mode.String(), DryRun: r.DryRun, Began: r.Began.UTC(), Seconds: r.Duration.Seconds(),
-		ToLocal: r.ToLocal, ToRemote: r.ToRemote, Attributes: r.Attributes,
-		Deleted: r.Deleted, Pruned: r.Pruned, Unchanged: r.Unchanged, LeftAlone: r.LeftAlone,
-		KeptNewer: r.KeptNewer, Unverified: r.Unverified, Settling: r.Settling, Busy: r.Busy, Filtered: r.Filtered,
-		Special: r.Special, InUse: r.InUse, Unsafe: r.Unsafe, Elsewhere: r.Elsewhere, Vanished: r.Vanished, Resumed: r.Resumed, Cleaned: r.Cleaned,
-		Conflicts: r.ConflictCount, Failures: r.FailureCount, Partial: r.Partial(), Ended: r.Ended,
-	}
+	return &resultLine{Mode: r.Mode.String(), Began: r.Began.UTC(), Seconds: r.Duration.Seconds(), Result: r, Partial: r.Partial()}
 }

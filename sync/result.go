@@ -24,39 +24,44 @@ type Problem struct {
 	Err  error
 }
 
-// A Result is what a run did, or in a dry run would have done.
+// A Result is what a run did, or in a dry run would have done. Programs get it by the
+// names that stand beside the fields; see resultLine.
 type Result struct {
-	Mode     Mode
-	DryRun   bool
-	Ended    bool // before all was done: by the user, the remote, or too many errors
-	Began    time.Time
-	Duration time.Duration
+	Mode     Mode          `json:"-"`
+	DryRun   bool          `json:"dry_run"`
+	Ended    bool          `json:"ended_early"` // before all was done: by the user, the remote, or too many errors
+	Began    time.Time     `json:"-"`
+	Duration time.Duration `json:"-"`
 
-	ToLocal, ToRemote Tally
+	ToLocal  Tally `json:"to_local"`
+	ToRemote Tally `json:"to_remote"`
 
-	Attributes int64 // files and folders whose mode, owner or time was set
-	Deleted    int64 // sources removed after their copies were verified
-	Pruned     int64 // folders removed because that left them empty
-	Unchanged  int64 // files and links that were as they should be
-	LeftAlone  int64 // two-way by size: equal in size, different in time
-	KeptNewer  int64 // targets newer than their source, with Update
-	Settling   int64 // files that changed a moment ago
-	Busy       int64 // files that were written to each time they were looked at
-	Filtered   int64 // files outside the bounds of size and age
-	Special    int64 // special files and skipped links
-	InUse      int64 // sources kept because another program has them open
-	Vanished   int64 // files gone before they could be copied
-	Unsafe     int64 // links that lead out of the local folder and were not made there
-	Elsewhere  int64 // folders and files on another filesystem
-	Unverified int64 // sources kept because size is equal and content is not
-	Resumed    int64 // bytes that an earlier run had left and were used
-	Cleaned    int64 // temporary files of dead runs that were removed
+	Attributes int64 `json:"attributes"`       // files and folders whose mode, owner or time was set
+	Deleted    int64 `json:"deleted"`          // sources removed after their copies were verified
+	Pruned     int64 `json:"pruned"`           // folders removed because that left them empty
+	Unchanged  int64 `json:"unchanged"`        // files and links that were as they should be
+	LeftAlone  int64 `json:"left_alone"`       // two-way by size: equal in size, different in time
+	KeptNewer  int64 `json:"kept_newer"`       // targets newer than their source, with Update
+	Settling   int64 `json:"settling"`         // files that changed a moment ago
+	Busy       int64 `json:"busy"`             // files that were written to each time they were looked at
+	Filtered   int64 `json:"filtered"`         // files outside the bounds of size and age
+	Special    int64 `json:"special"`          // special files and skipped links
+	InUse      int64 `json:"in_use"`           // sources kept because another program has them open
+	Vanished   int64 `json:"vanished"`         // files gone before they could be copied
+	Unsafe     int64 `json:"unsafe_links"`     // links that lead out of the local folder and were not made there
+	Elsewhere  int64 `json:"other_filesystem"` // folders and files on another filesystem
+	Unverified int64 `json:"kept_unverified"`  // sources kept because size is equal and content is not
+	Resumed    int64 `json:"resumed_bytes"`    // bytes that an earlier run had left and were used
+	Cleaned    int64 `json:"cleaned"`          // temporary files of dead runs that were removed
 
-	Conflicts, Failures         []Problem // the first thousand of each
-	ConflictCount, FailureCount int64
+	ConflictCount int64     `json:"conflicts"`
+	FailureCount  int64     `json:"failures"`
+	Conflicts     []Problem `json:"-"` // the first thousand
+	Failures      []Problem `json:"-"` // the first thousand
 
-	LeftNames, UnsafeNames []string // the first of LeftAlone and Unsafe
-	strict                 bool
+	LeftNames   []string `json:"-"` // the first of LeftAlone
+	UnsafeNames []string `json:"-"` // the first of Unsafe
+	strict      bool
 }
 
 // keptNames is how many names a summary has of what was left alone.
