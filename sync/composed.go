@@ -54,6 +54,13 @@ func (c *composed) forget(path string, err error) {
 	}
 }
 
+// follow has the names of a folder that was listed found by the way of a link to it, too.
+func (c *composed) follow(link, real string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.real[link] = c.real[real]
+}
+
 // done lets go of the names of a folder: nothing is asked about them any more.
 func (c *composed) done(dir string) {
 	c.mu.Lock()

@@ -139,3 +139,14 @@ func TestNamesOfAnotherFormAreLetGoOf(t *testing.T) {
 		}
 	}
 }
+
+// What lies behind a link that is followed has its name there, too: it was listed, not found
+// under the name of the link, and taken to be gone.
+func TestNamesOfAnotherFormBehindALink(t *testing.T) {
+	p := newPairing(t, Options{Mode: Pull, ComposeNames: true, Links: LinksFollow})
+	put(t, p.remote, norm.NFD.String("dir/sub/é"), "text", old)
+	must(t, os.Symlink("dir", filepath.Join(p.remote, "link")))
+	p.clean()
+	wantFile(t, p.local, norm.NFC.String("dir/sub/é"), "text")
+	wantFile(t, p.local, norm.NFC.String("link/sub/é"), "text")
+}

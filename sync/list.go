@@ -135,6 +135,9 @@ func (p *pass) listSide(ctx context.Context, f *folder, side Side, l *listing) e
 	if err != nil {
 		return onSide(side, err)
 	}
+	if c, ok := p.Remote.(*composed); ok && side == Remote && at != f.path {
+		c.follow(f.path, at)
+	}
 	if p.Links == LinksFollow && side == p.source() {
 		p.followLinks(ctx, f, l)
 	}
