@@ -43,45 +43,76 @@ func behindDone(err error) error {
 
 // maker is a request that makes a name.
 type maker struct {
-	op, path string
-	request  func(*session) *sftp3.Call
+	path    string
+	of      []string // other names that have to do with it
+	request func(*session) *sftp3.Call
 	// ours reports whether what is there now is what the request would have made.
 	ours func(context.Context, *session, remote.Attr) bool
+	over func() // notes that it was made, beside its name
 }
 
 // makeName sends a maker's request; when an answer was lost it looks whether
 // the name was made, also after a second try that found it there: the first may
 // have been executed in between.
-func (p *Pool) makeName(ctx context.Context, m maker) (a remote.Attr, err error) {
-	err = p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) (err error) {
-		isOurs := func() bool {
-			a, err = p.lstatOn(ctx, s, m.path)
-			return err == nil && m.ours(ctx, s, a) && p.files.known.claim(m.path)
+func (p *Pool) makeName(ctx context.Context, m maker) (remote.Attr, error) {
+	var a remote.Attr
+	isOurs := func(ctx context.Context, s *session) (bool, error) {
+		now, err := p.lstatOn(ctx, s, m.path)
+		if err != nil || !m.ours(ctx, s, now) || !p.files.known.claim(m.path) {
+			return false, err
 		}
-		if uncertain && (isOurs() || lostRequest(err)) {
-			return err
-		}
-		request := m.request(s)
-		if request == nil {
-			return syscall.EOPNOTSUPP
-		}
-		a, err = p.thenLook(ctx, s, request, m.path)
-		if failed := err; uncertain && failed != nil && !lostRequest(failed) && !isOurs() && !lostRequest(err) {
-			err = failed
-		}
-		return err
-	})
-	if err == nil {
-		p.files.known.note(m.path)
+		a = now
+		return true, nil
 	}
-	return a, err
+	err := p.name(ctx, &naming{
+		paths: append(m.of, m.path),
+		try: func(ctx context.Context, s *session, uncertain bool) error {
+			if uncertain {
+				if ours, err := isOurs(ctx, s); ours || unanswered(err) {
+					return err
+				}
+			}
+			request := m.request(s)
+			if request == nil {
+				return syscall.EOPNOTSUPP
+			}
+			now, err := p.thenLook(ctx, s, request, m.path)
+			if uncertain && err != nil && !unanswered(err) {
+				if ours, lerr := isOurs(ctx, s); ours || unanswered(lerr) {
+					return lerr
+				}
+			}
+			a = now
+			return err
+		},
+		made: func(ctx context.Context, s *session) (bool, error) {
+			ours, err := isOurs(ctx, s)
+			if !unanswered(err) {
+				err = nil
+			}
+			return ours, err
+		},
+		over: func(made bool) {
+			if !made {
+				return
+			}
+			p.files.known.note(m.path)
+			if m.over != nil {
+				m.over()
+			}
+		},
+	})
+	if err != nil {
+		return remote.Attr{}, err
+	}
+	return a, nil
 }
 
 // Mkdir implements Remote.
 func (p *Pool) Mkdir(ctx context.Context, path string, perm uint32) (remote.Attr, error) {
 	started := time.Now()
 	a, err := p.makeName(ctx, maker{
-		op: "mkdir", path: path,
+		path: path,
 		request: func(s *session) *sftp3.Call {
 			return s.client.StartMkdir(p.abs(path), sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777})
 		},
@@ -121,7 +152,7 @@ func (p *Pool) Symlink(ctx context.Context, target, path string) (remote.Attr, e
 		return remote.Attr{}, pathError("symlink", path, why{p, ctx}.make(err, path))
 	}
 	a, err := p.makeName(ctx, maker{
-		op: "symlink", path: path,
+		path:    path,
 		request: func(s *session) *sftp3.Call { return p.symlink(s, target, path) },
 		ours: func(ctx context.Context, s *session, a remote.Attr) bool {
 			told, err := p.readTarget(ctx, s, path)
@@ -146,7 +177,7 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 	o := p.files.at(oldPath)
 	dirty := o != nil && o.isDirty()
 	a, err := p.makeName(ctx, maker{
-		op: "link", path: newPath,
+		path: newPath, of: []string{oldPath},
 		request: func(s *session) *sftp3.Call {
 			if _, ok := s.client.Extension("hardlink@openssh.com"); !ok {
 				return nil
@@ -160,11 +191,11 @@ func (p *Pool) Link(ctx context.Context, oldPath, newPath string) (remote.Attr, 
 			}
 			return err == nil && !a.IsDir() && old == a && !p.isSingle(ctx, newPath)
 		},
+		over: func() { p.files.linked(oldPath, newPath) },
 	})
 	if err != nil {
 		return remote.Attr{}, pathError("link", newPath, p.whyNoLink(ctx, err, oldPath, newPath))
 	}
-	p.files.linked(oldPath, newPath)
 	if dirty || o != nil && o.isDirty() {
 		return p.Lstat(ctx, newPath) // the answer does not count what is under way
 	}
@@ -202,36 +233,47 @@ func (p *Pool) whyNoLink(ctx context.Context, err error, oldPath, newPath string
 
 // Remove implements Remote.
 func (p *Pool) Remove(ctx context.Context, path string) error {
-	over := p.files.moves(path, path) // to nowhere
-	defer over(false)
-	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error {
-		err := s.client.StartRemove(p.abs(path)).WaitStatus(ctx)
-		if uncertain && errnoOf(err) == syscall.ENOENT {
-			return nil
-		}
-		return err
-	})
+	err := p.unname(ctx, path, func(s *session) *sftp3.Call { return s.client.StartRemove(p.abs(path)) })
 	if err != nil {
 		return pathError("remove", path, why{p, ctx}.remove(err, path, false))
 	}
-	p.files.removed(path)
 	return nil
 }
 
 // Rmdir implements Remote.
 func (p *Pool) Rmdir(ctx context.Context, path string) error {
-	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error {
-		err := s.client.StartRmdir(p.abs(path)).WaitStatus(ctx)
-		if uncertain && errnoOf(err) == syscall.ENOENT {
-			return nil
-		}
-		return err
-	})
+	err := p.unname(ctx, path, func(s *session) *sftp3.Call { return s.client.StartRmdir(p.abs(path)) })
 	if err != nil {
 		return pathError("rmdir", path, why{p, ctx}.remove(err, path, true))
 	}
-	p.files.known.forget(path)
 	return nil
+}
+
+// unname takes a name away by a request. That it is not there after a try without an
+// answer means that it was done.
+func (p *Pool) unname(ctx context.Context, path string, request func(*session) *sftp3.Call) error {
+	return p.name(ctx, &naming{
+		paths: []string{path},
+		try: func(ctx context.Context, s *session, uncertain bool) error {
+			err := request(s).WaitStatus(ctx)
+			if uncertain && errnoOf(err) == syscall.ENOENT {
+				return nil
+			}
+			return err
+		},
+		made: func(ctx context.Context, s *session) (bool, error) {
+			_, err := p.lstatOn(ctx, s, path)
+			if unanswered(err) {
+				return false, err
+			}
+			return errnoOf(err) == syscall.ENOENT, nil
+		},
+		over: func(made bool) {
+			if made {
+				p.files.removed(path)
+			}
+		},
+	})
 }
 
 // Rename implements Remote.
@@ -243,6 +285,9 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 func (p *Pool) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
 	m := &move{p: p, from: oldPath, to: newPath, keep: keep}
 	err = p.rename(ctx, m)
+	if isUnsettled(err) {
+		return true, err // as far as is known
+	}
 	return m.kept, err
 }
 
@@ -261,14 +306,13 @@ func (p *Pool) rename(ctx context.Context, m *move) error {
 	case from:
 		return pathError("rename", oldPath, errnoIn(p.moveLink(ctx, oldPath, newPath)))
 	}
-	over := p.files.moves(oldPath, newPath)
-	err := p.repeat(ctx, laneLook, changes, func(ctx context.Context, s *session, uncertain bool) error { return m.run(ctx, s, uncertain) })
-	if m.settleKeep(ctx, err); m.kept && err == nil {
-		p.files.linked(newPath, m.keep)
+	n := &naming{paths: []string{oldPath, newPath}, try: m.run, made: m.wasDone, over: m.over}
+	if m.keep != "" {
+		n.paths = append(n.paths, m.keep)
 	}
-	over(err == nil)
+	err := p.name(ctx, n)
 	if err != nil {
-		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) {
+		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) || isUnsettled(err) {
 			return pathError("rename", oldPath, err)
 		}
 		if m.plain && errnoOf(err) == syscall.EEXIST {
@@ -320,6 +364,9 @@ func (p *Pool) settleForeign(ctx context.Context, path string) error {
 func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remote.Attr, error) {
 	if c.Fields == 0 {
 		return p.Lstat(ctx, path)
+	}
+	if err := p.settled(ctx, path); err != nil {
+		return remote.Attr{}, pathError("setattr", path, err)
 	}
 	o := p.files.at(path)
 	for o != nil && o.isDirty() {

@@ -25,7 +25,7 @@ type object struct {
 	paths   map[string]struct{} // guarded by registry.mu; all that we know to lead to it
 	path    string              // guarded by mu; one of them, follows renames
 	gone    bool                // guarded by mu; the path does not lead to it any more
-	move    *moving             // guarded by mu; a rename that is unanswered, of it or over it
+	move    *moving             // guarded by mu; a change of its names that is under way
 	files   map[*file]struct{}  // guarded by mu
 	seen    remote.Attr         // guarded by mu; last told by the server
 	wrote   bool                // guarded by mu; made or changed since the last flush
@@ -36,10 +36,6 @@ type object struct {
 
 	acknowledged atomic.Uint64 // bytes written, ever
 }
-
-// A moving is a rename that is under way. Where its files are is known when it is
-// over.
-type moving struct{ over chan struct{} }
 
 func (p *Pool) newObject(path string, a remote.Attr) *object {
 	o := &object{p: p, path: path, paths: map[string]struct{}{path: {}}, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{})}

@@ -24,6 +24,9 @@ func (p *Pool) Open(ctx context.Context, path string, flag remote.OpenFlag, perm
 // ours to set, and a lookup has usually just said that there is none. One that is
 // open and is cut by that is kept from being written to meanwhile.
 func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm uint32) (f *file, a remote.Attr, err error) {
+	if err := p.settled(ctx, path); err != nil {
+		return nil, remote.Attr{}, err
+	}
 	o := p.files.at(path)
 	if flag&remote.FlagTruncate == 0 || o == nil {
 		return p.openOrCreate(ctx, path, flag, perm)

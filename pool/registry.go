@@ -20,6 +20,8 @@ type registry struct {
 	count int                  // guarded by mu; Files
 	links remote.Links         // guarded by mu
 	known knowing
+
+	moving []*moving // guarded by mu; changes of names under way
 }
 
 // index has the objects by the path that leads to them, and how many of these are in
@@ -152,35 +154,6 @@ func (r *registry) belowLocked(path string) []*object {
 		objects = append(objects, r.open.at[at])
 	}
 	return objects
-}
-
-// moves marks what a rename is about to move, or to replace, or a removal to take
-// away, and gives what ends
-// that when its outcome is known: whoever has to open such a file again meanwhile
-// waits, since it may be at either place.
-func (r *registry) moves(from, to string) (over func(done bool)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := &moving{over: make(chan struct{})}
-	moved := append(r.belowLocked(from), r.belowLocked(to)...)
-	for _, o := range moved {
-		o.mu.Lock()
-		o.move = m
-		o.mu.Unlock()
-	}
-	return func(done bool) {
-		if done {
-			r.renamed(from, to)
-		}
-		for _, o := range moved {
-			o.mu.Lock()
-			if o.move == m {
-				o.move = nil
-			}
-			o.mu.Unlock()
-		}
-		close(m.over)
-	}
 }
 
 // renamed lets the objects below the old path follow, and cuts off those that were

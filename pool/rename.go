@@ -18,6 +18,8 @@ type move struct {
 
 	source *remote.Attr // what is to be moved, when an answer told it
 	absent bool         // an answer told that there is none
+	target *remote.Attr // what was there before, when an answer told it
+	free   bool         // an answer told that there was nothing
 	plain  bool         // the last request was a RENAME that was to replace what is there
 
 	link    *sftp3.Call // gives the target that name, and is not answered
@@ -31,92 +33,122 @@ func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
 			return err
 		}
 	}
-	err := m.send(ctx, s)
-	if uncertain && err != nil && !lostRequest(err) {
+	err := m.send(ctx, s, !uncertain)
+	if uncertain && err != nil && !unanswered(err) {
 		// The first request may have been executed just before this one.
-		if done, lerr := m.wasDone(ctx, s); done || lostRequest(lerr) {
+		if done, lerr := m.wasDone(ctx, s); done || lerr != nil {
 			return lerr
 		}
 	}
 	return err
 }
 
-// wasDone looks whether a rename without an answer was done: the source is gone
-// and the target is what the source was.
+// wasDone looks whether a rename without an answer was done: the source is gone, or
+// another is there by now, and the target is what the source was.
 func (m *move) wasDone(ctx context.Context, s *session) (bool, error) {
-	a, err := m.p.lstatOn(ctx, s, m.from)
+	from, err := m.p.lstatOn(ctx, s, m.from)
+	there := err == nil
 	switch {
-	case lostRequest(err):
+	case unanswered(err):
 		return false, err
-	case err == nil && m.source == nil:
-		m.source = &a // it may be moved before it is asked for again
+	case there && m.source == nil:
+		m.source = &from // it may be moved before it is asked for again
 		return false, nil
-	case errnoOf(err) != syscall.ENOENT:
+	case there && isLike(from, *m.source), !there && errnoOf(err) != syscall.ENOENT:
 		return false, nil
 	}
-	a, err = m.p.lstatOn(ctx, s, m.to)
-	if err != nil {
-		if !lostRequest(err) {
-			err = nil
-		}
+	to, err := m.p.lstatOn(ctx, s, m.to)
+	switch {
+	case unanswered(err):
 		return false, err
+	case err != nil:
+		return false, nil
+	case m.source == nil:
+		return !m.absent, nil
 	}
-	return m.isSource(a), nil
+	return m.isSource(to, there), nil
 }
 
-// isSource compares with the source as it was. One that is being written has
-// other times and sizes by now.
-func (m *move) isSource(a remote.Attr) bool {
-	if m.source == nil {
-		return !m.absent
-	}
+// isSource reports whether the target is what the source was. Others may have written to
+// it since, as may we, or made names in it: it is the source all the same if something
+// else was there before. That it was not would lose what is written to it here, and
+// have it moved once more.
+func (m *move) isSource(to remote.Attr, refilled bool) bool {
 	was := *m.source
-	if m.p.files.written(m.from) {
-		was.Size, was.Atime, was.Mtime = a.Size, a.Atime, a.Mtime
+	switch {
+	case to.Mode != was.Mode || to.UID != was.UID || to.GID != was.GID:
+		return false
+	case m.free || isLike(to, was):
+		return true
+	case m.target != nil:
+		return !isLike(to, *m.target)
 	}
-	was.Atime = a.Atime
-	return was == a
+	return !refilled && (m.p.files.written(m.from) || (to.IsDir() || to.Size >= was.Size) && to.Mtime >= was.Mtime)
+}
+
+// isLike reports whether attributes may be those of one file that nobody has changed.
+func isLike(a, b remote.Attr) bool {
+	return a.Mode == b.Mode && a.UID == b.UID && a.GID == b.GID && a.Size == b.Size && a.Mtime == b.Mtime
 }
 
 // send sends the request that has the wanted meaning on this server, and asks
-// what the source is: ahead of it in the same flight where order is kept.
-func (m *move) send(ctx context.Context, s *session) error {
-	look := s.client.StartLstat(m.p.abs(m.from))
+// what the source is, and, for the first time, what is at the target: ahead of it in the
+// same flight where order is kept.
+func (m *move) send(ctx context.Context, s *session, first bool) error {
+	from := s.client.StartLstat(m.p.abs(m.from))
+	defer from.Forget()
+	to := (*sftp3.Call)(nil)
+	if first {
+		to = s.client.StartLstat(m.p.abs(m.to))
+		defer to.Forget()
+	}
 	m.startKeep(s)
 	defer m.learnKeep(ctx)
 	if !s.ordered {
 		m.learnKeep(ctx)
-		if err := m.learn(ctx, s, look); err != nil {
+		if err := m.learn(ctx, s, from, to); err != nil {
 			return err
 		}
 	}
 	request, err := m.start(ctx, s)
 	if err != nil {
-		look.Forget()
 		return err
 	}
+	defer request.Forget()
 	if s.ordered {
-		if err := m.learn(ctx, s, look); err != nil {
-			request.Forget()
+		if err := m.learn(ctx, s, from, to); err != nil {
 			return err
 		}
 	}
 	return request.WaitStatus(ctx)
 }
 
-func (m *move) learn(ctx context.Context, s *session, look *sftp3.Call) error {
-	w, err := look.WaitAttrs(ctx)
-	if err != nil {
-		if lostRequest(err) || ctx.Err() != nil {
-			return err
-		}
-		m.absent = m.source == nil && isErrno(errnoOf(err), syscall.ENOENT)
-		return nil // the rename will say what is wrong
-	}
-	if m.source == nil {
+// learn takes the answers to these looks. That they say no more than that is for the
+// rename to tell of.
+func (m *move) learn(ctx context.Context, s *session, from, to *sftp3.Call) error {
+	w, err := from.WaitAttrs(ctx)
+	switch {
+	case unanswered(err):
+		return err
+	case m.source != nil:
+	case err == nil:
 		a := s.attr(w)
 		m.source = &a
+	default:
+		m.absent = isErrno(errnoOf(err), syscall.ENOENT)
 	}
+	if to == nil {
+		return nil
+	}
+	w, err = to.WaitAttrs(ctx)
+	switch {
+	case unanswered(err):
+		return err
+	case err == nil:
+		a := s.attr(w)
+		m.target = &a
+	}
+	m.free = isErrno(errnoOf(err), syscall.ENOENT)
 	return nil
 }
 
@@ -174,13 +206,25 @@ func (m *move) learnKeep(ctx context.Context) {
 
 // settleKeep looks whether the name is there when no answer told it. After a rename that
 // failed it is to be removed, which finds out by itself.
-func (m *move) settleKeep(ctx context.Context, failed error) {
+func (m *move) settleKeep(made bool) {
 	if m.kept || !m.doubted {
 		return
 	}
 	m.kept = true
-	if failed == nil {
-		_, err := m.p.lstat(ctx, m.keep)
+	if made {
+		_, err := m.p.lstat(m.p.life, m.keep)
 		m.kept = !isErrno(err, syscall.ENOENT)
 	}
+}
+
+// over notes what became of it.
+func (m *move) over(made bool) {
+	m.settleKeep(made)
+	if !made {
+		return
+	}
+	if m.kept {
+		m.p.files.linked(m.to, m.keep)
+	}
+	m.p.files.renamed(m.from, m.to)
 }

@@ -116,12 +116,8 @@ func (o *object) settles(ctx context.Context, w *waiter) error {
 		if m == nil {
 			return nil
 		}
-		select {
-		case <-m.over:
-		case <-w.expired():
-			return errAway
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := m.wait(ctx, o.p, w); err != nil {
+			return err
 		}
 	}
 }

@@ -38,6 +38,11 @@ import (
 //   - ctx.Err(), wrapped in the PathError: the caller gave up. The request may
 //     still be executed.
 //
+// A change of names (Mkdir, Symlink, Link, Remove, Rmdir, Rename, Replace) that was sent
+// and not answered has an Unsettled in the chain of its error, which tells later what
+// became of it. Until then other changes of these names, and opening them, wait as a look
+// does.
+//
 // # Contexts and lost connections
 //
 // A call returns as soon as its context ends. A connection that breaks is
@@ -126,8 +131,8 @@ type Remote interface {
 	// server that cannot replace in one step gives EOPNOTSUPP when there is a
 	// target: the pool never removes the target first. Moving to another
 	// filesystem is EXDEV. Files open under the old path go on under the new
-	// one. Looks: source gone and the target as the source was means done. InOneStep
-	// asks for more.
+	// one. Looks: the source gone, or another in its place, and at the target what the
+	// source was, which was not there before, means done. InOneStep asks for more.
 	Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error
 
 	// Replace is Rename over a file that is open and goes on being used: keep, which is
