@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"maps"
+	"strings"
 	"sync"
 	"time"
 )
@@ -42,9 +44,24 @@ func (k *knowing) claim(path string) bool {
 	return true
 }
 
-// forget notes that a name is gone.
+// forget notes that a name is gone, with all that were below it.
 func (k *knowing) forget(path string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.names, path)
+	maps.DeleteFunc(k.names, func(name string, _ time.Time) bool { return name == path || isBelow(name, path) })
+}
+
+// move notes that a name has become another, in place of what was there.
+func (k *knowing) move(from, to string) {
+	k.forget(to)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	moved := make(map[string]time.Time)
+	for name, at := range k.names {
+		if name == from || isBelow(name, from) {
+			moved[to+strings.TrimPrefix(name, from)] = at
+			delete(k.names, name)
+		}
+	}
+	maps.Copy(k.names, moved)
 }

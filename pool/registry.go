@@ -165,7 +165,7 @@ func (r *registry) renamed(from, to string) {
 		return // then nothing is changed on the server
 	}
 	r.links.Move(from, to, true)
-	r.known.forget(from)
+	r.known.move(from, to)
 	r.known.note(to)
 	if o := r.open.at[to]; o != nil {
 		r.detach(to, o)
