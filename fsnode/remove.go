@@ -97,7 +97,6 @@ func (c *claim) onlyNameOfOpenFile(i int) bool {
 func (f *filesystem) hide(ctx context.Context, c *claim) error {
 	from := c.spots[0]
 	to := f.tree.hiddenNameIn(from.dir)
-	refused := f.isAway() // at once: nothing is sent that may be executed yet
 	err := f.remote.Rename(ctx, c.paths[0], remote.Join(c.dirs[0], to.name), false)
 	switch {
 	case err == nil:
@@ -108,16 +107,10 @@ func (f *filesystem) hide(ctx context.Context, c *claim) error {
 		if err = f.remote.Remove(ctx, c.paths[0]); err == nil {
 			c.removed()
 		}
-	case unanswered(err) && !refused:
-		f.leftover(to, err)
+	default:
+		f.hiddenLate(err, c.nodes[0], from, to)
 	}
 	return err
-}
-
-// unanswered reports whether a change that gave err may have been made, or be made yet:
-// its caller was killed, or it has waited for too long.
-func unanswered(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // hidden notes that n was given a hidden name, for its last handle to remove, if that
@@ -126,28 +119,20 @@ func (f *filesystem) hidden(n *node, from, to spot) {
 	f.tree.move(n, from, to)
 	n.inode().hidden = true
 	if len(n.file.handles) == 0 {
-		f.expungeLater(n, 0)
+		f.expungeLater(n)
 	}
 }
 
 // leftover removes a hidden name that a rename which failed has left, or may have: of
-// what was to be removed it is the only name then. While the rename may be executed yet,
-// the name may be there only later.
-func (f *filesystem) leftover(s spot, failed error) {
-	after := time.Duration(0)
-	if unanswered(failed) {
-		after = lateFor
-	}
+// what was to be removed it is the only name then.
+func (f *filesystem) leftover(s spot) {
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	n := &node{typ: syscall.S_IFREG}
 	n.inode().hidden = true
 	f.tree.name(n, s)
-	f.expungeLater(n, after)
+	f.expungeLater(n)
 }
-
-// lateFor is how long a server may take to execute what nobody waits for any more.
-const lateFor = 5 * time.Second
 
 // evacuate moves the hidden files of the i-th claimed folder up into the folder
 // it is in, and reports whether there were any.
@@ -155,8 +140,10 @@ func (f *filesystem) evacuate(ctx context.Context, c *claim, i int) bool {
 	moved := false
 	for _, from := range f.tree.hiddenIn(c.nodes[i]) {
 		to := spot{c.spots[i].dir, from.name}
+		n := f.tree.child(from.dir, from.name)
 		err := f.remote.Rename(ctx, remote.Join(c.paths[i], from.name), remote.Join(c.dirs[i], to.name), false)
 		if err != nil {
+			f.hiddenLate(err, n, from, to)
 			return false
 		}
 		f.tree.mu.Lock()
@@ -187,15 +174,11 @@ func (t *tree) hiddenIn(dir *node) []spot {
 // expungePause is between tries to remove a hidden file while the remote is away.
 const expungePause = 2 * time.Second
 
-// expungeLater is expunge, after a time, for who holds the name or cannot wait.
-func (f *filesystem) expungeLater(n *node, after time.Duration) {
+// expungeLater is expunge, for who holds the name or cannot wait.
+func (f *filesystem) expungeLater(n *node) {
 	f.expunging.Add(1)
 	go func() {
 		defer f.expunging.Done()
-		select {
-		case <-time.After(after):
-		case <-f.ending:
-		}
 		f.expunge(n)
 	}()
 }
@@ -259,7 +242,7 @@ func (f *filesystem) expunged(n *node) bool {
 // though its caller did not wait for that or waited in vain. While the remote is away a
 // look would tell no more.
 func (f *filesystem) uncertain(err error, spots ...spot) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT) && !f.isAway() {
+	if isUnsettled(err) || errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT) && !f.isAway() {
 		f.lookAgain(spots...)
 	}
 }
@@ -317,10 +300,11 @@ func (f *filesystem) rename(ctx context.Context, from, to spot, noReplace bool) 
 	}
 	switch {
 	case err == nil:
-		f.links.given.moved(c.paths[0], c.paths[1])
 		f.renamed(c, keep)
+	case isUnsettled(err):
+		f.renamedLate(err, c, keep)
 	case keep != (spot{}):
-		f.leftover(keep, err)
+		f.leftover(keep)
 	}
 	f.uncertain(err, from, to)
 	return err
@@ -345,6 +329,7 @@ func (f *filesystem) renameOver(ctx context.Context, c *claim, noReplace bool) (
 // renamed notes that what was at the second claimed name is at keep, if anywhere, and
 // the first has become the second.
 func (f *filesystem) renamed(c *claim, keep spot) {
+	f.links.given.moved(c.paths[0], c.paths[1])
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	if keep != (spot{}) {
