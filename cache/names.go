@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
@@ -81,14 +82,38 @@ func (c *Cache) Remove(ctx context.Context, path string) error {
 		c.tree.put(path, absent, remote.Attr{})
 		c.tree.lessLinks(path)
 	})
-	if err == nil {
-		c.tree.mu.Lock()
+	c.made(err, func() {
 		c.tree.links.Others(path, c.files.uncount)
 		c.files.removed(path, c.tree.links.Another(path))
 		c.tree.links.Remove(path)
-		c.tree.mu.Unlock()
-	}
+	})
 	return err
+}
+
+// made has noted what a change that gave err means for open files, under tree.mu: at once
+// if it was made, and late if it is known to be only then.
+func (c *Cache) made(err error, note func()) {
+	noted := func() {
+		c.tree.mu.Lock()
+		defer c.tree.mu.Unlock()
+		note()
+	}
+	var u *remote.Unsettled
+	switch {
+	case err == nil:
+		noted()
+	case errors.As(err, &u):
+		c.spawn(func() {
+			select {
+			case <-u.Over:
+			case <-c.life.Done():
+				return
+			}
+			if u.Made() {
+				noted()
+			}
+		})
+	}
 }
 
 // Rmdir implements remote.Remote.
@@ -145,8 +170,7 @@ func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err 
 			c.tree.putUntil(newPath, present, r.attr, r.until)
 		}
 	})
-	if err == nil {
-		c.tree.mu.Lock()
+	c.made(err, func() {
 		if kept {
 			c.tree.links.Add(newPath, keep)
 		}
@@ -155,8 +179,10 @@ func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err 
 			c.files.renamed(oldPath, newPath, c.tree.links.Another(newPath))
 			c.tree.links.Move(oldPath, newPath, reach == wholeTree)
 		}
-		c.tree.mu.Unlock()
-	}
+		if err != nil {
+			c.tree.touch(&change{paths: paths, kind: reach})
+		}
+	})
 	return err
 }
 
