@@ -34,11 +34,12 @@ type object struct {
 	out     outgoing            // guarded by mu
 	reading []*reading          // guarded by mu; not answered: what is written meanwhile is laid over them
 
+	wide         *widening
 	acknowledged atomic.Uint64 // bytes written, ever
 }
 
 func (p *Pool) newObject(path string, a remote.Attr) *object {
-	o := &object{p: p, path: path, paths: map[string]struct{}{path: {}}, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{})}
+	o := &object{p: p, path: path, paths: map[string]struct{}{path: {}}, seen: a, turn: make(chan struct{}, 1), files: make(map[*file]struct{}), wide: newWidening()}
 	o.out.sized(a.Size)
 	o.out.changed = make(chan struct{})
 	return o

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -186,12 +187,13 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 	attrs := sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: perm & 0o7777}
 	started, was := time.Now(), p.files.at(path)
 	var sent time.Time
+	wide := newWidening()
 	isOurs := func(ctx context.Context, s *session) (bool, error) {
 		now, err := p.lstatOn(ctx, s, path)
 		if err != nil || !now.IsRegular() || now.Size != 0 || !p.madeSince(now, started) {
 			return false, err
 		}
-		if h, a, err = p.openWidened(ctx, s, path, pflags(flag&^remote.FlagTruncate)); err != nil {
+		if h, a, err = p.openWidened(ctx, s, path, pflags(flag&^remote.FlagTruncate), wide, func(remote.Attr) bool { return true }); err != nil {
 			return false, err
 		}
 		if !p.files.known.claim(path) {
@@ -240,33 +242,76 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 	return f, a, nil
 }
 
-// openWidened opens a file that is ours, also when its mode does not let its
-// owner: git writes into files of mode 0444. The owner then gets the right for a
-// moment.
-func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags uint32) (*handle, remote.Attr, error) {
+// A widening is a mode that a file of ours has for a moment only, as its own does not
+// let its owner open it: git writes into files of mode 0444.
+type widening struct {
+	turn chan struct{} // a token: one at a time
+	mode uint32        // its own; with the token
+	on   atomic.Bool   // its own may not be there again; set with the token
+}
+
+func newWidening() *widening { return &widening{turn: make(chan struct{}, 1)} }
+
+// openWidened opens a file that is ours, also when its mode does not let its owner. A
+// widening whose end was not answered is ended by who opens the file next, if it is the
+// same.
+func (p *Pool) openWidened(ctx context.Context, s *session, path string, flags uint32, w *widening, same func(remote.Attr) bool) (*handle, remote.Attr, error) {
 	h, a, err := p.openPlain(ctx, s, path, flags)
-	if errnoOf(err) != syscall.EACCES {
+	refused := errnoOf(err) == syscall.EACCES
+	if !refused && !w.on.Load() {
 		return h, a, err
 	}
-	have, lerr := p.lstatOn(ctx, s, path)
-	if lerr != nil {
-		return nil, remote.Attr{}, lerr
-	}
-	wider := remote.Change{Fields: remote.SetMode, Mode: have.Perm() | 0o600}
-	if serr := s.client.StartSetstat(p.abs(path), toWire(wider, have)).WaitStatus(ctx); serr != nil {
-		if lostRequest(serr) {
-			return nil, remote.Attr{}, serr
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		if err == nil {
+			h.close()
 		}
+		return nil, remote.Attr{}, ctx.Err()
+	}
+	if refused {
+		if werr := p.widen(ctx, s, path, w); unanswered(werr) {
+			return nil, remote.Attr{}, werr
+		} else if werr != nil {
+			return nil, remote.Attr{}, err
+		}
+		h, a, err = p.openPlain(ctx, s, path, flags)
+	}
+	if err != nil || !w.on.Load() {
+		return h, a, err
+	}
+	a.Mode = a.Type() | w.mode
+	if !refused && !same(a) {
+		return h, a, nil
+	}
+	if err := p.setPerm(ctx, s, path, w.mode); err != nil {
+		h.close()
 		return nil, remote.Attr{}, err
 	}
-	h, a, err = p.openPlain(ctx, s, path, flags)
-	back := remote.Change{Fields: remote.SetMode, Mode: have.Perm()}
-	if berr := s.client.StartSetstat(p.abs(path), toWire(back, have)).WaitStatus(ctx); err == nil && berr != nil {
-		h.close()
-		return nil, remote.Attr{}, berr
+	w.on.Store(false)
+	return h, a, nil
+}
+
+// widen gives the owner the right to open the file.
+func (p *Pool) widen(ctx context.Context, s *session, path string, w *widening) error {
+	have, err := p.lstatOn(ctx, s, path)
+	if err != nil {
+		return err
 	}
-	a.Mode = have.Mode
-	return h, a, err
+	first := !w.on.Swap(true)
+	if first {
+		w.mode = have.Perm()
+	}
+	err = p.setPerm(ctx, s, path, have.Perm()|0o600)
+	if first && err != nil && !unanswered(err) {
+		w.on.Store(false)
+	}
+	return err
+}
+
+func (p *Pool) setPerm(ctx context.Context, s *session, path string, mode uint32) error {
+	return s.client.StartSetstat(p.abs(path), sftp3.Attrs{Flags: sftp3.AttrPermissions, Permissions: mode}).WaitStatus(ctx)
 }
 
 // openPlain is an OPEN and an FSTAT: after a cut the handle counts, not what is

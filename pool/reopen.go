@@ -41,7 +41,7 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 		var h *handle
 		var a remote.Attr
 		stuck, err := f.p.within(ctx, looks, s, func(ctx context.Context) (err error) {
-			h, a, err = f.p.openWidened(ctx, s, path, pflags(f.flag&^remote.FlagTruncate))
+			h, a, err = f.p.openWidened(ctx, s, path, pflags(f.flag&^remote.FlagTruncate), f.wide, func(a remote.Attr) bool { return f.isSame(a, least) })
 			return err
 		})
 		switch {
