@@ -200,3 +200,94 @@ func TestGivenUpLink(t *testing.T) {
 		wantFiles(t, s.Root, map[string]string{"g": "datamore"})
 	})
 }
+
+// TestGivenUpAndCut pins what becomes of a rename whose caller has gone, and then the
+// connection: it is not sent again, and what the server makes of it within five seconds
+// counts.
+func TestGivenUpAndCut(t *testing.T) {
+	for name, fate := range map[string]remotetest.Fate{"before it": remotetest.CutBefore, "after it": remotetest.CutAfter, "and made late": remotetest.Zombie} {
+		for _, foreign := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := remotetest.NewServer(t, t.TempDir())
+					s.Bubble = true
+					if foreign {
+						s.Identification = "SSH-2.0-Other"
+					}
+					p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
+					save(t, p, "f", "data", 0o644)
+					f := writer(t, p, "f")
+					ctx, cancel := context.WithCancel(t.Context())
+					s.Ahead("posix-rename@openssh.com", "f", fate, func() {
+						cancel()
+						time.Sleep(time.Second)
+					})
+					time.AfterFunc(4*time.Second, s.RunZombies)
+					err := p.Rename(ctx, "f", "g", false)
+					var u *remote.Unsettled
+					if !errors.Is(err, context.Canceled) || !errors.As(err, &u) {
+						t.Fatal(err)
+					}
+					time.Sleep(2 * time.Second)
+					goesOnAfterCut(t, s, f)
+					<-u.Over
+					at := map[bool]string{true: "g", false: "f"}[fate != remotetest.CutBefore]
+					if u.Made() != (at == "g") {
+						t.Errorf("told to be made: %v", u.Made())
+					}
+					wantFiles(t, s.Root, map[string]string{at: "datamore"})
+				})
+			})
+		}
+	}
+}
+
+// TestGivenUpBeforeItWasSent pins that a change which nobody waits for any more is not
+// sent, and says so.
+func TestGivenUpBeforeItWasSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		p := connected(t, s, pool.Config{Timeout: 30 * time.Second})
+		save(t, p, "f", "data", 0o644)
+		s.Stall(true)
+		s.CutAll()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := p.Remove(ctx, "f")
+		var u *remote.Unsettled
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &u) {
+			t.Error(err)
+		}
+		s.Stall(false)
+		time.Sleep(time.Minute)
+		wantFiles(t, s.Root, map[string]string{"f": "data"})
+	})
+}
+
+// What a change without an answer is about is waited for as a look waits; a Pool that
+// ends does not wait.
+func TestGivenUpIsWaitedFor(t *testing.T) {
+	stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		s.Script(func(r remotetest.Request) remotetest.Fate {
+			if r.Path == "f" && r.Type != "OPEN" {
+				return remotetest.Swallow
+			}
+			return remotetest.Answer
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		lasts(t, "the rename", time.Second, time.Second, context.DeadlineExceeded, func() error { return p.Rename(ctx, "f", "g", false) })
+		lasts(t, "another", 30*time.Second, 31*time.Second, syscall.ETIMEDOUT, func() error { return p.Rename(t.Context(), "x", "g", false) })
+		lasts(t, "opening", 30*time.Second, 31*time.Second, syscall.ETIMEDOUT, func() error {
+			_, _, err := p.Open(t.Context(), "g", remote.FlagRead, 0)
+			return err
+		})
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		lasts(t, "opening, killed", time.Second, time.Second, context.DeadlineExceeded, func() error {
+			_, _, err := p.Open(ctx, "f", remote.FlagRead, 0)
+			return err
+		})
+		lasts(t, "the end", 0, time.Second, nil, func() error { return p.Close(t.Context()) })
+	})
+}
