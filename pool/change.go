@@ -401,14 +401,8 @@ func (p *Pool) SetAttr(ctx context.Context, path string, c remote.Change) (remot
 		}
 	}
 	a, late, err := p.setattr(ctx, path, c, have)
-	switch {
-	case !late || c.Fields&remote.SetSize == 0:
-	case b != nil:
-		b.doubt()
-	case err == nil: // whoever opens the file next may write at once
-		if err := sleep(ctx, lateFor); err != nil {
-			return a, pathError("setattr", path, err)
-		}
+	if late && c.Fields&remote.SetSize != 0 {
+		p.files.doubt(p, path, c.Size)
 	}
 	if err != nil {
 		size := int64(-1)

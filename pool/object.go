@@ -182,13 +182,17 @@ const endless = int64(1<<63 - 1)
 
 // lookBound bounds how long a call waits for data that is under way: a look, and a
 // change of attributes, do not wait as data does, but for the timeout, and for as long
-// as within each such time some of it is acknowledged.
+// as within each such time some of it is acknowledged. A timeout that is shorter than
+// what may come late takes is as long as that.
 func (o *object) lookBound(ctx context.Context, do func(context.Context) error) error {
 	if err := (&waiter{}).refuse(o.p.current()); err != nil {
 		return err
 	}
 	had := o.acknowledged.Load()
-	bounded, cancel := patience(ctx, o.p.cfg.Timeout, func(ctx context.Context) bool {
+	o.mu.Lock()
+	first := max(o.p.cfg.Timeout, time.Until(o.out.lateTill)+o.p.cfg.Timeout/4)
+	o.mu.Unlock()
+	bounded, cancel := patience(ctx, first, func(ctx context.Context) bool {
 		has := o.acknowledged.Load()
 		goesOn := has != had
 		had = has
@@ -314,7 +318,7 @@ func (o *object) cut(size int64) {
 // proof: in doubt it is the same.
 func (o *object) leads(ctx context.Context, h *handle, a remote.Attr) bool {
 	o.mu.Lock()
-	same := o.out.dirty() || o.seen.Type() == a.Type() && o.seen.Size == a.Size && o.seen.Mtime == a.Mtime
+	same := len(o.files) == 0 || o.out.dirty() || o.seen.Type() == a.Type() && o.seen.Size == a.Size && o.seen.Mtime == a.Mtime
 	least, old := o.out.least, o.open()
 	o.mu.Unlock()
 	switch {

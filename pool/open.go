@@ -48,11 +48,8 @@ func (p *Pool) open(ctx context.Context, path string, flag remote.OpenFlag, perm
 	defer b.release()
 	o.resizing(0)
 	f, a, err = p.openOrCreate(ctx, path, flag, perm)
-	switch {
-	case err == nil && f.object == o: // else it was another file that was cut
+	if err == nil && f.object == o { // else it was another file that was cut
 		o.cut(0)
-	case errors.Is(err, errAway) || ctx.Err() != nil:
-		b.doubt()
 	}
 	return f, a, err
 }
@@ -102,6 +99,9 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag remote.OpenFl
 		h, a, err = p.openOn(ctx, s, path, pf, sftp3.Attrs{})
 		return err
 	})
+	if late || pf&sftp3.OpenTruncate != 0 && !asked.IsZero() && (errors.Is(err, errAway) || ctx.Err() != nil) {
+		p.files.doubt(p, path, 0)
+	}
 	if err != nil {
 		return nil, remote.Attr{}, p.whyNotOpen(ctx, err, path, flag)
 	}
@@ -110,11 +110,6 @@ func (p *Pool) openExisting(ctx context.Context, path string, flag remote.OpenFl
 		return nil, remote.Attr{}, syscall.EISDIR
 	}
 	f, current := p.newFile(ctx, path, flag, h, a, asked)
-	if late {
-		f.mu.Lock()
-		f.doubt(0, endless, 0)
-		f.mu.Unlock()
-	}
 	if !current && flag&remote.FlagTruncate == 0 {
 		if now, err := f.stat(ctx); err == nil {
 			a = now

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -47,6 +48,7 @@ type late struct {
 	off, end int64
 	seq      uint64
 	till     time.Time
+	named    bool // it goes by a path, to whatever has that by then
 }
 
 // mostChunks bounds how many pieces of a file are kept: each takes 4 KiB at least,
@@ -150,12 +152,10 @@ func (o *outgoing) unanswered() bool { return o.first != nil }
 // isLate reports whether a lost connection may still write something else over the
 // chunk.
 func (o *outgoing) isLate(c *chunk) bool {
-	for _, l := range o.late {
-		if l.seq != c.seq && c.meets(l.off, l.end) {
-			return true
-		}
-	}
-	return false
+	now := time.Now()
+	return slices.ContainsFunc(o.late, func(l late) bool {
+		return l.till.After(now) && l.seq != c.seq && c.meets(l.off, l.end)
+	})
 }
 
 // spared is how much of a file that reaches to end a truncation under way leaves.

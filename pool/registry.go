@@ -84,7 +84,9 @@ func (r *registry) at(path string) *object {
 // join puts a File, which has just been opened on h by that path, on the object
 // there. It reports whether the attributes that were told are still those of it.
 func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *handle, a remote.Attr, asked time.Time) (current bool) {
+	var lates []late
 	if o := r.at(path); o != nil && !o.leads(ctx, h, a) {
+		lates = o.lates(false) // it may be the same file, which others have changed
 		r.lost(path, o)
 	}
 	r.known.note(path)
@@ -93,13 +95,19 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	o := r.open.at[path]
 	if o == nil {
 		o = p.newObject(path, a)
-		r.all[o] = struct{}{}
-		r.give(o, path)
+		r.put(o, path)
+	}
+	if o.isUnused() {
 		r.links.Others(path, func(also string) { r.give(o, also) })
 	}
+	r.expect(p, path, lates)
 	r.count++
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(o.files) == 0 && !o.out.dirty() {
+		o.seen, o.wrote, o.doubted = a, false, time.Time{}
+		o.out.sized(a.Size)
+	}
 	f.object = o
 	o.files[f] = struct{}{}
 	if current = o.note(a, asked); current {
@@ -108,7 +116,8 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	return current && o.out.times.Fields == 0
 }
 
-// leave takes a File off its object, and the object away with its last File.
+// leave takes a File off its object, and the object away with its last File, unless
+// what was sent through it may be executed yet.
 func (r *registry) leave(f *file) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,6 +129,14 @@ func (r *registry) leave(f *file) {
 	if len(o.files) > 0 {
 		return
 	}
+	o.out.times, o.out.told = remote.Change{}, 0
+	if o.liftNext(); o.isSettled() {
+		r.dismiss(o)
+	}
+}
+
+// dismiss takes an object away; mu is held.
+func (r *registry) dismiss(o *object) {
 	delete(r.all, o)
 	for path := range o.paths {
 		if r.open.at[path] == o {
@@ -174,8 +191,8 @@ func (r *registry) renamed(from, to string) {
 		o, now := r.open.at[at], to+strings.TrimPrefix(at, from)
 		r.open.remove(at)
 		delete(o.paths, at)
-		r.open.put(now, o)
-		o.paths[now] = struct{}{}
+		r.expect(o.p, at, o.lates(true))
+		r.put(o, now)
 		o.mu.Lock()
 		if o.path == at {
 			o.path = now
@@ -194,11 +211,23 @@ func (r *registry) linked(path, also string) {
 	}
 }
 
-// give lets a path lead to an object, unless it leads to another; mu is held.
+// give lets a path lead to an object, unless it leads to another that is open; mu is
+// held.
 func (r *registry) give(o *object, path string) {
-	if r.open.at[path] == nil {
-		r.open.put(path, o)
-		o.paths[path] = struct{}{}
+	if other := r.open.at[path]; other == nil || other.isUnused() {
+		r.put(o, path)
+	}
+}
+
+// put lets a path lead to an object, which takes over what may come late there; mu is
+// held.
+func (r *registry) put(o *object, path string) {
+	other := r.open.at[path]
+	r.all[o] = struct{}{}
+	r.open.put(path, o)
+	o.paths[path] = struct{}{}
+	if other != nil && other != o {
+		r.expect(o.p, path, other.lates(false))
 	}
 }
 
@@ -228,6 +257,7 @@ func (r *registry) detach(path string, o *object) {
 		r.open.remove(path)
 	}
 	delete(o.paths, path)
+	r.expect(o.p, path, o.lates(true))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.path != path {

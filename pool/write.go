@@ -417,25 +417,7 @@ func (c *chunk) completed(err error) {
 // doubt notes that the server may yet make a change of [off, end) whose answer was
 // lost, that of the chunk with that number; mu is held.
 func (o *object) doubt(off, end int64, seq uint64) {
-	till := time.Now().Add(lateFor)
-	o.out.lateTill = till
-	o.out.late = append(o.out.late, late{off: off, end: end, seq: seq, till: till})
-	o.out.lift = o.later(o.out.lift, lateFor, o.lifted)
-}
-
-// lifted sends what has waited until nothing is late any more.
-func (o *object) lifted() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	now := time.Now()
-	kept := o.out.late[:0]
-	for _, l := range o.out.late {
-		if l.till.After(now) {
-			kept = append(kept, l)
-		}
-	}
-	o.out.late = kept
-	o.pump()
+	o.comesLate(late{off: off, end: end, seq: seq, till: time.Now().Add(lateFor)})
 }
 
 // mend starts the goroutine that brings a File's data under way again when a cut

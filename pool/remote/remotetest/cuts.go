@@ -2,6 +2,7 @@ package remotetest
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -9,7 +10,8 @@ import (
 
 // RunCuts holds a Remote to what the contract says of lost connections: each
 // operation with its request dropped before it was executed, dropped after, held
-// back, and executed late; then what must not be taken for ours.
+// back, and executed late; then what must not be taken for ours; then, in bubbles, what
+// is executed late of a file that was closed meanwhile.
 //
 // open makes the Remote on connections of s.Connect, and ends it with t. It may
 // set fields of s before that; a foreign Identification and a Latency are worth
@@ -37,6 +39,14 @@ func RunCuts(t *testing.T, open func(t testing.TB, s *Server) remote.Remote) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				c.test(newCut(t, open))
+			})
+		}
+	})
+	t.Run("late", func(t *testing.T) {
+		for _, c := range lateCases() {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { c.test(newCut(t, open)) })
 			})
 		}
 	})
