@@ -19,7 +19,7 @@ func (f *file) closing(then sequel, asking int) []*sftp3.Call {
 		return nil
 	}
 	handles := f.handles // not looked at again: their session may have ended since
-	f.left, f.handles = handles[len(handles)-1].s, nil
+	f.left, f.handles = handles[0].s, nil
 	f.keeps, f.written, f.filled = true, false, false
 	return startCloses(handles)
 }

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,7 +52,7 @@ func TestCloseUnanswered(t *testing.T) {
 					}
 					return pool.TryAgain
 				}})
-				f := written(t, p)
+				f := written(t, p, "a", "b")
 				lost := s.Next("CLOSE", "f", c.fate)
 				closed := make(chan error, 1)
 				go func() { closed <- f.Close(t.Context()) }()
@@ -69,20 +70,23 @@ func TestCloseUnanswered(t *testing.T) {
 
 var errKey = errors.New("refused")
 
-// written is a file of two bytes. Its second flush leaves CLOSE to Close.
-func written(t *testing.T, p *pool.Pool) remote.File {
+// written is a file with these pieces, each flushed. The second flush leaves CLOSE to
+// Close.
+func written(t *testing.T, p *pool.Pool, pieces ...string) remote.File {
 	t.Helper()
 	f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for off, text := range []string{"a", "b"} {
+	off := 0
+	for _, text := range pieces {
 		if _, err := f.WriteAt(t.Context(), []byte(text), int64(off)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := f.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		off += len(text)
 	}
 	return f
 }
@@ -264,4 +268,113 @@ func TestPacketsAfterFlushClosed(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestChangedAfterFlushClosed pins that a File that its own flush has closed goes on,
+// whatever others have done to the file since: no cut took the handle. (A shell has a log
+// open, and the log is cut short or gets another mode.)
+func TestChangedAfterFlushClosed(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(path string) error
+		want   string
+	}{
+		"another mode":      {func(path string) error { return os.Chmod(path, 0o664) }, "onetwo"},
+		"cut short":         {func(path string) error { return os.Truncate(path, 0) }, "\x00\x00\x00two"},
+		"cut short a bit":   {func(path string) error { return os.Truncate(path, 1) }, "o\x00\x00two"},
+		"longer":            {func(path string) error { return os.WriteFile(path, []byte("ONE of others"), 0) }, "ONEtwo others"},
+		"another's, by now": {func(path string) error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) }, "onetwo"},
+	} {
+		for _, reader := range []string{"alone", "read since before", "read since"} {
+			t.Run(name+" "+reader, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := remotetest.NewServer(t, t.TempDir())
+					p := connected(t, s, pool.Config{})
+					f := written(t, p, "one")
+					read := func() {
+						g, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+						if err != nil {
+							t.Fatal(err)
+						}
+						t.Cleanup(func() { _ = g.Close(context.Background()) })
+					}
+					if reader == "read since before" {
+						read()
+					}
+					if err := c.change(filepath.Join(s.Root, "f")); err != nil {
+						t.Fatal(err)
+					}
+					if reader == "read since" {
+						read()
+					}
+					if _, err := f.WriteAt(t.Context(), []byte("two"), 3); err != nil {
+						t.Error(err)
+					}
+					if a, err := f.Flush(t.Context()); err != nil || int(a.Size) != len(c.want) {
+						t.Errorf("flush: %d bytes, %v", a.Size, err)
+					}
+					s.CutAll() // what is known of the file now is right
+					time.Sleep(6 * time.Second)
+					if _, err := f.WriteAt(t.Context(), []byte("TWO"), 3); err != nil {
+						t.Error(err)
+					}
+					if err := f.Close(t.Context()); err != nil {
+						t.Error(err)
+					}
+					if got, want := get(t, s, "f"), strings.Replace(c.want, "two", "TWO", 1); got != want {
+						t.Errorf("the server has %q, want %q", got, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestReaderAfterFlushClosed pins that a reader gets no bytes of another file because a
+// writer's flush has closed the file that both had open, nor does the writer bring it
+// there.
+func TestReaderAfterFlushClosed(t *testing.T) {
+	for name, between := range map[string]func(f remote.File) error{
+		"the writer has closed": func(f remote.File) error { return f.Close(context.Background()) },
+		"the writer is idle":    func(remote.File) error { return nil },
+		"the writer writes more": func(f remote.File) error {
+			_, err := f.WriteAt(context.Background(), []byte("more"), 3)
+			_, ferr := f.Flush(context.Background())
+			return errors.Join(err, ferr)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := remotetest.NewServer(t, t.TempDir())
+				p := connected(t, s, pool.Config{})
+				put(t, s, "f", "old old")
+				g, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second)
+				f := written(t, p, "OLD")
+				put(t, s, "tmp", "another file")
+				old := time.Now().Add(-time.Hour)
+				if err := os.Chtimes(filepath.Join(s.Root, "tmp"), old, old); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Rename(filepath.Join(s.Root, "tmp"), filepath.Join(s.Root, "f")); err != nil {
+					t.Fatal(err)
+				}
+				if err := between(f); err != nil && !errors.Is(err, syscall.ESTALE) {
+					t.Error(err)
+				}
+				s.Next("READ", "f", remotetest.Kill)
+				b := make([]byte, 7)
+				if n, err := g.ReadAt(t.Context(), b, 0); !errors.Is(err, syscall.ESTALE) {
+					t.Errorf("%q, %v", b[:n], err)
+				}
+				_ = f.Close(t.Context())
+				_ = g.Close(t.Context())
+				if got := get(t, s, "f"); got != "another file" {
+					t.Errorf("the other file has %q", got)
+				}
+			})
+		})
+	}
 }

@@ -115,7 +115,7 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 		h.close()
 		return nil, syscall.EXDEV
 	}
-	f.handles = append(f.handles, h)
+	f.handles, f.left = append(f.handles, h), nil
 	return h, nil
 }
 

@@ -61,7 +61,8 @@ type file struct {
 	losses    losses     //
 	written   bool       // something was changed through it: the server's CLOSE matters
 	filled    bool       // by data
-	keeps     bool       // CLOSE was sent with a flush, once
+	keeps     bool       // CLOSE was sent with a flush, once...
+	left      *session   // ...there; nil once the file was opened again
 	asking    int        // calls that have a handle in hand
 	err       error      // of earlier changes, to be told once
 	stale     error      // what every further call gets

@@ -29,7 +29,6 @@ type object struct {
 	files   map[*file]struct{}  // guarded by mu
 	seen    remote.Attr         // guarded by mu; last told by the server
 	wrote   bool                // guarded by mu; made or changed since the last flush
-	left    *session            // guarded by mu; where CLOSE was sent with a flush, nil once the file was opened again
 	doubted time.Time           // guarded by mu; when the path first led to another file; zero while it does not
 	out     outgoing            // guarded by mu
 	reading []*reading          // guarded by mu; not answered: what is written meanwhile is laid over them
@@ -299,16 +298,8 @@ func (o *object) resizing(size int64) {
 func (o *object) cut(size int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.seen.Size, o.out.end = size, size
-	for c := o.out.first; c != nil; c = c.next {
-		if c.f != nil {
-			o.out.end = max(o.out.end, c.end())
-		}
-	}
-	if c := o.out.current; c != nil {
-		o.out.end = max(o.out.end, c.end())
-	}
-	o.out.least, o.out.most = size, max(size, o.out.end)
+	o.seen.Size = size
+	o.out.cutShort(size)
 	o.out.learnedEnd()
 	o.out.leaves()
 }
@@ -320,23 +311,31 @@ func (o *object) leads(ctx context.Context, h *handle, a remote.Attr) bool {
 	o.mu.Lock()
 	same := len(o.files) == 0 || o.out.dirty() || o.seen.Type() == a.Type() && o.seen.Size == a.Size && o.seen.Mtime == a.Mtime
 	least, old := o.out.least, o.open()
+	back := o.seen.Type() == a.Type() // no cut but their own flush has closed its Files, so others may have changed it
+	for f := range o.files {
+		back = back && f.isLeft()
+	}
 	o.mu.Unlock()
 	switch {
 	case same:
 		return true
 	case old == nil:
-		return o.isSame(a, least)
+		return back || o.isSame(a, least)
 	}
-	other := false
-	// What is not told in time, on either session, is in doubt.
-	_, _ = o.p.within(ctx, looks, old.s, func(ctx context.Context) error {
-		_, err := o.p.within(ctx, looks, h.s, func(ctx context.Context) error {
+	return !o.p.apart(ctx, old, h)
+}
+
+// apart is differ within the time of a look: what is not told by then, on either session,
+// is in doubt.
+func (p *Pool) apart(ctx context.Context, old, h *handle) (other bool) {
+	_, _ = p.within(ctx, looks, old.s, func(ctx context.Context) error {
+		_, err := p.within(ctx, looks, h.s, func(ctx context.Context) error {
 			other = differ(ctx, old, h)
 			return nil
 		})
 		return err
 	})
-	return !other
+	return other
 }
 
 // open is a handle of the object's that can be asked what it is open on, on a session

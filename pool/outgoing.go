@@ -86,6 +86,20 @@ func (o *outgoing) dirty() bool { return o.held > 0 || o.times.Fields != 0 }
 // sized notes the size that the server has, and nothing under way can change.
 func (o *outgoing) sized(size int64) { o.end, o.least, o.most = size, size, size }
 
+// cutShort is sized for a file of which data is under way, or waits.
+func (o *outgoing) cutShort(size int64) {
+	o.end = size
+	for c := o.first; c != nil; c = c.next {
+		if c.f != nil {
+			o.end = max(o.end, c.end())
+		}
+	}
+	if o.current != nil {
+		o.end = max(o.end, o.current.end())
+	}
+	o.least, o.most = size, o.end
+}
+
 // leaves notes that a change of data is sent.
 func (o *outgoing) leaves() {
 	now := time.Now()

@@ -66,8 +66,8 @@ func (f *file) reopen(ctx context.Context, w *waiter) error {
 			if err == nil {
 				h.close() // it may be open on what is at the path now
 			}
-		case err == nil && f.isSame(a, least):
-			return f.resume(h, a)
+		case err == nil && (f.isSame(a, least) || f.isBack(ctx, h, a)):
+			return f.resume(h, a, least)
 		default:
 			if err == nil {
 				h.close()
@@ -130,8 +130,8 @@ func (o *object) hasMoved(path string) bool {
 	return o.move != nil || o.gone || o.path != path
 }
 
-// resume goes on with a handle on the file as it was.
-func (f *file) resume(h *handle, a remote.Attr) error {
+// resume goes on with a handle on the file as it was, or as others have made it.
+func (f *file) resume(h *handle, a remote.Attr, least int64) error {
 	if f.p.homeOn.Swap(h.s.conn) != h.s.conn {
 		f.p.learnHome(h.s) // the number may have changed when the server was started
 	}
@@ -142,11 +142,29 @@ func (f *file) resume(h *handle, a remote.Attr) error {
 		return syscall.EBADF
 	}
 	f.handles = append(f.handles, h)
-	if f.left != nil {
-		f.left, f.seen = nil, a
-		f.out.end, f.out.most = max(f.out.end, a.Size), max(f.out.most, a.Size)
+	if f.left == nil {
+		return nil
 	}
+	f.left, f.seen = nil, a
+	if a.Size < least {
+		f.out.cutShort(a.Size)
+	}
+	f.out.end, f.out.most = max(f.out.end, a.Size), max(f.out.most, a.Size)
 	return nil
+}
+
+// isLeft reports whether its own flush has closed a File, and no cut has come since; mu is
+// held.
+func (f *file) isLeft() bool { return f.left != nil && f.left.alive() }
+
+// isBack reports whether a File goes on, with what it has opened on h, that no cut but
+// its own flush has closed. Others may have changed the file since, as they may while it
+// is open; who has it open as well must be open on the same.
+func (f *file) isBack(ctx context.Context, h *handle, a remote.Attr) bool {
+	f.mu.Lock()
+	back, alone, other := f.isLeft() && f.seen.Type() == a.Type(), len(f.files) == 1, f.open()
+	f.mu.Unlock()
+	return back && (alone || other != nil && !f.p.apart(ctx, other, h))
 }
 
 // least is the size that the file has at least.
@@ -160,8 +178,7 @@ func (o *object) least() int64 {
 // must be one that our changes can have led to, with before the least when it was
 // asked for, and its mtime the last known, one that we asked for, or no later than
 // our last change can have been made. That may be long after it left: at the cut it
-// had perhaps megabytes before it on a slow link. Where no cut but a flush took the
-// handles, others may have written to the file since, as they may while it is open.
+// had perhaps megabytes before it on a slow link.
 func (o *object) isSame(a remote.Attr, before int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -169,9 +186,6 @@ func (o *object) isSame(a remote.Attr, before int64) bool {
 		return false
 	}
 	out := &o.out
-	if o.left != nil && o.left.alive() && a.Size >= min(before, out.least) {
-		return a.Mode == o.seen.Mode && a.UID == o.seen.UID && a.GID == o.seen.GID
-	}
 	timely := a.Mtime == o.seen.Mtime || out.asked != nil && a.Mtime == *out.asked ||
 		!out.newest().IsZero() && !o.p.clock.after(a.Mtime, out.newest())
 	return min(before, out.least) <= a.Size && a.Size <= out.most && timely
