@@ -48,6 +48,25 @@ func (f *file) stays() {
 	f.keeps, f.written, f.filled = false, true, true
 }
 
+// isCutOff reports whether a cut took the handles of a File that has nothing more to
+// send; mu is held.
+func (f *file) isCutOff() bool {
+	return f.written && !f.closed && f.stale == nil && len(f.live()) == 0
+}
+
+// unclosed is for a File whose handles a cut took between its last flush and CLOSE, which
+// is not sent any more then: some servers store what was written only then, and drop an
+// upload that was broken off. OpenSSH is none of those, and is not waited for.
+func (f *file) unclosed(ctx context.Context) error {
+	f.mu.Lock()
+	f.keeps, f.written, f.filled = true, false, false
+	f.mu.Unlock()
+	if f.p.Info().Ordered && !f.p.connected() {
+		return nil
+	}
+	return f.unstored(ctx, f.closedUnanswered(ctx))
+}
+
 // writers is how many Files may write; mu is held.
 func (o *object) writers() (n int) {
 	for f := range o.files {
@@ -69,6 +88,7 @@ func (f *file) Close(ctx context.Context) error {
 		f.mu.Unlock()
 		return err
 	}
+	cutOff := f.isCutOff()
 	handles := f.live()
 	f.handles = nil
 	f.closed = true
@@ -81,6 +101,9 @@ func (f *file) Close(ctx context.Context) error {
 			h.close()
 		}
 		return err
+	}
+	if cutOff {
+		return pathError("close", f.name(), f.unclosed(ctx))
 	}
 	return pathError("close", f.name(), f.answered(ctx, startCloses(handles)))
 }
@@ -110,6 +133,11 @@ func (f *file) answered(ctx context.Context, calls []*sftp3.Call) (failed error)
 			failed = err
 		}
 	}
+	return f.unstored(ctx, failed)
+}
+
+// unstored tells of data that CLOSE has lost, if it has.
+func (f *file) unstored(ctx context.Context, failed error) error {
 	if failed == nil || ctx.Err() != nil {
 		return failed
 	}

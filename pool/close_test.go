@@ -378,3 +378,50 @@ func TestReaderAfterFlushClosed(t *testing.T) {
 		})
 	}
 }
+
+// TestCutBeforeClose pins that what becomes of a file is found out when a cut took its
+// handle after all was written and before CLOSE was sent.
+func TestCutBeforeClose(t *testing.T) {
+	for _, id := range []string{"SSH-2.0-OpenSSH_9.2p1", "SSH-2.0-Other_1.0"} {
+		for _, stores := range []bool{true, false} {
+			for _, flushes := range []bool{true, false} {
+				t.Run(fmt.Sprint(id, stores, flushes), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						s := remotetest.NewServer(t, t.TempDir())
+						s.Identification = id
+						p := connected(t, s, pool.Config{})
+						f, _, err := p.Open(t.Context(), "f", remote.FlagWrite|remote.FlagCreate, 0o644)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if _, err := f.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+							t.Fatal(err)
+						}
+						if _, err := f.Sync(t.Context()); err != nil || s.Succeeded("CLOSE", "f") != 0 {
+							t.Fatalf("sync: %v, closed %d times", err, s.Succeeded("CLOSE", "f"))
+						}
+						s.CutAll()
+						if !stores {
+							put(t, s, "f", "")
+						}
+						time.Sleep(time.Second)
+						if flushes {
+							_, err = f.Flush(t.Context())
+						}
+						if cerr := f.Close(t.Context()); err == nil {
+							err = cerr
+						} else if cerr != nil {
+							t.Errorf("it is told twice: %v", cerr)
+						}
+						if errors.Is(err, syscall.EIO) == stores || stores && err != nil {
+							t.Errorf("flush and close: %v", err)
+						}
+						if n := p.Status().LostCount; (n == 0) != stores {
+							t.Errorf("%d files lost", n)
+						}
+					})
+				})
+			}
+		}
+	}
+}

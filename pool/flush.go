@@ -68,7 +68,11 @@ func (f *file) flush(ctx context.Context, w *waiter, c remote.Change, then seque
 	defer f.giveTurn()
 	f.mu.Lock()
 	a, idle := f.seen, !f.wrote && !f.out.dirty() && c.Fields == 0 && then != thenSync && (then != thenClose || !f.mayClose(then, 0))
+	unclosed := idle && then == thenClose && f.filled && !f.keeps && f.isCutOff()
 	f.mu.Unlock()
+	if unclosed {
+		return a, f.unclosed(ctx)
+	}
 	if idle {
 		return a, nil
 	}
