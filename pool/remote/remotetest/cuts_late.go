@@ -73,7 +73,7 @@ func lateCases() (cases []cutCase) {
 			}
 		}})
 	}
-	return cases
+	return append(cases, cutCase{"what waits for something late goes when that is over, with cuts without end", stormLate})
 }
 
 func (c *cut) rename(from, to string) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
@@ -139,4 +140,26 @@ func stormTree(c *cut) {
 	if got := names(c.T, c.Fixture, "."); len(got) != 0 {
 		c.Errorf("left: %q", got)
 	}
+}
+
+// What waits for data that may come late goes when that can come no more, also when
+// something else is lost all the time.
+func stormLate(c *cut) {
+	f := c.file("file", flagsNew)
+	trap := c.s.Next("WRITE", "file", Zombie)
+	mustWrite(c.T, f, "old old", 0)
+	c.met(trap, cutRow{kind: "WRITE", path: "file"})
+	mustWrite(c.T, f, "new", 0)
+	time.AfterFunc(time.Second, c.s.RunZombies)
+	for i := range int64(5) {
+		time.Sleep(2 * time.Second)
+		trap := c.s.Next("WRITE", "file", CutBefore)
+		mustWrite(c.T, f, "x", 8+i)
+		c.met(trap, cutRow{kind: "WRITE", path: "file"})
+	}
+	if got, err := os.ReadFile(c.disk("file")); err != nil || !bytes.HasPrefix(got, []byte("new old")) {
+		c.Errorf("the server has %q after ten seconds, %v", got, err)
+	}
+	mustFlush(c.T, f)
+	c.holds(c.T, "file", "new old\x00xxxxx")
 }
