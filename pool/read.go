@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -29,41 +28,41 @@ type reading struct {
 	told  func(n int, err error)
 	stop  func() bool // keeps the end of ctx from ending the reading, once
 
-	p     []byte
-	off   int64
-	over  []patch // guarded by object.mu; in the order of writing
-	least int64   // guarded by object.mu; where the file ends with what was written
+	p       []byte
+	off     int64
+	over    []byte    // guarded by object.mu; as long as p, made for the first that was written...
+	covered []stretch // guarded by object.mu; ...and where it counts, in order and apart
+	least   int64     // guarded by object.mu; where the file ends with what was written
 }
 
-// A patch is data written, as far as a reading has to see it.
-type patch struct {
-	off  int64
-	data []byte
-}
+// A stretch is a part of a reading's range.
+type stretch struct{ from, to int }
 
 // cover notes data that was written; mu is held.
 func (r *reading) cover(p []byte, off int64) {
 	end := off + int64(len(p))
 	r.least = max(r.least, end)
 	from, to := max(off, r.off), min(end, r.off+int64(len(r.p)))
-	if from < to {
-		r.over = append(r.over, patch{from, bytes.Clone(p[from-off : to-off])})
+	if from >= to {
+		return
 	}
+	if r.over == nil {
+		r.over = make([]byte, len(r.p))
+	}
+	s := stretch{int(from - r.off), int(to - r.off)}
+	copy(r.over[s.from:s.to], p[from-off:])
+	i, _ := slices.BinarySearchFunc(r.covered, s.from, func(c stretch, from int) int { return c.to - from })
+	j := i
+	for ; j < len(r.covered) && r.covered[j].from <= s.to; j++ {
+		s = stretch{min(s.from, r.covered[j].from), max(s.to, r.covered[j].to)}
+	}
+	r.covered = slices.Replace(r.covered, i, j, s)
 }
 
 // isCovered reports whether all that is asked for was written and is not
 // acknowledged, so that the server need not be asked; mu is held.
 func (r *reading) isCovered() bool {
-	at, end := r.off, r.off+int64(len(r.p))
-	for more := true; more && at < end; {
-		more = false
-		for _, c := range r.over {
-			if c.off <= at && at < c.off+int64(len(c.data)) {
-				at, more = c.off+int64(len(c.data)), true
-			}
-		}
-	}
-	return at >= end && len(r.over) > 0
+	return len(r.covered) == 1 && r.covered[0] == stretch{0, len(r.p)}
 }
 
 // A part is a packet of a reading. Only its session's reader touches it while
@@ -138,7 +137,7 @@ func (r *reading) join() {
 	o := r.f.object
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	r.over, r.least = r.over[:0], 0
+	r.over, r.covered, r.least = nil, r.covered[:0], 0
 	for c := o.out.first; c != nil; c = c.next {
 		if c.f != nil {
 			r.cover(c.buf, c.off)
@@ -165,11 +164,10 @@ func (r *reading) end(n int, err error) {
 	r.leave()
 	if r.stop() {
 		r.tell(n, err)
-		clear(r.over)
 		for _, pt := range r.parts {
 			pt.p = nil // a spare reading keeps no data from being given back
 		}
-		r.f, r.ctx, r.w, r.told, r.stop, r.p = nil, nil, nil, nil, nil, nil
+		r.f, r.ctx, r.w, r.told, r.stop, r.p, r.over = nil, nil, nil, nil, nil, nil, nil
 		readings.Put(r)
 	}
 }
@@ -381,9 +379,9 @@ func (r *reading) result() (n int, err error) {
 			break
 		}
 	}
-	for _, c := range r.over {
-		if at := int(c.off - r.off); at < n {
-			copy(r.p[at:n], c.data)
+	for _, c := range r.covered {
+		if c.from < n {
+			copy(r.p[c.from:n], r.over[c.from:c.to])
 		}
 	}
 	return n, err
