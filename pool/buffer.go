@@ -2,21 +2,26 @@ package pool
 
 import "sync"
 
-// Buffers of written data come in three sizes, so that a small write does not
-// hold a whole packet's memory.
+// Buffers of written data come in sizes that double, so that a write takes less than
+// twice its length in memory, beyond the smallest.
 const (
 	smallBuffer   = 4 << 10
 	mediumBuffer  = 32 << 10
 	largestBuffer = 256 << 10
 )
 
-var bufferPools = [...]struct {
+type bufferPool struct {
 	size int
 	pool *sync.Pool
-}{
-	{smallBuffer, newBufferPool(smallBuffer)},
-	{mediumBuffer, newBufferPool(mediumBuffer)},
-	{largestBuffer, newBufferPool(largestBuffer)},
+}
+
+var bufferPools = newBufferPools()
+
+func newBufferPools() (pools []bufferPool) {
+	for size := smallBuffer; size <= largestBuffer; size *= 2 {
+		pools = append(pools, bufferPool{size, newBufferPool(size)})
+	}
+	return pools
 }
 
 func newBufferPool(size int) *sync.Pool {
@@ -36,12 +41,14 @@ func takeBuffer(n int) []byte {
 	return make([]byte, 0, n)
 }
 
-// growBuffer makes a buffer n bytes long and keeps what it holds.
-func growBuffer(b []byte, n int) []byte {
+// growBuffer makes a buffer n bytes long, of most that it will ever be, and keeps what it
+// holds. One that must grow gets four times the room: what is written in order goes on
+// for a packet mostly.
+func growBuffer(b []byte, n, most int) []byte {
 	if n <= cap(b) {
 		return b[:n]
 	}
-	bigger := append(takeBuffer(n), b...)[:n]
+	bigger := append(takeBuffer(max(n, min(4*cap(b), most))), b...)[:n]
 	giveBuffer(b)
 	return bigger
 }

@@ -54,8 +54,8 @@ type Config struct {
 	Retry time.Duration
 	// Idle is how long a connection without work stays open, 1 min when 0.
 	Idle time.Duration
-	// WriteMemory bounds the bytes written and not yet acknowledged, 64 MiB
-	// when 0.
+	// WriteMemory bounds the memory that what is written and not yet acknowledged
+	// takes, 64 MiB when 0. A file that has nothing there gets some beyond it.
 	WriteMemory int64
 
 	Log *slog.Logger // nil discards

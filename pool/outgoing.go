@@ -61,6 +61,7 @@ type chunk struct {
 	off        int64
 	till       int64 // where a barrier ends
 	buf        []byte
+	taken      int64   // its memory, as it was counted last
 	h          *handle // under way there; nil when it has to be sent
 	left       time.Time
 	failed     error  // what the server said of it
@@ -224,10 +225,17 @@ func (c *chunk) add(p []byte, off int64, packet int) (n, grown int) {
 	n = min(len(p), packet-at)
 	if need := at + n; need > len(c.buf) {
 		grown = need - len(c.buf)
-		c.buf = growBuffer(c.buf, need)
+		c.buf = growBuffer(c.buf, need, packet)
 	}
 	copy(c.buf[at:], p[:n])
 	return n, grown
+}
+
+// counts notes the memory that a chunk takes, when that has changed.
+func (p *Pool) counts(c *chunk) {
+	now := int64(cap(c.buf))
+	p.writeTaken.Add(now - c.taken)
+	c.taken = now
 }
 
 // free gives a chunk back; mu is held.
@@ -242,6 +250,7 @@ func (o *object) free(c *chunk) {
 	o.p.writeHeld.Add(-n)
 	giveBuffer(c.buf)
 	c.f, c.buf, c.h, c.failed, c.killed = nil, nil, nil, nil, 0
+	o.p.counts(c)
 	o.p.chunks.Put(c)
 }
 

@@ -41,8 +41,9 @@ type Pool struct {
 	tasks   sync.WaitGroup // goroutines of the Pool's own
 	begins  sync.RWMutex   // held for writing while life ends: no task is begun beside the Wait for them
 
-	chunks    sync.Pool    // of *chunk
-	writeHeld atomic.Int64 // bytes written and not acknowledged, all files
+	chunks     sync.Pool    // of *chunk
+	writeHeld  atomic.Int64 // bytes written and not acknowledged, all files
+	writeTaken atomic.Int64 // memory that these take
 
 	mu      sync.Mutex
 	conns   []*conn       // guarded by mu; the first is the interactive one

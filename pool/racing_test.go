@@ -100,6 +100,7 @@ func TestPumpWhileSessionEnds(t *testing.T) {
 		f.out.current = c
 		f.out.count, f.out.held, f.held = 1, 10, 10
 		p.writeHeld.Add(10)
+		p.counts(c)
 		go cutSoon(client, i)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		err := f.started(ctx, uint64(endless))

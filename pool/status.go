@@ -66,6 +66,9 @@ type counters struct {
 // Unacknowledged is how many bytes were written that the server has not confirmed.
 func (p *Pool) Unacknowledged() int64 { return p.writeHeld.Load() }
 
+// WriteMemory is how much memory these take.
+func (p *Pool) WriteMemory() int64 { return p.writeTaken.Load() }
+
 // Status tells how the Pool is doing.
 func (p *Pool) Status() Status {
 	now := time.Now()

@@ -106,11 +106,16 @@ func (o *object) split(c *chunk, piece int) {
 		tail.f, tail.off, tail.seq, tail.killed = c.f, c.off+int64(at), c.seq, c.killed
 		tail.buf = append(takeBuffer(len(c.buf)-at), c.buf[at:]...)
 		c.buf = c.buf[:at]
+		o.p.counts(tail)
 		o.out.insert(tail, c)
 		o.out.count++
 		if c.killed > 0 {
 			o.out.suspects++
 		}
+	}
+	if cap(c.buf) > suspectPiece { // not given back: the session that lost it may be reading it
+		c.buf = append(takeBuffer(len(c.buf)), c.buf...)
+		o.p.counts(c)
 	}
 }
 

@@ -65,31 +65,36 @@ func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	done := 0
 	for done < len(p) {
-		if err := f.room(ctx, off+int64(done)); err != nil {
+		most, err := f.room(ctx, off+int64(done))
+		if err != nil {
 			return done, pathError("write", f.name(), err)
 		}
-		done += f.gather(p[done:], off+int64(done))
+		done += f.gather(p[done:min(len(p), done+most)], off+int64(done))
 	}
 	return done, nil
 }
 
-// room waits until the bound on unacknowledged data lets one more chunk in. It
-// ends: what cannot be sent within the retry time is dropped.
-func (f *file) room(ctx context.Context, off int64) error {
+// room waits until the bounds on unacknowledged data let one more chunk in, of so many
+// bytes at most. It ends: what cannot be sent within the retry time is dropped. A file
+// that has none is not kept waiting by others: it gets a packet, and where there are too
+// many such files, a small one.
+func (f *file) room(ctx context.Context, off int64) (most int, err error) {
 	for {
 		f.mu.Lock()
 		if err := f.takeErr(); err != nil {
 			f.mu.Unlock()
-			return err
+			return 0, err
 		}
-		free := !f.ahead(off) && f.out.held < writeWindow && f.out.count < mostChunks &&
-			(f.p.writeHeld.Load() < f.p.cfg.WriteMemory || f.out.held == 0)
-		if free {
+		beyond := f.p.writeTaken.Load() - f.p.cfg.WriteMemory
+		if !f.ahead(off) && f.out.held < writeWindow && f.out.count < mostChunks && (beyond < 0 || f.out.held == 0) {
 			f.mu.Unlock()
-			return nil
+			if beyond > writeWindow {
+				return smallBuffer, nil
+			}
+			return largestBuffer, nil
 		}
 		if err := f.wait(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 }
@@ -172,6 +177,7 @@ func (f *file) gather(p []byte, off int64) int {
 	f.out.held += int64(grown)
 	f.held += int64(grown)
 	f.p.writeHeld.Add(int64(grown))
+	f.p.counts(c)
 	f.out.end = max(f.out.end, off+int64(n))
 	for _, r := range f.reading {
 		r.cover(p[:n], off)

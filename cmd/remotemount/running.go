@@ -137,7 +137,7 @@ func (m *mounting) start(ctx context.Context, h host) (_ *running, err error) {
 	r.cache = cache.New(r.link.pool, cache.Config{
 		AttrTimeout: m.attrTimeout(),
 		Memory:      m.cacheMemory(),
-		Besides:     r.link.pool.Unacknowledged,
+		Besides:     r.link.pool.WriteMemory,
 		Inode:       fsnode.InodeNumber,
 		Log:         h.log,
 	})
