@@ -39,25 +39,28 @@ func (p *Pool) copyFiles(ctx context.Context, d *file, dstOff int64, s *file, sr
 	done := int64(0)
 	for done < n {
 		size := min(n-done, copyPiece)
-		if err := p.copyPiece(ctx, d, dstOff+done, s, srcOff+done, size); err != nil {
-			if done > 0 {
-				break
-			}
+		copied, err := p.copyPiece(ctx, d, dstOff+done, s, srcOff+done, size)
+		if err != nil && done == 0 {
 			return 0, err
 		}
-		done += size
+		done += copied
+		if err != nil || copied < size {
+			break
+		}
 	}
 	return done, nil
 }
 
-func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, srcOff, n int64) error {
+// copyPiece tells how much was copied: copy-data is answered in the same way where the
+// source has become too short for it, which its size behind it tells.
+func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, srcOff, n int64) (copied int64, err error) {
 	var b *barrier
-	err := d.lookBound(ctx, func(ctx context.Context) (err error) {
+	err = d.lookBound(ctx, func(ctx context.Context) (err error) {
 		b, err = d.barrier(ctx, dstOff, dstOff+n)
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer b.release()
 	d.copying(dstOff + n)
@@ -77,16 +80,40 @@ func (p *Pool) copyPiece(ctx context.Context, d *file, dstOff int64, s *file, sr
 		if from.path == to.path {
 			return syscall.EXDEV // OpenSSH takes them for one file, which was renamed since
 		}
-		return to.s.client.StartCopyData(from.reads, uint64(srcOff), uint64(n), to.id, uint64(dstOff)).WaitStatus(ctx)
+		a, err := copyData(ctx, from, srcOff, n, to, dstOff)
+		copied = max(min(n, a.Size-srcOff), 0)
+		return err
 	})
 	if lostRequest(err) || err != nil && ctx.Err() != nil {
 		b.doubt()
 	}
 	if err != nil {
-		return why{p, ctx}.change(err, d.name(), n)
+		return 0, why{p, ctx}.change(err, d.name(), n)
 	}
-	d.copied(dstOff + n)
-	return nil
+	if copied > 0 {
+		d.copied(dstOff + copied)
+	}
+	return copied, nil
+}
+
+// copyData copies between two handles on one session, and tells what the source is then.
+func copyData(ctx context.Context, from *handle, srcOff, n int64, to *handle, dstOff int64) (remote.Attr, error) {
+	c := to.s.client
+	request := c.StartCopyData(from.reads, uint64(srcOff), uint64(n), to.id, uint64(dstOff))
+	if !to.s.ordered {
+		if err := request.WaitStatus(ctx); err != nil {
+			return remote.Attr{}, err
+		}
+		a, err := from.fstat(ctx)
+		return a, behindDone(err)
+	}
+	look := c.StartFstat(from.id)
+	if err := request.WaitStatus(ctx); err != nil {
+		look.Forget()
+		return remote.Attr{}, err
+	}
+	w, err := look.WaitAttrs(ctx)
+	return to.s.attr(w), behindDone(err)
 }
 
 // on gives a handle of the file on a given session: copy-data needs both there.
