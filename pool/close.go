@@ -209,9 +209,14 @@ func (f *file) lookAfter(ctx context.Context, w *waiter) error {
 }
 
 // afterClose is what a file is that was just closed. A server that stores it only some
-// time later may tell of what was there before.
+// time later may tell of what was there before. It waits as a look does: the data is
+// there.
 func (f *file) afterClose(ctx context.Context, s *session) remote.Attr {
-	w, err := s.client.StartStat(f.p.abs(f.name())).WaitAttrs(ctx)
+	var w sftp3.Attrs
+	_, err := f.p.within(ctx, looks, s, func(ctx context.Context) (err error) {
+		w, err = s.client.StartStat(f.p.abs(f.name())).WaitAttrs(ctx)
+		return err
+	})
 	known := f.tell()
 	known.Size = f.size()
 	if err != nil || s.attr(w).Size != known.Size {

@@ -431,6 +431,26 @@ func TestStuckProof(t *testing.T) {
 	})
 }
 
+// The look behind a CLOSE that was answered does not keep close(2).
+func TestStuckLookBehindClose(t *testing.T) {
+	stuckIn(t, func(s *remotetest.Server) { s.Identification = "SSH-2.0-other" }, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		f, _, err := p.Open(t.Context(), "n", remote.FlagWrite|remote.FlagCreate, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(t.Context(), []byte("data"), 0); err != nil {
+			t.Fatal(err)
+		}
+		s.Ahead("CLOSE", "n", remotetest.Answer, func() { s.Next("STAT", "", remotetest.Swallow) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		lasts(t, "close", 30*time.Second, 75*time.Second, nil, func() error {
+			_, err := f.Flush(ctx)
+			return err
+		})
+	})
+}
+
 // Nor does opening a file wait without end for the proof that another is at its path,
 // whichever of the two sessions does not answer, nor a descriptor that is open already
 // for an opening that truncates.
