@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -456,7 +457,7 @@ func TestStuckLookBehindClose(t *testing.T) {
 // for an opening that truncates.
 func TestStuckProofOfAnOpening(t *testing.T) {
 	for _, flag := range []remote.OpenFlag{remote.FlagRead, remote.FlagWrite | remote.FlagTruncate} {
-		for asked := 1; asked <= 3; asked++ {
+		for asked := int32(1); asked <= 3; asked++ {
 			stuckIn(t, nil, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
 				f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite, 0)
 				if err != nil {
@@ -464,15 +465,12 @@ func TestStuckProofOfAnOpening(t *testing.T) {
 				}
 				time.Sleep(2 * time.Second) // until there is another session
 				put(t, s, "f", "data and more")
-				n := 0
+				var n atomic.Int32
 				s.Script(func(r remotetest.Request) remotetest.Fate {
-					if r.Type != "FSTAT" {
-						return remotetest.Answer
+					if r.Type == "FSTAT" && n.Add(1) == asked {
+						return remotetest.Swallow
 					}
-					if n++; n != asked {
-						return remotetest.Answer
-					}
-					return remotetest.Swallow
+					return remotetest.Answer
 				})
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
