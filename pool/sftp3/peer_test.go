@@ -108,11 +108,6 @@ func (p *peer) handle(id uint32, h string) {
 	p.answer(TypeHandle, id, appendString(nil, h))
 }
 
-func (p *peer) data(id uint32, data string) {
-	p.t.Helper()
-	p.answer(TypeData, id, appendString(nil, data))
-}
-
 func (p *peer) names(id uint32, names ...string) {
 	p.t.Helper()
 	p.answer(TypeName, id, namesBody(names...))
