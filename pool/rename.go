@@ -92,13 +92,13 @@ func isLike(a, b remote.Attr) bool {
 }
 
 // send sends the request that has the wanted meaning on this server, and asks
-// what the source is, and, for the first time, what is at the target: ahead of it in the
-// same flight where order is kept.
+// what the source is, and, for the first time, what is at the target that may be replaced:
+// ahead of it in the same flight where order is kept.
 func (m *move) send(ctx context.Context, s *session, first bool) error {
 	from := s.client.StartLstat(m.p.abs(m.from))
 	defer from.Forget()
 	to := (*sftp3.Call)(nil)
-	if first {
+	if first && !m.noReplace {
 		to = s.client.StartLstat(m.p.abs(m.to))
 		defer to.Forget()
 	}
