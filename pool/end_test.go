@@ -50,6 +50,48 @@ func TestEndAfterASlowOpen(t *testing.T) {
 	})
 }
 
+// TestEndWithDataElsewhere pins that data under way in the middle of a file says nothing
+// of where it ends.
+func TestEndWithDataElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		put(t, s, "f", "0123456789")
+		s.Latency = 5 * time.Millisecond
+		p := connected(t, s, pool.Config{})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := s.Next("WRITE", "f", remotetest.Hold)
+		if _, err := f.WriteAt(t.Context(), []byte("ours"), 2); err != nil {
+			t.Fatal(err)
+		}
+		<-slow.Sprung()
+		if err := os.Truncate(filepath.Join(s.Root, "f"), 17); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+		time.AfterFunc(time.Second, slow.Release)
+		if end, err := f.End(t.Context()); end != 17 || err != nil {
+			t.Errorf("after another appended: %d, %v", end, err)
+		}
+		slow = s.Next("WRITE", "f", remotetest.Hold)
+		if _, err := f.WriteAt(t.Context(), []byte("end"), 17); err != nil {
+			t.Fatal(err)
+		}
+		<-slow.Sprung()
+		before := len(s.Requests())
+		time.Sleep(20 * time.Millisecond)
+		if end, err := f.End(t.Context()); end != 20 || err != nil || len(s.Requests()) > before {
+			t.Errorf("with data at the end: %d, %v, asked %d times", end, err, len(s.Requests())-before)
+		}
+		slow.Release()
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestClockIsNotThatOfAnOldFile pins that the server's clock is not learned from a file
 // whose time was set behind what was written: all that is written from then on would be
 // newer than any change of ours can be, and lost with the next cut.

@@ -26,7 +26,7 @@ type outgoing struct {
 	told     int64         // the mtime that was told of what is under way; 0 when none was
 	end      int64         // size of the file with all that was written
 	endKnown bool          // the server told where it ends, and that was not flushed since...
-	endAt    time.Time     // ...when that was, or data behind it was last acknowledged
+	endAt    time.Time     // ...when that was, or data up to it was last acknowledged
 	least    int64         // bounds of the size that the server may have by now
 	most     int64         //
 	lastSent time.Time     // when a change of data last left; zero when none ever did
@@ -200,7 +200,20 @@ const endTrusted = 2 * time.Millisecond
 // a question would take, in which others may append anyway. The time that one took on a
 // busy machine says little of that.
 func (o *outgoing) knowsEnd(rtt time.Duration) bool {
-	return o.endKnown && (o.held > 0 || time.Since(o.endAt) < min(rtt, endTrusted))
+	return o.endKnown && (o.holdsEnd() || time.Since(o.endAt) < min(rtt, endTrusted))
+}
+
+// holdsEnd reports whether the end is that of data that is not acknowledged.
+func (o *outgoing) holdsEnd() bool {
+	if o.current != nil && o.current.end() == o.end {
+		return true
+	}
+	for c := o.last; c != nil; c = c.prev {
+		if c.f != nil && c.end() == o.end {
+			return true
+		}
+	}
+	return false
 }
 
 // learnedEnd notes that end is what the server told just now.

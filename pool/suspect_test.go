@@ -77,3 +77,37 @@ func TestSuspectGoesAlone(t *testing.T) {
 		}
 	})
 }
+
+// While a suspect is under way nothing of its file is sent beside it, also what is only
+// written then: it would be lost with it, and count as lost.
+func TestNothingGoesBesideASuspect(t *testing.T) {
+	foreign := func(s *remotetest.Server) { s.Identification = "SSH-2.0-Other_1.0" } // goes on beside what is held
+	stuckIn(t, foreign, func(t *testing.T, s *remotetest.Server, p *pool.Pool) {
+		f, _, err := p.Open(t.Context(), "f", remote.FlagWrite, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Next("WRITE", "f", remotetest.Kill)
+		s.Next("WRITE", "f", remotetest.Kill)
+		alone := s.Next("WRITE", "f", remotetest.Hold)
+		if _, err := f.WriteAt(t.Context(), []byte("deadly"), 0); err != nil {
+			t.Fatal(err)
+		}
+		<-alone.Sprung()
+		before := s.Succeeded("WRITE", "f")
+		if _, err := f.WriteAt(t.Context(), []byte("beside"), 1000); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if n := s.Succeeded("WRITE", "f"); n != before {
+			t.Errorf("%d writes beside it", n-before)
+		}
+		alone.Release()
+		if err := f.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := get(t, s, "f"); len(got) != 1006 || got[:6] != "deadly" || got[1000:] != "beside" {
+			t.Errorf("the server has %d bytes", len(got))
+		}
+	})
+}

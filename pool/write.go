@@ -248,6 +248,9 @@ const mostPassed = 16
 func (o *object) pump() {
 	passed := 0
 	suspect := o.firstSuspect()
+	if suspect != nil && suspect.h != nil {
+		return // nothing goes beside it
+	}
 	for c := o.out.first; c != nil && passed < mostPassed; c = c.next {
 		if c.h != nil || c.f == nil || c.failed != nil {
 			continue
@@ -398,7 +401,9 @@ func (c *chunk) completed(err error) {
 		o.acknowledged.Add(uint64(n))
 		f.losses = losses{}
 		o.out.stirred = time.Now()
-		o.out.endAt = o.out.stirred
+		if c.end() == o.out.end {
+			o.out.endAt = o.out.stirred
+		}
 		o.out.least = max(o.out.least, o.out.spared(c.end()))
 		o.out.remove(c)
 		o.free(c)
