@@ -41,11 +41,13 @@ func (f *file) opensAgain(s *session) bool {
 	return s.ordered || !q.has(OnlyAnew) && (f.flag&remote.FlagRead == 0 || q.rewrites.Load())
 }
 
-// stays takes back that CLOSE was sent, of which no answer will be had.
+// stays takes back that CLOSE was sent, of which no answer will be had. Where the data in
+// front of it was lost, that is told, and CLOSE has nothing to add.
 func (f *file) stays() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.keeps, f.written, f.filled = false, true, true
+	lost := f.err != nil
+	f.keeps, f.written, f.filled = lost, !lost, !lost
 }
 
 // isCutOff reports whether a cut took the handles of a File that has nothing more to

@@ -431,6 +431,7 @@ func (f *file) lose(err error) {
 	f.losses = losses{}
 	if f.drop(f) > 0 || f.out.times.Fields != 0 {
 		f.fail(err)
+		f.written, f.filled = false, false // CLOSE has nothing to add to that
 	}
 	f.out.times = remote.Change{}
 	f.wrote = f.wrote && f.out.held > 0
