@@ -78,7 +78,6 @@ func TestReplaceCostsNoRoundTrip(t *testing.T) {
 func TestReplaceWithoutALink(t *testing.T) {
 	for code, asked := range map[uint32]int{denied: 2, failure: 2, unsupported: 1} {
 		s := remotetest.NewServer(t, t.TempDir())
-		p, f := replacing(t, s)
 		links := 0
 		s.Quirks.Refuse = func(r remotetest.Request) uint32 {
 			if r.Type != linking {
@@ -87,6 +86,7 @@ func TestReplaceWithoutALink(t *testing.T) {
 			links++
 			return code
 		}
+		p, f := replacing(t, s)
 		for _, from := range []string{"one", "two"} {
 			if kept, err := p.Replace(t.Context(), from, "open", ".kept"); err != nil || kept {
 				t.Errorf("status %d: kept %v, %v", code, kept, err)
@@ -107,7 +107,6 @@ func TestReplaceWithoutALink(t *testing.T) {
 func TestReplaceThatFails(t *testing.T) {
 	for name, link := range map[string]uint32{"made": 0, "refused": failure} {
 		s := remotetest.NewServer(t, t.TempDir())
-		p, f := replacing(t, s)
 		s.Quirks.Refuse = func(r remotetest.Request) uint32 {
 			switch r.Type {
 			case linking:
@@ -117,6 +116,7 @@ func TestReplaceThatFails(t *testing.T) {
 			}
 			return 0
 		}
+		p, f := replacing(t, s)
 		kept, err := p.Replace(t.Context(), "one", "open", ".kept")
 		if !errors.Is(err, syscall.EACCES) || kept != (link == 0) {
 			t.Errorf("%s: kept %v, %v", name, kept, err)
@@ -137,13 +137,13 @@ func TestReplaceThatFails(t *testing.T) {
 // A link without an answer is looked for: here it was refused.
 func TestReplaceWithoutAnAnswer(t *testing.T) {
 	s := remotetest.NewServer(t, t.TempDir())
-	p, _ := replacing(t, s)
 	s.Quirks.Refuse = func(r remotetest.Request) uint32 {
 		if r.Type == linking {
 			return failure
 		}
 		return 0
 	}
+	p, _ := replacing(t, s)
 	s.Next(linking, "open", remotetest.CutAfter)
 	if kept, err := p.Replace(t.Context(), "one", "open", ".kept"); err != nil || kept {
 		t.Errorf("kept %v, %v", kept, err)
