@@ -316,6 +316,60 @@ func TestListingCountsUnflushed(t *testing.T) {
 	}
 }
 
+// A lateList is a remote whose listings arrive only when the gate is open.
+type lateList struct {
+	*remotetest.Dir
+	gate chan struct{}
+}
+
+func (l lateList) ReadDir(ctx context.Context, path string, emit func([]remote.Entry) error) error {
+	return l.Dir.ReadDir(ctx, path, func(batch []remote.Entry) error {
+		<-l.gate
+		return emit(batch)
+	})
+}
+
+// A listing that the server told before data left, and that arrives after it, does not
+// count that data either: its size is not told, nor held.
+func TestListingOfBeforeAFlush(t *testing.T) {
+	for name, send := range map[string]func(remote.File, context.Context) error{
+		"flush": func(f remote.File, ctx context.Context) error { _, err := f.Flush(ctx); return err },
+		"sync":  func(f remote.File, ctx context.Context) error { _, err := f.Sync(ctx); return err },
+		"close": remote.File.Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				late := lateList{remotetest.NewDir(t.TempDir()), make(chan struct{})}
+				late.WriteBehind = true
+				c := New(late, fiveSeconds)
+				defer func() { check(t, c.Close()) }()
+				f, _, err := c.Open(t.Context(), "f", flagNew, 0o644)
+				check(t, err)
+				defer func() { _ = f.Close(context.Background()) }() // it may be closed
+				_, err = f.WriteAt(t.Context(), []byte("hello"), 0)
+				check(t, err)
+				listed := make(chan int64, 1)
+				go func() {
+					_ = c.ReadDir(t.Context(), ".", func(batch []remote.Entry) error {
+						listed <- batch[0].Attr.Size
+						return nil
+					})
+				}()
+				synctest.Wait()
+				check(t, send(f, t.Context()))
+				close(late.gate)
+				if size := <-listed; size != 5 {
+					t.Errorf("listed with %d bytes, want 5", size)
+				}
+				synctest.Wait()
+				if a, err := c.Lstat(t.Context(), "f"); err != nil || a.Size != 5 {
+					t.Errorf("looked at afterwards: %d bytes, %v; want 5", a.Size, err)
+				}
+			})
+		})
+	}
+}
+
 func TestReadDirStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, nil)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -95,13 +96,14 @@ func (c *Cache) ReadDir(ctx context.Context, path string, emit func([]remote.Ent
 
 // listAlone passes a folder on as it comes, without the names that were seen.
 func (c *Cache) listAlone(ctx context.Context, l *list, seen map[string]struct{}, emit func([]remote.Entry) error) error {
+	unflushed := c.unflushed(l)
 	return c.remote.ReadDir(ctx, l.path, func(batch []remote.Entry) error {
 		batch = slices.DeleteFunc(slices.Clone(batch), func(e remote.Entry) bool {
 			_, again := seen[e.Name]
 			delete(seen, e.Name)
 			return again
 		})
-		c.correct(ctx, l, batch)
+		c.correct(ctx, l, unflushed, batch)
 		return emitAll(batch, emit)
 	})
 }
@@ -202,10 +204,11 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 	defer l.cancel()
 	begun := c.tree.clock()
 	user := c.remote.Info()
+	unflushed := c.unflushed(l)
 	err := c.remote.ReadDir(ctx, l.path, func(batch []remote.Entry) error {
 		arrived := c.tree.clock()
 		batch = slices.Clone(batch)
-		c.correct(ctx, l, batch)
+		c.correct(ctx, l, unflushed, batch)
 		return l.add(ctx, batch, arrived)
 	})
 	c.answeredIn(begun, err)
@@ -216,28 +219,35 @@ func (c *Cache) runList(ctx context.Context, l *list) {
 	c.sweepLater()
 }
 
-// correct asks for what a batch says of files with data that is not flushed yet: the
-// remote counts that, a listing does not.
-func (c *Cache) correct(ctx context.Context, l *list, batch []remote.Entry) {
+// unflushed gives the names in l's folder of files with data that is not flushed yet: the
+// remote counts that, a listing does not. What it tells of them is not to be kept.
+func (c *Cache) unflushed(l *list) map[string]struct{} {
+	names := make(map[string]struct{})
 	paths := c.files.unflushed()
 	if len(paths) == 0 {
-		return
+		return names
 	}
-	names := make(map[string]bool)
 	c.tree.mu.Lock()
-	doubt := func(path string) {
+	defer c.tree.mu.Unlock()
+	add := func(path string) {
 		if dir, name := remote.Split(path); dir == l.path {
-			names[name] = true
+			names[name] = struct{}{}
 			l.skip(name)
 		}
 	}
 	for _, path := range paths {
-		doubt(path)
-		c.tree.links.Others(path, doubt)
+		add(path)
+		c.tree.links.Others(path, add)
 	}
-	c.tree.mu.Unlock()
+	return names
+}
+
+// correct asks for what a batch says of files with data that is not flushed yet, or was
+// not at some time since the listing was begun: flushed by now, it may have been told before.
+func (c *Cache) correct(ctx context.Context, l *list, unflushed map[string]struct{}, batch []remote.Entry) {
+	maps.Copy(unflushed, c.unflushed(l))
 	for i, e := range batch {
-		if !names[e.Name] {
+		if _, ask := unflushed[e.Name]; !ask {
 			continue
 		}
 		if a, err := c.remote.Lstat(ctx, remote.Join(l.path, e.Name)); err == nil {
