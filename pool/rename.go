@@ -9,6 +9,90 @@ import (
 	"github.com/remotemount/remotemount/pool/sftp3"
 )
 
+// Rename implements Remote.
+func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bool) error {
+	return p.rename(ctx, &move{p: p, from: oldPath, to: newPath, noReplace: noReplace})
+}
+
+// Replace implements Remote.
+func (p *Pool) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
+	m := &move{p: p, from: oldPath, to: newPath, keep: keep}
+	err = p.rename(ctx, m)
+	if isUnsettled(err) {
+		return true, err // as far as is known
+	}
+	return m.kept, err
+}
+
+func (p *Pool) rename(ctx context.Context, m *move) error {
+	oldPath, newPath, noReplace := m.from, m.to, m.noReplace
+	if err := p.settleForeign(ctx, oldPath); err != nil {
+		return err
+	}
+	switch from, to, err := p.renamesLink(ctx, oldPath, newPath); {
+	case err != nil:
+		return pathError("rename", oldPath, errnoOf(err))
+	case to && noReplace:
+		return pathError("rename", oldPath, syscall.EEXIST)
+	case to:
+		return pathError("rename", oldPath, syscall.EOPNOTSUPP)
+	case from:
+		return pathError("rename", oldPath, errnoIn(p.moveLink(ctx, oldPath, newPath)))
+	}
+	n := &naming{paths: []string{oldPath, newPath}, try: m.run, made: m.wasDone, over: m.over}
+	if m.keep != "" {
+		n.paths = append(n.paths, m.keep)
+	}
+	err := p.name(ctx, n)
+	if err != nil {
+		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) || isUnsettled(err) {
+			return pathError("rename", oldPath, err)
+		}
+		if m.plain && errnoOf(err) == syscall.EEXIST {
+			err = &sftp3.StatusError{Code: sftp3.StatusFailure} // one that says why; a folder may have a better reason
+		}
+		if _, lerr := p.lstat(ctx, newPath); noReplace && lerr == nil && isFailure(err) {
+			return pathError("rename", oldPath, syscall.EEXIST)
+		}
+		err = why{p, ctx}.move(err, oldPath, newPath)
+		if m.plain && isErrno(err, syscall.EIO) {
+			return p.notReplaced(ctx, oldPath, newPath, err)
+		}
+		return pathError("rename", oldPath, err)
+	}
+	return nil
+}
+
+// notReplaced is what becomes of a RENAME that the server refused, with a target that
+// is there: that is why, unless something else was found.
+func (p *Pool) notReplaced(ctx context.Context, oldPath, newPath string, refused error) error {
+	a, err := p.lstat(ctx, newPath)
+	switch {
+	case err == nil && oldPath == newPath:
+		return nil // as rename(2) has it
+	case err != nil:
+		return pathError("rename", oldPath, refused)
+	case p.replacing.dir != "" && !a.IsDir():
+		return pathError("rename", oldPath, errnoIn(p.replaceByMoving(ctx, oldPath, newPath)))
+	}
+	p.learned(NoReplace)
+	return pathError("rename", oldPath, syscall.EOPNOTSUPP)
+}
+
+// settleForeign brings the data of files that are about to move to a server of
+// which no order is known, and which may find open files by their path.
+func (p *Pool) settleForeign(ctx context.Context, path string) error {
+	if p.Info().Ordered {
+		return nil
+	}
+	for _, o := range p.files.below(path) {
+		if err := o.lookBound(ctx, o.drain); err != nil {
+			return pathError("rename", path, err)
+		}
+	}
+	return nil
+}
+
 // A move is one Rename, over as many tries as it takes.
 type move struct {
 	p         *Pool
