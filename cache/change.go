@@ -113,11 +113,15 @@ func (t *tree) begin(k kind, paths ...string) *change {
 // known now; after an error of which nobody knows what it leaves, the paths are
 // barred.
 func (t *tree) end(ch *change, err error, done func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endLocked(ch, err, done)
+}
+
+func (t *tree) endLocked(ch *change, err error, done func()) {
 	if t.off() {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	for i, other := range t.changes {
 		if other == ch {
 			t.changes = append(t.changes[:i], t.changes[i+1:]...)

@@ -370,6 +370,49 @@ func TestListingOfBeforeAFlush(t *testing.T) {
 	}
 }
 
+// TestListingKnowsUnflushedByNewName pins that as soon as a change of a name is over a
+// listing knows that a file with data under way has that name: one begun by itself then would
+// take the size of before for the file's. The change is held up right behind that moment.
+func TestListingKnowsUnflushedByNewName(t *testing.T) {
+	for op, change := range map[string]func(context.Context, *bench) error{
+		"rename": func(ctx context.Context, b *bench) error { return b.Rename(ctx, "a/f", "d/g", false) },
+		"link":   func(ctx context.Context, b *bench) error { _, err := b.Link(ctx, "a/f", "d/g"); return err },
+	} {
+		t.Run(op, func(t *testing.T) {
+			begun := make(chan struct{})
+			b := newBench(t, fiveSeconds, func(d *remotetest.Dir) {
+				d.Before = func(_ context.Context, now, _ string) error {
+					if now == op {
+						close(begun)
+					}
+					return nil
+				}
+			})
+			for _, dir := range []string{"a", "d"} {
+				_, err := b.Mkdir(t.Context(), dir, 0o755)
+				check(t, err)
+			}
+			_, err := b.open(t, "a/f", flagNew).WriteAt(t.Context(), []byte("hello"), 0)
+			check(t, err)
+			over := make(chan error)
+			b.sweeping.Store(false)
+			b.mu.Lock() // sweepLater waits for it
+			go func() { over <- change(t.Context(), b) }()
+			<-begun
+			for under := true; under; time.Sleep(time.Millisecond) {
+				b.tree.mu.Lock()
+				under = len(b.tree.changes) > 0
+				b.tree.mu.Unlock()
+			}
+			if _, known := b.unflushed(&list{path: "d"})["g"]; !known {
+				t.Error("it is not known by its new name")
+			}
+			b.mu.Unlock()
+			check(t, <-over)
+		})
+	}
+}
+
 func TestReadDirStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, fiveSeconds, nil)

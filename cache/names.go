@@ -9,11 +9,43 @@ import (
 
 // change runs one change of ours, and done after it succeeded, under tree.mu.
 func (c *Cache) change(k kind, paths []string, do func() error, done func()) error {
-	ch := c.tree.begin(k, paths...)
+	return c.changeNames(k, paths, do, done, func() {})
+}
+
+// changeNames is change for names that files may be open by. What it means for these is
+// noted under tree.mu: with its end, so that no listing begun after that takes one for
+// another, or late, if only then it is known that it was made.
+func (c *Cache) changeNames(k kind, paths []string, do func() error, done, note func()) error {
+	t := c.tree
+	ch := t.begin(k, paths...)
 	err := do()
-	c.tree.end(ch, err, done)
+	t.mu.Lock()
+	t.endLocked(ch, err, done)
+	if err == nil {
+		note()
+	}
+	t.mu.Unlock()
+	var u *remote.Unsettled
+	if errors.As(err, &u) {
+		c.spawn(func() { c.noteLate(u, ch, note) })
+	}
 	c.sweepLater()
 	return err
+}
+
+// noteLate notes a change of names if it turns out to have been made.
+func (c *Cache) noteLate(u *remote.Unsettled, ch *change, note func()) {
+	select {
+	case <-u.Over:
+	case <-c.life.Done():
+		return
+	}
+	if u.Made() {
+		c.tree.mu.Lock()
+		defer c.tree.mu.Unlock()
+		note()
+		c.tree.touch(ch)
+	}
 }
 
 // Mkdir implements remote.Remote. A folder just made is known to be empty.
@@ -53,6 +85,9 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr remote.
 	defer c.files.changeRights()
 	err = c.change(names, []string{newPath, oldPath}, func() (err error) {
 		attr, err = c.remote.Link(ctx, oldPath, newPath)
+		if err == nil || uncertain(err) {
+			c.linked(oldPath, newPath)
+		}
 		if err == nil && attr.Nlink == 0 && old.attr.Nlink > 0 {
 			attr.Nlink = old.attr.Nlink + 1
 		}
@@ -64,56 +99,31 @@ func (c *Cache) Link(ctx context.Context, oldPath, newPath string) (attr remote.
 		c.tree.put(newPath, present, attr)
 		c.tree.put(oldPath, present, attr)
 	})
-	if err == nil || uncertain(err) {
-		c.tree.mu.Lock()
-		c.tree.links.Add(oldPath, newPath)
-		c.files.linked(oldPath)
-		c.tree.links.Others(oldPath, c.files.linked)
-		c.tree.mu.Unlock()
-	}
 	return attr, err
+}
+
+// linked notes that two paths are names of one file, before the change is over: a listing
+// begun after it has to know.
+func (c *Cache) linked(oldPath, newPath string) {
+	c.tree.mu.Lock()
+	defer c.tree.mu.Unlock()
+	c.tree.links.Add(oldPath, newPath)
+	c.files.linked(oldPath)
+	c.tree.links.Others(oldPath, c.files.linked)
 }
 
 // Remove implements remote.Remote.
 func (c *Cache) Remove(ctx context.Context, path string) error {
-	err := c.change(names, []string{path}, func() error {
+	return c.changeNames(names, []string{path}, func() error {
 		return c.remote.Remove(ctx, path)
 	}, func() {
 		c.tree.put(path, absent, remote.Attr{})
 		c.tree.lessLinks(path)
-	})
-	c.made(err, func() {
+	}, func() {
 		c.tree.links.Others(path, c.files.uncount)
 		c.files.removed(path, c.tree.links.Another(path))
 		c.tree.links.Remove(path)
 	})
-	return err
-}
-
-// made has noted what a change that gave err means for open files, under tree.mu: at once
-// if it was made, and late if it is known to be only then.
-func (c *Cache) made(err error, note func()) {
-	noted := func() {
-		c.tree.mu.Lock()
-		defer c.tree.mu.Unlock()
-		note()
-	}
-	var u *remote.Unsettled
-	switch {
-	case err == nil:
-		noted()
-	case errors.As(err, &u):
-		c.spawn(func() {
-			select {
-			case <-u.Over:
-			case <-c.life.Done():
-				return
-			}
-			if u.Made() {
-				noted()
-			}
-		})
-	}
 }
 
 // Rmdir implements remote.Remote.
@@ -153,7 +163,7 @@ func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err 
 	}
 	kept := false
 	same := oldPath == newPath // or another name: then rename(2) does nothing
-	err := c.change(reach, paths, func() (err error) {
+	return c.changeNames(reach, paths, func() (err error) {
 		kept, err = do()
 		return err
 	}, func() {
@@ -169,8 +179,7 @@ func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err 
 		if known {
 			c.tree.putUntil(newPath, present, r.attr, r.until)
 		}
-	})
-	c.made(err, func() {
+	}, func() {
 		if kept {
 			c.tree.links.Add(newPath, keep)
 		}
@@ -179,11 +188,7 @@ func (c *Cache) rename(oldPath, newPath, keep string, do func() (kept bool, err 
 			c.files.renamed(oldPath, newPath, c.tree.links.Another(newPath))
 			c.tree.links.Move(oldPath, newPath, reach == wholeTree)
 		}
-		if err != nil {
-			c.tree.touch(&change{paths: paths, kind: reach})
-		}
 	})
-	return err
 }
 
 // SetAttr implements remote.Remote. It is always sent: see File.SetAttr.
