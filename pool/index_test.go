@@ -18,7 +18,7 @@ func TestIndexBelow(t *testing.T) {
 		}
 		return strings.Join(parts, "/")
 	}
-	x, o := newIndex(), &object{}
+	x, o := newIndex[*object](), &object{}
 	for range 5000 {
 		if path := random(); rng.IntN(2) == 0 {
 			x.put(path, o)

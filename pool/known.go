@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +11,7 @@ import (
 // was not there before: of two programs that make a lock, one has it.
 type knowing struct {
 	mu    sync.Mutex
-	names map[string]time.Time // guarded by mu
+	names index[time.Time] // guarded by mu
 }
 
 const (
@@ -28,19 +27,19 @@ func (k *knowing) claim(path string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	if at, there := k.names[path]; there && now.Sub(at) < knownFor {
+	if at, there := k.names.at[path]; there && now.Sub(at) < knownFor {
 		return false
 	}
-	if k.names == nil || len(k.names) >= mostKnown {
-		kept := make(map[string]time.Time)
-		for name, at := range k.names {
-			if now.Sub(at) < knownFor && len(kept) < mostKnown/2 {
-				kept[name] = at
+	if k.names.at == nil || len(k.names.at) >= mostKnown {
+		kept := newIndex[time.Time]()
+		for name, at := range k.names.at {
+			if now.Sub(at) < knownFor && len(kept.at) < mostKnown/2 {
+				kept.put(name, at)
 			}
 		}
 		k.names = kept
 	}
-	k.names[path] = now
+	k.names.put(path, now)
 	return true
 }
 
@@ -48,7 +47,9 @@ func (k *knowing) claim(path string) bool {
 func (k *knowing) forget(path string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.names, func(name string, _ time.Time) bool { return name == path || isBelow(name, path) })
+	for _, name := range k.names.below(path) {
+		k.names.remove(name)
+	}
 }
 
 // move notes that a name has become another, in place of what was there.
@@ -56,12 +57,9 @@ func (k *knowing) move(from, to string) {
 	k.forget(to)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	moved := make(map[string]time.Time)
-	for name, at := range k.names {
-		if name == from || isBelow(name, from) {
-			moved[to+strings.TrimPrefix(name, from)] = at
-			delete(k.names, name)
-		}
+	for _, name := range k.names.below(from) {
+		at := k.names.at[name]
+		k.names.remove(name)
+		k.names.put(to+strings.TrimPrefix(name, from), at)
 	}
-	maps.Copy(k.names, moved)
 }

@@ -15,7 +15,7 @@ import (
 // renamed files can be opened again after a cut.
 type registry struct {
 	mu    sync.Mutex
-	open  index                // guarded by mu
+	open  index[*object]       // guarded by mu
 	all   map[*object]struct{} // guarded by mu; also those to which no path leads
 	count int                  // guarded by mu; Files
 	links remote.Links         // guarded by mu
@@ -24,29 +24,29 @@ type registry struct {
 	moving []*moving // guarded by mu; changes of names under way
 }
 
-// index has the objects by the path that leads to them, and how many of these are in
-// each folder at any depth: a rename of anything else need not look at all.
-type index struct {
-	at     map[string]*object
+// index has things by path, and how many of these are in each folder at any depth: a
+// rename of anything else need not look at all.
+type index[T any] struct {
+	at     map[string]T
 	inside map[string]int
 }
 
-func newIndex() index { return index{make(map[string]*object), make(map[string]int)} }
+func newIndex[T any]() index[T] { return index[T]{make(map[string]T), make(map[string]int)} }
 
-func (x index) put(path string, o *object) {
+func (x index[T]) put(path string, o T) {
 	x.remove(path)
 	x.at[path] = o
 	x.count(path, 1)
 }
 
-func (x index) remove(path string) {
+func (x index[T]) remove(path string) {
 	if _, ok := x.at[path]; ok {
 		delete(x.at, path)
 		x.count(path, -1)
 	}
 }
 
-func (x index) count(path string, n int) {
+func (x index[T]) count(path string, n int) {
 	for i, c := range path {
 		if c != '/' {
 			continue
@@ -57,10 +57,10 @@ func (x index) count(path string, n int) {
 	}
 }
 
-// below lists a path, if it leads to an object, and those in the folder of that path.
-func (x index) below(path string) (paths []string) {
+// below lists a path, if it has something, and those in the folder of that path.
+func (x index[T]) below(path string) (paths []string) {
 	if x.inside[path] == 0 && path != "." {
-		if x.at[path] != nil {
+		if _, ok := x.at[path]; ok {
 			paths = append(paths, path)
 		}
 		return paths
