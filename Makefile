@@ -39,7 +39,7 @@ demo:
 # that take longest.
 test:
 	@integration/setup.sh test
-	REMOTEMOUNT_REQUIRE_ALL=1 go run ./integration/slowest -timeout 40m -parallel 16 $(TESTFLAGS) \
+	REMOTEMOUNT_REQUIRE_ALL=1 go run ./integration/slowest -timeout 60m -parallel 16 $(TESTFLAGS) \
 		-- ./pool ./sync ./cache $$(go list ./... | grep -v /integration$$) -- ./integration
 
 # Key derivation at its default costs is too slow under the race detector. Each of
