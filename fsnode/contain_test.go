@@ -188,8 +188,8 @@ func TestGivenLinks(t *testing.T) {
 	g.moved("c/d/b", "c")
 	has("c/l", "/out", true)
 	g.moved("c", "")
-	if len(g.sums) != 0 || len(g.inside) != 0 {
-		t.Errorf("left: %v, %v", g.sums, g.inside)
+	if len(g.sums.At) != 0 || len(g.sums.Inside) != 0 {
+		t.Errorf("left: %v, %v", g.sums.At, g.sums.Inside)
 	}
 	// The memory is bounded, and the first that finds no room says so.
 	said := 0
@@ -198,8 +198,8 @@ func TestGivenLinks(t *testing.T) {
 			said++
 		}
 	}
-	if len(g.sums) != givenAtMost || said != 1 {
-		t.Errorf("%d kept, said %d times", len(g.sums), said)
+	if len(g.sums.At) != givenAtMost || said != 1 {
+		t.Errorf("%d kept, said %d times", len(g.sums.At), said)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"strings"
 	"sync"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // given remembers the symbolic links that programs here have made, for the life
@@ -15,10 +17,9 @@ import (
 // It is apart from the tree of nodes because a FORGET takes nodes away.
 // Callers have the path pinned or claimed, or made it themselves.
 type given struct {
-	mu     sync.Mutex
-	sums   map[string]sum // guarded by mu: of the texts, by path
-	inside map[string]int // guarded by mu: how many are below a folder: only such a move has to look for them
-	full   bool           // guarded by mu: one found no room
+	mu   sync.Mutex
+	sums remote.Index[sum] // guarded by mu: of the texts
+	full bool              // guarded by mu: one found no room
 }
 
 // A sum stands for a text: there may be many, and long ones.
@@ -32,7 +33,7 @@ func (l *links) gave(path, text string) bool {
 	g := &l.given
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s, ok := g.sums[path]
+	s, ok := g.sums.At[path]
 	return ok && s == sha256.Sum256([]byte(text))
 }
 
@@ -72,21 +73,20 @@ func (g *given) linked(path, further string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.take(further)
-	if s, ok := g.sums[path]; ok {
+	if s, ok := g.sums.At[path]; ok {
 		g.put(further, s)
 	}
 }
 
 // put enters a link. The caller holds g.mu, and nothing is there.
 func (g *given) put(path string, s sum) bool {
-	if len(g.sums) >= givenAtMost {
+	if len(g.sums.At) >= givenAtMost {
 		return false
 	}
-	if g.sums == nil {
-		g.sums, g.inside = map[string]sum{}, map[string]int{}
+	if g.sums.At == nil {
+		g.sums = remote.NewIndex[sum]()
 	}
-	g.sums[path] = s
-	g.count(path, 1)
+	g.sums.Put(path, s)
 	return true
 }
 
@@ -94,30 +94,9 @@ func (g *given) put(path string, s sum) bool {
 // caller holds g.mu.
 func (g *given) take(path string) map[string]sum {
 	taken := map[string]sum{}
-	if s, ok := g.sums[path]; ok {
-		taken[""] = s
-	}
-	if g.inside[path] > 0 {
-		for p, s := range g.sums {
-			if below, ok := strings.CutPrefix(p, path); ok && below != "" && below[0] == '/' {
-				taken[below] = s
-			}
-		}
-	}
-	for below := range taken {
-		delete(g.sums, path+below)
-		g.count(path+below, -1)
+	for _, at := range g.sums.Below(path) {
+		taken[at[len(path):]] = g.sums.At[at]
+		g.sums.Remove(at)
 	}
 	return taken
-}
-
-func (g *given) count(path string, by int) {
-	for i := range len(path) {
-		if path[i] != '/' {
-			continue
-		}
-		if g.inside[path[:i]] += by; g.inside[path[:i]] == 0 {
-			delete(g.inside, path[:i])
-		}
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/remotemount/remotemount/pool/remote"
 )
 
 // A knowing knows the names that were made or opened here a little ago. What is at a
@@ -11,7 +13,7 @@ import (
 // was not there before: of two programs that make a lock, one has it.
 type knowing struct {
 	mu    sync.Mutex
-	names index[time.Time] // guarded by mu
+	names remote.Index[time.Time] // guarded by mu
 }
 
 const (
@@ -27,19 +29,19 @@ func (k *knowing) claim(path string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	if at, there := k.names.at[path]; there && now.Sub(at) < knownFor {
+	if at, there := k.names.At[path]; there && now.Sub(at) < knownFor {
 		return false
 	}
-	if k.names.at == nil || len(k.names.at) >= mostKnown {
-		kept := newIndex[time.Time]()
-		for name, at := range k.names.at {
-			if now.Sub(at) < knownFor && len(kept.at) < mostKnown/2 {
-				kept.put(name, at)
+	if k.names.At == nil || len(k.names.At) >= mostKnown {
+		kept := remote.NewIndex[time.Time]()
+		for name, at := range k.names.At {
+			if now.Sub(at) < knownFor && len(kept.At) < mostKnown/2 {
+				kept.Put(name, at)
 			}
 		}
 		k.names = kept
 	}
-	k.names.put(path, now)
+	k.names.Put(path, now)
 	return true
 }
 
@@ -47,8 +49,8 @@ func (k *knowing) claim(path string) bool {
 func (k *knowing) forget(path string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, name := range k.names.below(path) {
-		k.names.remove(name)
+	for _, name := range k.names.Below(path) {
+		k.names.Remove(name)
 	}
 }
 
@@ -57,9 +59,9 @@ func (k *knowing) move(from, to string) {
 	k.forget(to)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, name := range k.names.below(from) {
-		at := k.names.at[name]
-		k.names.remove(name)
-		k.names.put(to+strings.TrimPrefix(name, from), at)
+	for _, name := range k.names.Below(from) {
+		at := k.names.At[name]
+		k.names.Remove(name)
+		k.names.Put(to+strings.TrimPrefix(name, from), at)
 	}
 }

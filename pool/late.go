@@ -104,10 +104,10 @@ func (r *registry) expect(p *Pool, path string, lates []late) {
 	if len(lates) == 0 {
 		return
 	}
-	if r.open.at[path] == nil {
+	if r.open.At[path] == nil {
 		r.put(p.newObject(path, remote.Attr{}), path)
 	}
-	o := r.open.at[path]
+	o := r.open.At[path]
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, l := range lates {

@@ -21,7 +21,7 @@ func TestLateIsForgotten(t *testing.T) {
 		}
 		time.Sleep(lateFor / 2)
 		synctest.Wait()
-		if n, m := len(p.files.everything()), len(p.files.open.at)+len(p.files.open.inside); n != 0 || m != 0 {
+		if n, m := len(p.files.everything()), len(p.files.open.At)+len(p.files.open.Inside); n != 0 || m != 0 {
 			t.Errorf("%d objects and %d paths are kept", n, m)
 		}
 	})

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -179,11 +178,6 @@ func (m *moving) wait(ctx context.Context, p *Pool, w *waiter) error {
 	}
 }
 
-// covers reports whether it is about a name, or a folder which that is in.
-func (m *moving) covers(path string) bool {
-	return slices.ContainsFunc(m.paths, func(p string) bool { return path == p || isBelow(path, p) })
-}
-
 // begin notes that names are about to be changed, when no other change of them is under
 // way: whoever has to open again what is open there waits, since it may be anywhere.
 func (r *registry) begin(ctx context.Context, p *Pool, paths []string) (*moving, error) {
@@ -203,12 +197,16 @@ func (r *registry) moves(paths []string) (m, other *moving) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m = &moving{paths: paths, over: make(chan struct{})}
-	for _, other := range r.moving {
-		if slices.ContainsFunc(paths, other.covers) || slices.ContainsFunc(other.paths, m.covers) {
+	for _, path := range paths {
+		if other := r.underWayLocked(path); other != nil {
 			return nil, other
+		}
+		for _, below := range r.moving.Below(path) {
+			return nil, r.moving.At[below]
 		}
 	}
 	for _, path := range paths {
+		r.moving.Put(path, m)
 		m.moved = append(m.moved, r.belowLocked(path)...)
 	}
 	for _, o := range m.moved {
@@ -216,7 +214,6 @@ func (r *registry) moves(paths []string) (m, other *moving) {
 		o.move = m
 		o.mu.Unlock()
 	}
-	r.moving = append(r.moving, m)
 	return m, nil
 }
 
@@ -229,7 +226,9 @@ func (r *registry) over(m *moving, made bool) {
 		o.move = nil
 		o.mu.Unlock()
 	}
-	r.moving = slices.DeleteFunc(r.moving, func(other *moving) bool { return other == m })
+	for _, path := range m.paths {
+		r.moving.Remove(path)
+	}
 	m.made = made
 	close(m.over)
 }
@@ -253,15 +252,14 @@ func (p *Pool) settled(ctx context.Context, path string) error {
 func (r *registry) underWay(path string) *moving {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, m := range r.moving {
-		if m.covers(path) {
-			return m
-		}
-	}
-	return nil
+	return r.underWayLocked(path)
 }
 
-// isBelow reports whether a path is in a folder, at any depth.
-func isBelow(path, dir string) bool {
-	return dir == "." || len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+func (r *registry) underWayLocked(path string) *moving {
+	m := r.moving.At[path]
+	if m != nil || path == "." {
+		return m
+	}
+	dir, _ := remote.Split(path)
+	return r.underWayLocked(dir)
 }

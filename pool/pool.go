@@ -98,7 +98,8 @@ func New(cfg Config) (*Pool, error) {
 	p.replacing = replacements{dir: cfg.Replacing, busy: make(map[string]bool), work: make(chan struct{}, 1)}
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.chunks.New = newChunk
-	p.files.open, p.files.all, p.files.links = newIndex[*object](), make(map[*object]struct{}), make(remote.Links)
+	p.files.open, p.files.moving = remote.NewIndex[*object](), remote.NewIndex[*moving]()
+	p.files.all, p.files.links = make(map[*object]struct{}), make(remote.Links)
 	p.tasks.Go(p.watch)
 	return p, nil
 }

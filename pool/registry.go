@@ -15,70 +15,20 @@ import (
 // renamed files can be opened again after a cut.
 type registry struct {
 	mu    sync.Mutex
-	open  index[*object]       // guarded by mu
-	all   map[*object]struct{} // guarded by mu; also those to which no path leads
-	count int                  // guarded by mu; Files
-	links remote.Links         // guarded by mu
+	open  remote.Index[*object] // guarded by mu
+	all   map[*object]struct{}  // guarded by mu; also those to which no path leads
+	count int                   // guarded by mu; Files
+	links remote.Links          // guarded by mu
 	known knowing
 
-	moving []*moving // guarded by mu; changes of names under way
-}
-
-// index has things by path, and how many of these are in each folder at any depth: a
-// rename of anything else need not look at all.
-type index[T any] struct {
-	at     map[string]T
-	inside map[string]int
-}
-
-func newIndex[T any]() index[T] { return index[T]{make(map[string]T), make(map[string]int)} }
-
-func (x index[T]) put(path string, o T) {
-	x.remove(path)
-	x.at[path] = o
-	x.count(path, 1)
-}
-
-func (x index[T]) remove(path string) {
-	if _, ok := x.at[path]; ok {
-		delete(x.at, path)
-		x.count(path, -1)
-	}
-}
-
-func (x index[T]) count(path string, n int) {
-	for i, c := range path {
-		if c != '/' {
-			continue
-		}
-		if x.inside[path[:i]] += n; x.inside[path[:i]] == 0 {
-			delete(x.inside, path[:i])
-		}
-	}
-}
-
-// below lists a path, if it has something, and those in the folder of that path.
-func (x index[T]) below(path string) (paths []string) {
-	if x.inside[path] == 0 && path != "." {
-		if _, ok := x.at[path]; ok {
-			paths = append(paths, path)
-		}
-		return paths
-	}
-	inside := path + "/"
-	for at := range x.at {
-		if path == "." || at == path || strings.HasPrefix(at, inside) {
-			paths = append(paths, at)
-		}
-	}
-	return paths
+	moving remote.Index[*moving] // guarded by mu; changes of names under way, by each of these
 }
 
 // at is the object at a path, or nil.
 func (r *registry) at(path string) *object {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.open.at[path]
+	return r.open.At[path]
 }
 
 // join puts a File, which has just been opened on h by that path, on the object
@@ -92,7 +42,7 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	r.known.note(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := r.open.at[path]
+	o := r.open.At[path]
 	if o == nil {
 		o = p.newObject(path, a)
 		r.put(o, path)
@@ -139,8 +89,8 @@ func (r *registry) leave(f *file) {
 func (r *registry) dismiss(o *object) {
 	delete(r.all, o)
 	for path := range o.paths {
-		if r.open.at[path] == o {
-			r.open.remove(path)
+		if r.open.At[path] == o {
+			r.open.Remove(path)
 		}
 	}
 }
@@ -167,8 +117,8 @@ func (r *registry) below(path string) []*object {
 
 func (r *registry) belowLocked(path string) []*object {
 	var objects []*object
-	for _, at := range r.open.below(path) {
-		objects = append(objects, r.open.at[at])
+	for _, at := range r.open.Below(path) {
+		objects = append(objects, r.open.At[at])
 	}
 	return objects
 }
@@ -184,12 +134,12 @@ func (r *registry) renamed(from, to string) {
 	r.links.Move(from, to, true)
 	r.known.move(from, to)
 	r.known.note(to)
-	if o := r.open.at[to]; o != nil {
+	if o := r.open.At[to]; o != nil {
 		r.detach(to, o)
 	}
-	for _, at := range r.open.below(from) {
-		o, now := r.open.at[at], to+strings.TrimPrefix(at, from)
-		r.open.remove(at)
+	for _, at := range r.open.Below(from) {
+		o, now := r.open.At[at], to+strings.TrimPrefix(at, from)
+		r.open.Remove(at)
 		delete(o.paths, at)
 		r.expect(o.p, at, o.lates(true))
 		r.put(o, now)
@@ -206,7 +156,7 @@ func (r *registry) linked(path, also string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.links.Add(path, also)
-	if o := r.open.at[path]; o != nil {
+	if o := r.open.At[path]; o != nil {
 		r.give(o, also)
 	}
 }
@@ -214,7 +164,7 @@ func (r *registry) linked(path, also string) {
 // give lets a path lead to an object, unless it leads to another that is open; mu is
 // held.
 func (r *registry) give(o *object, path string) {
-	if other := r.open.at[path]; other == nil || other.isUnused() {
+	if other := r.open.At[path]; other == nil || other.isUnused() {
 		r.put(o, path)
 	}
 }
@@ -222,9 +172,9 @@ func (r *registry) give(o *object, path string) {
 // put lets a path lead to an object, which takes over what may come late there; mu is
 // held.
 func (r *registry) put(o *object, path string) {
-	other := r.open.at[path]
+	other := r.open.At[path]
 	r.all[o] = struct{}{}
-	r.open.put(path, o)
+	r.open.Put(path, o)
 	o.paths[path] = struct{}{}
 	if other != nil && other != o {
 		r.expect(o.p, path, other.lates(false))
@@ -237,7 +187,7 @@ func (r *registry) removed(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.links.Remove(path)
-	if o := r.open.at[path]; o != nil {
+	if o := r.open.At[path]; o != nil {
 		r.detach(path, o)
 	}
 }
@@ -253,8 +203,8 @@ func (r *registry) lost(path string, o *object) {
 // detach takes a path away from an object. It goes on by another one, if it has one
 // that we gave it; mu is held.
 func (r *registry) detach(path string, o *object) {
-	if r.open.at[path] == o {
-		r.open.remove(path)
+	if r.open.At[path] == o {
+		r.open.Remove(path)
 	}
 	delete(o.paths, path)
 	r.expect(o.p, path, o.lates(true))

@@ -1,4 +1,4 @@
-package pool
+package remote
 
 import (
 	"math/rand/v2"
@@ -18,34 +18,34 @@ func TestIndexBelow(t *testing.T) {
 		}
 		return strings.Join(parts, "/")
 	}
-	x, o := newIndex[*object](), &object{}
+	x, o := NewIndex[*int](), new(int)
 	for range 5000 {
 		if path := random(); rng.IntN(2) == 0 {
-			x.put(path, o)
+			x.Put(path, o)
 		} else {
-			x.remove(path)
+			x.Remove(path)
 		}
 		path := random()
 		var want []string
-		for at := range x.at {
+		for at := range x.At {
 			if at == path || strings.HasPrefix(at, path+"/") {
 				want = append(want, at)
 			}
 		}
-		got := x.below(path)
+		got := x.Below(path)
 		slices.Sort(want)
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
 			t.Fatalf("below %s are %v, want %v", path, got, want)
 		}
-		if all := x.below("."); len(all) != len(x.at) {
-			t.Fatalf("below the root are %d of %d", len(all), len(x.at))
+		if all := x.Below("."); len(all) != len(x.At) {
+			t.Fatalf("below the root are %d of %d", len(all), len(x.At))
 		}
 	}
-	for path := range x.at {
-		x.remove(path)
+	for path := range x.At {
+		x.Remove(path)
 	}
-	if len(x.inside) > 0 {
-		t.Errorf("nothing is there, and folders have %v", x.inside)
+	if len(x.Inside) > 0 {
+		t.Errorf("nothing is there, and folders have %v", x.Inside)
 	}
 }
