@@ -56,41 +56,26 @@ type maker struct {
 // have been executed in between.
 func (p *Pool) makeName(ctx context.Context, m maker) (remote.Attr, error) {
 	var a remote.Attr
-	isOurs := func(ctx context.Context, s *session) (bool, error) {
-		now, err := p.lstatOn(ctx, s, m.path)
-		if err != nil || !m.ours(ctx, s, now) || !p.files.known.claim(m.path) {
-			return false, err
-		}
-		a = now
-		return true, nil
-	}
 	err := p.name(ctx, &naming{
 		paths: append(m.of, m.path),
-		try: func(ctx context.Context, s *session, uncertain bool) error {
-			if uncertain {
-				if ours, err := isOurs(ctx, s); ours || unanswered(err) {
-					return err
-				}
-			}
+		try: func(ctx context.Context, s *session, _ bool) (err error) {
 			request := m.request(s)
 			if request == nil {
 				return syscall.EOPNOTSUPP
 			}
-			now, err := p.thenLook(ctx, s, request, m.path)
-			if uncertain && err != nil && !unanswered(err) {
-				if ours, lerr := isOurs(ctx, s); ours || unanswered(lerr) {
-					return lerr
-				}
-			}
-			a = now
+			a, err = p.thenLook(ctx, s, request, m.path)
 			return err
 		},
 		made: func(ctx context.Context, s *session) (bool, error) {
-			ours, err := isOurs(ctx, s)
-			if !unanswered(err) {
-				err = nil
+			now, err := p.lstatOn(ctx, s, m.path)
+			switch {
+			case unanswered(err):
+				return false, err
+			case err != nil || !m.ours(ctx, s, now) || !p.files.known.claim(m.path):
+				return false, nil
 			}
-			return ours, err
+			a = now
+			return true, nil
 		},
 		over: func(made bool) {
 			if !made {
@@ -254,12 +239,8 @@ func (p *Pool) Rmdir(ctx context.Context, path string) error {
 func (p *Pool) unname(ctx context.Context, path string, request func(*session) *sftp3.Call) error {
 	return p.name(ctx, &naming{
 		paths: []string{path},
-		try: func(ctx context.Context, s *session, uncertain bool) error {
-			err := request(s).WaitStatus(ctx)
-			if uncertain && errnoOf(err) == syscall.ENOENT {
-				return nil
-			}
-			return err
+		try: func(ctx context.Context, s *session, _ bool) error {
+			return request(s).WaitStatus(ctx)
 		},
 		made: func(ctx context.Context, s *session) (bool, error) {
 			_, err := p.lstatOn(ctx, s, path)

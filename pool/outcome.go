@@ -18,7 +18,7 @@ import (
 type naming struct {
 	paths []string // that have to do with it
 	try   try
-	made  func(context.Context, *session) (bool, error) // whether one without an answer was made
+	made  func(context.Context, *session) (bool, error) // whether one without an answer was made; errs when there was no answer to that
 	over  func(made bool)                               // notes what became of it
 
 	lost time.Time // when it was known of the last request that no answer will come
@@ -70,11 +70,13 @@ func (p *Pool) name(ctx context.Context, n *naming) error {
 	return ctx.Err()
 }
 
-// once is one try, unless the caller is gone: then it only looks.
+// once is one try, unless the caller is gone: then it only looks. After a try without an
+// answer it looks before the next, and behind one that was refused: the first may have been
+// executed just before that.
 func (n *naming) once(caller, ctx context.Context, s *session, uncertain bool) error {
 	goes, before := n.sends(caller)
-	if !goes && before {
-		if made, err := n.made(ctx, s); err != nil || made {
+	if goes && uncertain || !goes && before {
+		if made, err := n.made(ctx, s); made || err != nil {
 			n.answered(made)
 			return err
 		}
@@ -83,6 +85,11 @@ func (n *naming) once(caller, ctx context.Context, s *session, uncertain bool) e
 		return caller.Err()
 	}
 	err := n.try(ctx, s, uncertain)
+	if uncertain && err != nil && !unanswered(err) {
+		if made, lerr := n.made(ctx, s); made || lerr != nil {
+			err = lerr
+		}
+	}
 	switch {
 	case errors.Is(err, sftp3.ErrUnsent):
 		n.answered(!before)

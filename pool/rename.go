@@ -39,7 +39,7 @@ func (p *Pool) rename(ctx context.Context, m *move) error {
 	case from:
 		return pathError("rename", oldPath, errnoIn(p.moveLink(ctx, oldPath, newPath)))
 	}
-	n := &naming{paths: []string{oldPath, newPath}, try: m.run, made: m.wasDone, over: m.over}
+	n := &naming{paths: []string{oldPath, newPath}, try: m.send, made: m.wasDone, over: m.over}
 	if m.keep != "" {
 		n.paths = append(n.paths, m.keep)
 	}
@@ -111,22 +111,6 @@ type move struct {
 	doubted bool        // there was no answer
 }
 
-func (m *move) run(ctx context.Context, s *session, uncertain bool) error {
-	if uncertain {
-		if done, err := m.wasDone(ctx, s); done || err != nil {
-			return err
-		}
-	}
-	err := m.send(ctx, s, !uncertain)
-	if uncertain && err != nil && !unanswered(err) {
-		// The first request may have been executed just before this one.
-		if done, lerr := m.wasDone(ctx, s); done || lerr != nil {
-			return lerr
-		}
-	}
-	return err
-}
-
 // wasDone looks whether a rename without an answer was done: the source is gone, or
 // another is there by now, and the target is what the source was.
 func (m *move) wasDone(ctx context.Context, s *session) (bool, error) {
@@ -178,11 +162,11 @@ func isLike(a, b remote.Attr) bool {
 // send sends the request that has the wanted meaning on this server, and asks
 // what the source is, and, for the first time, what is at the target that may be replaced:
 // ahead of it in the same flight where order is kept.
-func (m *move) send(ctx context.Context, s *session, first bool) error {
+func (m *move) send(ctx context.Context, s *session, uncertain bool) error {
 	from := s.client.StartLstat(m.p.abs(m.from))
 	defer from.Forget()
 	to := (*sftp3.Call)(nil)
-	if first && !m.noReplace {
+	if !uncertain && !m.noReplace {
 		to = s.client.StartLstat(m.p.abs(m.to))
 		defer to.Forget()
 	}
