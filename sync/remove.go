@@ -70,6 +70,23 @@ func putBack(ctx context.Context, t tree, aside, path string, cause error) error
 	return cause
 }
 
+// still makes an error of what was set aside if that is not what was read.
+func (p proof) still(ctx context.Context, t tree, aside string, now stamp, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case now != p.version:
+		return errSourceChanged
+	case p.link == "":
+		return nil
+	}
+	link, err := t.ReadLink(ctx, aside)
+	if err != nil || link != p.link {
+		return errors.Join(errSourceChanged, err)
+	}
+	return nil
+}
+
 // Discard removes a remote file that still is what was read. SFTP tells times in
 // seconds: what is written within one of them, keeping the size, cannot be seen.
 // So nothing was read before its second was over.
@@ -78,14 +95,7 @@ func (r remoteTree) Discard(ctx context.Context, path, aside string, proved proo
 		return err
 	}
 	now, err := r.Stamp(ctx, aside, false)
-	if err == nil && now != proved.version {
-		err = errSourceChanged
-	}
-	if err == nil && proved.link != "" {
-		if link, lerr := r.ReadLink(ctx, aside); lerr != nil || link != proved.link {
-			err = errors.Join(errSourceChanged, lerr)
-		}
-	}
+	err = proved.still(ctx, r, aside, now, err)
 	if err != nil {
 		return putBack(ctx, r, aside, path, err)
 	}
@@ -109,14 +119,8 @@ func (l *localTree) Discard(ctx context.Context, path, aside string, proved proo
 	}
 	// The renaming itself changes the time of the last change, and nothing else.
 	now, err := l.Stamp(ctx, aside, false)
-	if now.ctime = proved.version.ctime; err == nil && now != proved.version {
-		err = errSourceChanged
-	}
-	if err == nil && proved.link != "" {
-		if link, lerr := l.ReadLink(ctx, aside); lerr != nil || link != proved.link {
-			err = errors.Join(errSourceChanged, lerr)
-		}
-	}
+	now.ctime = proved.version.ctime
+	err = proved.still(ctx, l, aside, now, err)
 	if err == nil && lease.asked() {
 		err = errInUse
 	}
