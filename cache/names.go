@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 
 	"github.com/remotemount/remotemount/pool/remote"
 )
@@ -25,8 +24,7 @@ func (c *Cache) changeNames(k kind, paths []string, do func() error, done, note 
 		note()
 	}
 	t.mu.Unlock()
-	var u *remote.Unsettled
-	if errors.As(err, &u) {
+	if u := remote.UnsettledIn(err); u != nil {
 		c.spawn(func() { c.noteLate(u, ch, note) })
 	}
 	c.sweepLater()

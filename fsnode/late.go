@@ -1,10 +1,6 @@
 package fsnode
 
-import (
-	"errors"
-
-	"github.com/remotemount/remotemount/pool/remote"
-)
+import "github.com/remotemount/remotemount/pool/remote"
 
 // A rename may be made after its caller was answered: he was killed, or told that it took
 // too long. The Remote tells when that is known, and what is open follows then.
@@ -13,8 +9,8 @@ import (
 // that is not known yet: its caller has gone, or was told that it took too long. At the
 // end of the mount it was not made as far as is known.
 func (f *filesystem) late(err error, note func(made bool)) {
-	var u *remote.Unsettled
-	if !errors.As(err, &u) {
+	u := remote.UnsettledIn(err)
+	if u == nil {
 		return
 	}
 	f.expunging.Add(1)
@@ -27,11 +23,6 @@ func (f *filesystem) late(err error, note func(made bool)) {
 			note(false)
 		}
 	}()
-}
-
-func isUnsettled(err error) bool {
-	var u *remote.Unsettled
-	return errors.As(err, &u)
 }
 
 // hiddenLate is hidden, when a rename to that name is known to be made.

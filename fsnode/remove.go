@@ -242,7 +242,7 @@ func (f *filesystem) expunged(n *node) bool {
 // though its caller did not wait for that or waited in vain. While the remote is away a
 // look would tell no more.
 func (f *filesystem) uncertain(err error, spots ...spot) {
-	if isUnsettled(err) || errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT) && !f.isAway() {
+	if remote.UnsettledIn(err) != nil || errors.Is(err, context.Canceled) || errors.Is(err, syscall.ETIMEDOUT) && !f.isAway() {
 		f.lookAgain(spots...)
 	}
 }
@@ -301,7 +301,7 @@ func (f *filesystem) rename(ctx context.Context, from, to spot, noReplace bool) 
 	switch {
 	case err == nil:
 		f.renamed(c, keep)
-	case isUnsettled(err):
+	case remote.UnsettledIn(err) != nil:
 		f.renamedLate(err, c, keep)
 	case keep != (spot{}):
 		f.leftover(keep)

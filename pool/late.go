@@ -50,12 +50,12 @@ func (o *object) lifted() {
 	over := len(o.files) == 0 && o.isSettled()
 	o.mu.Unlock()
 	if over {
-		o.p.files.settled(o)
+		o.p.files.sweep(o)
 	}
 }
 
-// settled takes an object away if it still is that nobody has it open.
-func (r *registry) settled(o *object) {
+// sweep takes an object away if it still is that nobody has it open.
+func (r *registry) sweep(o *object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o.mu.Lock()

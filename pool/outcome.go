@@ -152,11 +152,6 @@ func unanswered(err error) bool {
 	return err != nil && (lostRequest(err) || isEnd(err) || errors.Is(err, errStuck))
 }
 
-func isUnsettled(err error) bool {
-	var u *remote.Unsettled
-	return errors.As(err, &u)
-}
-
 // A moving is a change of names that is under way. Where the files are that it moves, or
 // whether they are anywhere, is known when it is over.
 type moving struct {

@@ -18,7 +18,7 @@ func (p *Pool) Rename(ctx context.Context, oldPath, newPath string, noReplace bo
 func (p *Pool) Replace(ctx context.Context, oldPath, newPath, keep string) (kept bool, err error) {
 	m := &move{p: p, from: oldPath, to: newPath, keep: keep}
 	err = p.rename(ctx, m)
-	if isUnsettled(err) {
+	if remote.UnsettledIn(err) != nil {
 		return true, err // as far as is known
 	}
 	return m.kept, err
@@ -45,7 +45,7 @@ func (p *Pool) rename(ctx context.Context, m *move) error {
 	}
 	err := p.name(ctx, n)
 	if err != nil {
-		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) || isUnsettled(err) {
+		if isErrno(err, syscall.EEXIST) || isErrno(err, syscall.EOPNOTSUPP) || remote.UnsettledIn(err) != nil {
 			return pathError("rename", oldPath, err)
 		}
 		if m.plain && errnoOf(err) == syscall.EEXIST {
