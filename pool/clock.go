@@ -37,6 +37,12 @@ func (c *serverClock) now() int64 {
 	return time.Now().Add(c.offset).Unix()
 }
 
+func (c *serverClock) isKnown() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known
+}
+
 // before reports whether mtime is certainly before the local time t.
 func (c *serverClock) before(mtime int64, t time.Time) bool {
 	c.mu.Lock()

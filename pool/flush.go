@@ -46,7 +46,7 @@ func (f *file) flushed(ctx context.Context, op string, then sequel) (remote.Attr
 
 // A flight is what leaves together behind the last data of a file.
 type flight struct {
-	told  *sftp3.Call // sets the time that was told; that may be refused, as no program asked for it
+	times *sftp3.Call // sets the times that waited; that they are refused takes no data along
 	calls []*sftp3.Call
 	sync  *sftp3.Call
 	fstat *sftp3.Call
@@ -54,8 +54,7 @@ type flight struct {
 
 	f       *file
 	s       *session
-	lenient bool  // calls set only times that waited for a flush: that they are refused takes no data along
-	refused error // those were
+	refused error // the times were
 }
 
 // flush brings all data of the object to the server, whichever File wrote it, then
@@ -125,25 +124,20 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then s
 	f.send()
 	times := f.out.times
 	f.out.times = remote.Change{}
-	change := times.Merge(c)
-	told := f.out.told
-	f.out.told = 0
-	if change.Fields&remote.SetMtime != 0 {
-		told = 0
+	waited, set := times, times.Merge(c)
+	if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
+		c, times = set, remote.Change{}
 	}
 	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
-	switch {
-	case change.Fields&remote.SetMtime != 0:
-		f.out.asked = &change.Mtime
-	case told != 0:
-		f.out.asked = &told
+	if set.Fields&remote.SetMtime != 0 {
+		f.out.asked = &set.Mtime
 	}
-	look := needsPair(change) && !(wrote && isMtime(change))
+	lacks := func(c remote.Change) bool { return needsPair(c) && !(wrote && isMtime(c)) }
+	look := lacks(times) || lacks(c)
 	var fl *flight
 	if f.stale == nil && !look {
 		if h := f.inOrder(min(seq, upTo)); h != nil {
-			fl = f.startFlight(h, change, told, have, then, 0)
-			fl.lenient = c.Fields == 0
+			fl = f.startFlight(h, times, c, have, then, 0)
 		}
 	}
 	f.mu.Unlock()
@@ -158,7 +152,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then s
 	case fl == nil && err == nil && c.Fields == 0 && f.failed() != nil:
 		err = f.failed() // the data was given up: no more is waited for
 	case fl == nil && err == nil:
-		a, refused, err = f.flushApart(ctx, w, b, change, told, have, look, then, c.Fields == 0)
+		a, refused, err = f.flushApart(ctx, w, b, times, c, have, look, then)
 	case fl != nil && err == nil:
 		a, err = fl.wait(ctx)
 		refused = fl.refused
@@ -168,21 +162,21 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then s
 	if err == nil && refused != nil {
 		f.p.timesRefused(f.name(), refused)
 	} else if err == nil {
-		f.p.sawTime(times, a)
+		f.p.sawTime(waited, a)
 	}
 	if err == nil {
-		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && change.Fields&remote.SetMtime == 0 && told == 0)
+		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && set.Fields&remote.SetMtime == 0)
 		return a, nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case lostRequest(err) || ctx.Err() != nil:
-		f.out.times = times.Merge(f.out.times)
-		if f.out.seq == seq {
-			f.out.told = told
+		if f.out.seq != seq {
+			waited.Fields &^= remote.SetMtime // what was written since changes that
 		}
-	case times.Fields != 0 && c.Fields == 0:
+		f.out.times = waited.Merge(f.out.times)
+	case waited.Fields != 0 && c.Fields == 0:
 		f.fail(errnoOf(err)) // whoever set them is told, also when somebody else flushes
 	}
 	return a, err
@@ -202,6 +196,7 @@ func (o *object) flushedAs(a remote.Attr, seq uint64, asked time.Time, timed boo
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.out.endKnown = false // others may append now
+	o.made = false
 	if o.out.held == 0 && o.out.seq == seq {
 		timed = timed && a.Mtime != o.seen.Mtime // else it was set, or a change has left it as it was
 		o.wrote = false
@@ -241,10 +236,10 @@ func (f *file) inOrder(seq uint64) *handle {
 
 // startFlight issues what follows the data, in the order in which it must be
 // executed; mu is held.
-func (f *file) startFlight(h *handle, change remote.Change, told int64, have remote.Attr, then sequel, asking int) *flight {
+func (f *file) startFlight(h *handle, times, change remote.Change, have remote.Attr, then sequel, asking int) *flight {
 	fl := &flight{f: f, s: h.s}
-	if told != 0 {
-		fl.told = h.s.client.StartFsetstat(h.id, toWire(toldTime(told), have))
+	if times.Fields != 0 {
+		fl.times = h.s.client.StartFsetstat(h.id, toWire(times, have))
 	}
 	for _, part := range partsOf(change) {
 		fl.calls = append(fl.calls, h.s.client.StartFsetstat(h.id, toWire(part, have)))
@@ -257,8 +252,6 @@ func (f *file) startFlight(h *handle, change remote.Change, told int64, have rem
 	return fl
 }
 
-func toldTime(mtime int64) remote.Change { return remote.Change{Fields: remote.SetMtime, Mtime: mtime} }
-
 func (fl *flight) wait(ctx context.Context) (remote.Attr, error) {
 	var failed error
 	keep := func(err error) {
@@ -266,17 +259,13 @@ func (fl *flight) wait(ctx context.Context) (remote.Attr, error) {
 			failed = err
 		}
 	}
-	if fl.told != nil {
-		if err := fl.told.WaitStatus(ctx); lostRequest(err) || ctx.Err() != nil {
-			keep(err)
-		}
+	if fl.times != nil {
+		var err error
+		fl.refused, err = declined(fl.times.WaitStatus(ctx))
+		keep(err)
 	}
 	for _, call := range fl.calls {
-		err := call.WaitStatus(ctx)
-		if err != nil && fl.lenient && declines(errnoOf(err)) {
-			fl.refused, err = err, nil
-		}
-		keep(err)
+		keep(call.WaitStatus(ctx))
 	}
 	if fl.sync != nil {
 		keep(fl.sync.WaitStatus(ctx))
@@ -303,8 +292,8 @@ func (fl *flight) notClosed() {
 }
 
 func (fl *flight) forget() {
-	if fl.told != nil {
-		fl.told.Forget()
+	if fl.times != nil {
+		fl.times.Forget()
 	}
 	for _, call := range fl.calls {
 		call.Forget()
@@ -318,7 +307,7 @@ func (fl *flight) forget() {
 
 // flushApart is the flight on a server of which no order is known, or with data
 // that went over several sessions: one request after the other.
-func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change remote.Change, told int64, have remote.Attr, look bool, then sequel, lenient bool) (a remote.Attr, refused, err error) {
+func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, times, change remote.Change, have remote.Attr, look bool, then sequel) (a remote.Attr, refused, err error) {
 	tries := 0
 	err = f.ask(ctx, w, func(h *handle) error {
 		if tries++; tries > 1 {
@@ -332,24 +321,20 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, change rem
 		}
 		if h.s.ordered && !look {
 			f.mu.Lock()
-			fl := f.startFlight(h, change, told, have, then, 1)
+			fl := f.startFlight(h, times, change, have, then, 1)
 			f.mu.Unlock()
-			fl.lenient = lenient
 			a, err = fl.wait(ctx)
 			refused = fl.refused
 			return err
 		}
-		if told != 0 {
-			if err := f.fsetstat(ctx, h, toWire(toldTime(told), have)); lostRequest(err) {
+		if times.Fields != 0 {
+			if refused, err = declined(f.fsetstat(ctx, h, toWire(times, have))); err != nil {
 				return err
 			}
 		}
 		for _, part := range partsOf(change) {
 			if err := f.fsetstat(ctx, h, toWire(part, have)); err != nil {
-				if !lenient || !declines(errnoOf(err)) {
-					return err
-				}
-				refused = err
+				return err
 			}
 		}
 		if _, ok := h.s.client.Extension("fsync@openssh.com"); ok && then == thenSync {

@@ -29,6 +29,7 @@ type object struct {
 	files   map[*file]struct{}  // guarded by mu
 	seen    remote.Attr         // guarded by mu; last told by the server
 	wrote   bool                // guarded by mu; made or changed since the last flush
+	made    bool                // guarded by mu; by us alone, and not flushed since
 	doubted time.Time           // guarded by mu; when the path first led to another file; zero while it does not
 	out     outgoing            // guarded by mu
 	reading []*reading          // guarded by mu; not answered: what is written meanwhile is laid over them
@@ -206,8 +207,8 @@ func (o *object) lookBound(ctx context.Context, do func(context.Context) error) 
 }
 
 // statDirty tells what an object is that has data or times under way; known is
-// false when it has none. It flushes to tell what the server will tell, unless there
-// is much to flush or while that is not to be had.
+// false when it has none. It flushes to tell what the server will tell, unless the time
+// is ours to say, there is much to flush, or while that is not to be had.
 func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err error) {
 	if o == nil {
 		return remote.Attr{}, false, nil
@@ -220,7 +221,7 @@ func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err 
 			return remote.Attr{}, false, nil
 		}
 		f := o.writer()
-		if held > statSettles || f == nil || !o.p.connected() {
+		if held > statSettles || f == nil || o.saysTime() || !o.p.connected() {
 			return o.tell(), true, nil
 		}
 		err = o.lookBound(ctx, func(ctx context.Context) error {
@@ -251,20 +252,31 @@ func (p *Pool) connected() bool { return p.current() == StateConnected }
 // The time that is told is the one that the file gets: the next flush sets it, unless
 // something is written before.
 func (o *object) tell() remote.Attr {
-	now := o.p.clock.now()
+	now, joins := o.p.clock.now(), o.p.mayJoinFlush(o)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	a := o.seen
 	if o.wrote {
 		a.Size = max(a.Size, o.out.end)
 	}
-	if o.out.held > 0 {
-		if o.out.told == 0 {
-			o.out.told = max(a.Mtime, now)
+	if o.out.held > 0 && o.out.times.Fields&remote.SetMtime == 0 {
+		a.Mtime = max(a.Mtime, now)
+		if joins {
+			o.out.times = o.out.times.Merge(remote.Change{Fields: remote.SetMtime, Mtime: a.Mtime})
 		}
-		a.Mtime = o.out.told
 	}
 	return o.out.times.Apply(a)
+}
+
+// saysTime reports whether the mtime may be told before the file has it, and be set with
+// the flush: nobody has been told another one since we made it, the server's clock is
+// known from that, and it costs no round trip there. It is a whole second, and as much
+// as one early, which in another's file could hide a change from a program on the server.
+func (o *object) saysTime() bool {
+	o.mu.Lock()
+	made := o.made
+	o.mu.Unlock()
+	return made && o.p.Info().Ordered && o.p.clock.isKnown() && o.p.keepsTimes()
 }
 
 // statSettles is how much data under way a Stat still waits for, so that it

@@ -222,7 +222,7 @@ func (p *Pool) create(ctx context.Context, path string, flag remote.OpenFlag, pe
 	p.learn(a, sent)
 	f, _ := p.newFile(ctx, path, flag, h, a, sent)
 	f.mu.Lock()
-	f.wrote, f.written = true, true
+	f.wrote, f.written, f.made = true, true, true
 	f.mu.Unlock()
 	if want := perm&0o7777 | a.Mode&syscall.S_ISGID; a.Perm() != want {
 		made := a

@@ -22,8 +22,7 @@ type outgoing struct {
 	count    int           // chunks in all of these
 	suspects int           // of them, those under which sessions have ended
 	seq      uint64        // of the last chunk pushed, or other change of the size begun
-	times    remote.Change // to be set with the next flush
-	told     int64         // the mtime that was told of what is under way; 0 when none was
+	times    remote.Change // to be set with the next flush: what was asked for, and the mtime that was told of what is under way
 	end      int64         // size of the file with all that was written
 	endKnown bool          // the server told where it ends, and that was not flushed since...
 	endAt    time.Time     // ...when that was, or data up to it was last acknowledged

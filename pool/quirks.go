@@ -46,6 +46,7 @@ type quirks struct {
 	late    int     // guarded by mu; times in a row that came back otherwise
 	links   atomic.Int32
 
+	inexact  atomic.Bool // a file got another time than was set
 	linkless atomic.Bool // it cannot make hard links at all, though it says so
 	rewrites atomic.Bool // it opens a file for writing that is there, and leaves what is in it
 }
@@ -112,6 +113,14 @@ func declines(err error) bool {
 	return false
 }
 
+// declined tells a refusal of that kind from another error.
+func declined(err error) (refused, other error) {
+	if err != nil && declines(errnoOf(err)) {
+		return err, nil
+	}
+	return nil, err
+}
+
 // asMade is what becomes of a file or folder just made whose permissions could not be
 // set: it stays as the server made it. What is more open than was asked is said by
 // name. Any other error takes back what was made.
@@ -148,6 +157,9 @@ func (p *Pool) sawTime(c remote.Change, a remote.Attr) {
 	}
 	off := max(want-a.Mtime, a.Mtime-want)
 	q := &p.quirks
+	if off > 0 {
+		q.inexact.Store(true)
+	}
 	q.mu.Lock()
 	if q.late++; off == 0 {
 		q.late = 0
@@ -161,6 +173,9 @@ func (p *Pool) sawTime(c remote.Change, a remote.Attr) {
 		p.learned(LosesTimes)
 	}
 }
+
+// keepsTimes reports whether files get the times that are set, as far as is known.
+func (p *Pool) keepsTimes() bool { return !p.quirks.has(NoTimes) && !p.quirks.inexact.Load() }
 
 // mayJoinFlush reports whether times of a file may wait for its flush: those that
 // would be refused are refused at once, as it is their caller who is to know.

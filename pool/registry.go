@@ -79,7 +79,7 @@ func (r *registry) leave(f *file) {
 	if len(o.files) > 0 {
 		return
 	}
-	o.out.times, o.out.told = remote.Change{}, 0
+	o.out.times = remote.Change{}
 	if o.liftNext(); o.isSettled() {
 		r.dismiss(o)
 	}

@@ -160,7 +160,6 @@ func (f *file) gather(p []byte, off int64) int {
 	f.wrote, f.written, f.filled = true, true, true
 	f.out.endKnown = f.out.knowsEnd(f.rtt())
 	f.out.times.Fields &^= remote.SetMtime
-	f.out.told = 0
 	if f.out.current == nil {
 		c := f.p.chunks.Get().(*chunk)
 		c.f, c.off, c.buf = f, off, takeBuffer(min(len(p), packet))

@@ -58,9 +58,9 @@ func bigFile(name string) func(sizes) string {
 const (
 	hundredFolders = `for d in $(seq 100); do mkdir "$R/d$d"; (cd "$R/d$d"; seq 100 | sed 's/^/file/' | xargs touch); done`
 	smallFiles     = `mkdir "$R/small"; head -c 4096000 /dev/urandom | split -b 4096 -a 3 - "$R/small/f"`
-	sourceRepo     = `cp -r "$(go env GOROOT)/src/net" "$L/net"; cd "$L/net"
+	sourceRepo     = `mkdir "$L/source"; cd "$(go env GOROOT)/src"; cp -r net go encoding "$L/source"; cd "$L/source"
 		git init -q . && git add . && git -c user.name=a -c user.email=a@example.org commit -q -m all; cd "$L"`
-	repoInside = sourceRepo + `; git clone -q --no-local "$L/net" "$R/repo"; rm -rf "$L/net"
+	repoInside = sourceRepo + `; git clone -q --no-local "$L/source" "$R/repo"; rm -rf "$L/source"
 		(cd "$R/repo" && find . -path ./.git -prune -o -exec touch -d '2020-01-01' {} + && git update-index -q --refresh)`
 )
 
@@ -150,18 +150,18 @@ var mountWorks = slices.Concat([]*work{
 		done:    text(`cmp -s "$R/big" "$R/copy"`),
 	},
 	{
-		name: "git-clone", title: "git clone into the mount",
+		name: "git-clone", title: "git clone of 1,100 files",
 		prepare: text(sourceRepo),
-		script:  text(`git clone -q --no-local "$L/net" "$M/clone"`),
-		done:    text(`diff -r --exclude=.git "$L/net" "$R/clone" >/dev/null 2>&1`),
+		script:  text(`git clone -q --no-local "$L/source" "$M/clone"`),
+		done:    text(`diff -r --exclude=.git "$L/source" "$R/clone" >/dev/null 2>&1`),
 	},
 	{
-		name: "git-status", title: "git status, first",
+		name: "git-status", title: "git status of those, first",
 		prepare: text(repoInside),
 		script:  text(`git -C "$M/repo" status --porcelain >/dev/null`),
 	},
 	{
-		name: "git-grep", title: "git grep",
+		name: "git-grep", title: "git grep in those",
 		prepare: text(repoInside),
 		script:  text(`git -C "$M/repo" grep -c DialTimeout >/dev/null`),
 	},
