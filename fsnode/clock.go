@@ -20,13 +20,13 @@ type clock struct {
 	at    time.Time // guarded by mu: ...at this moment here
 }
 
-// learn takes the mtime of a file that was written a moment ago. A value far
-// behind means that the server's clock was set back.
-func (c *clock) learn(mtime int64) {
+// learn takes the mtime of a file by a change that was begun here at that moment. A value
+// far behind that means that the server's clock was set back.
+func (c *clock) learn(mtime int64, begun time.Time) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if was := c.shown(now); c.known && mtime <= was && mtime > was-60 {
+	if c.known && mtime <= c.shown(now) && mtime > c.shown(begun)-60 {
 		return
 	}
 	c.known, c.sec, c.at = true, mtime, now

@@ -35,7 +35,7 @@ func (f *filesystem) copy(ctx context.Context, in *fuse.CopyFileRangeIn) (int64,
 	if err != nil {
 		return 0, err
 	}
-	dst.clocked.Store(true)
+	dst.clocks()
 	size := int64(min(in.Len, copyMax))
 	n, err := f.remote.Copy(ctx, dst.file, int64(in.OffOut), src.file, int64(in.OffIn), size)
 	if n > 0 {

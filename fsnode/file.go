@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -20,10 +21,16 @@ type handle struct {
 	writes bool         // open for writing
 	opened remote.Stamp // what it was when it was opened
 
-	// clocked: it was written to since the last flush, and the mtime was not set since,
-	// so that the next flush tells the server's clock.
-	clocked atomic.Bool
+	// clocked is when it was last written to, if that was since the last flush and the
+	// mtime was not set since, so that the next flush tells the server's clock; else nil.
+	clocked atomic.Pointer[time.Time]
 	owed    atomic.Pointer[error] // what a flush for others ran into; the next of our own tells it
+}
+
+// clocks notes that it is written to now.
+func (h *handle) clocks() {
+	now := h.fs.clock.now()
+	h.clocked.Store(&now)
 }
 
 // openFlags is what the flags of open(2) mean to a Remote.
@@ -196,15 +203,15 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 // tells the errors that this handle has not been told. It is always asked for: a
 // close must not return while the flush of another one is under way.
 func (h *handle) flush(ctx context.Context, flush func(context.Context) (remote.Attr, error)) error {
-	clocked, owed, since := h.clocked.Swap(false), h.owed.Swap(nil), h.fs.tree.now()
+	clocked, owed, since := h.clocked.Swap(nil), h.owed.Swap(nil), h.fs.tree.now()
 	a, err := flush(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil: // whoever was killed has not lost the data
-		h.clocked.CompareAndSwap(false, clocked)
+		h.clocked.CompareAndSwap(nil, clocked)
 		h.owed.CompareAndSwap(nil, owed)
-	case err == nil && clocked: // what an idle flush tells may be old
+	case err == nil && clocked != nil: // what an idle flush tells may be old
 		if !h.fs.tree.changedSince(h.node, since) {
-			h.fs.clock.learn(a.Mtime)
+			h.fs.clock.learn(a.Mtime, *clocked)
 		}
 	}
 	if err == nil && owed != nil {

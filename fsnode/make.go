@@ -25,7 +25,7 @@ func (f *filesystem) in(ctx context.Context, id uint64, name string, what func(d
 
 // made answers with something just made.
 func (f *filesystem) made(out *fuse.EntryOut, dir *node, dirPath, name string, a remote.Attr) *node {
-	f.clock.learn(a.Mtime)
+	f.clock.learn(a.Mtime, f.clock.now())
 	f.links.given.moved(remote.Join(dirPath, name), "")
 	n := f.tree.enterNew(dir, dirPath, name, a)
 	f.fillEntry(out, n, a, f.tree.now(), f.life(0))

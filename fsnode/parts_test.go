@@ -29,7 +29,7 @@ func TestClock(t *testing.T) {
 		t.Errorf("stamp %d", got)
 	}
 	// The server is 500 seconds late.
-	c.learn(999_500)
+	c.learn(999_500, now)
 	settled(999_499, false)
 	settled(999_498, true)
 	if got := c.stamp(); got != 999_500 {
@@ -37,11 +37,15 @@ func TestClock(t *testing.T) {
 	}
 	now = now.Add(10 * time.Second)
 	settled(999_508, true)
-	c.learn(999_505) // written five seconds ago
+	c.learn(999_505, now) // written five seconds ago
 	settled(999_508, true)
-	c.learn(999_520) // our bound was too low
+	c.learn(999_520, now) // our bound was too low
 	settled(999_518, true)
-	c.learn(900_000) // set back
+	begun := now
+	now = now.Add(time.Hour)
+	c.learn(999_520, begun) // written an hour ago, and flushed only now
+	settled(999_520+3598, true)
+	c.learn(900_000, now) // set back
 	settled(900_001, false)
 }
 

@@ -30,7 +30,7 @@ func (f *filesystem) setattr(ctx context.Context, in *fuse.SetAttrIn, out *fuse.
 		a, err := h.setAttr(ctx, ch)
 		if !errors.Is(err, syscall.EBADF) {
 			err = f.answer(out, n, a, err)
-			if h.clocked.Load() {
+			if h.clocked.Load() != nil {
 				out.SetTimeout(0) // what is written may get another time
 			}
 			return err
@@ -140,6 +140,6 @@ func (t *tree) unclock(n *node) {
 	defer t.mu.Unlock()
 	t.touch(n)
 	for _, h := range n.inode().handles {
-		h.clocked.Store(false)
+		h.clocked.Store(nil)
 	}
 }

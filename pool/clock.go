@@ -10,7 +10,8 @@ import (
 type serverClock struct {
 	mu     sync.Mutex
 	known  bool          // guarded by mu
-	offset time.Duration // guarded by mu; server minus local
+	offset time.Duration // guarded by mu; server minus local, as it seems
+	least  time.Duration // guarded by mu; and at least
 }
 
 // slack covers whole-second times and the time a request is under way.
@@ -25,9 +26,11 @@ func (c *serverClock) learn(mtime int64, sent, answered time.Time) {
 	}
 	offset := time.Unix(mtime, 0).Sub(sent.Round(0))
 	// The time of a file on the server is cut to a whole second.
-	if !c.known || offset > c.offset || c.offset-offset > time.Second {
-		c.known, c.offset = true, offset
+	least := time.Unix(mtime, 0).Sub(answered.Round(0))
+	if !c.known || c.offset-offset > time.Second {
+		c.known, c.offset, c.least = true, offset, least
 	}
+	c.offset, c.least = max(c.offset, offset), max(c.least, least)
 }
 
 // now is the server's time, as far as it is known.
@@ -35,6 +38,13 @@ func (c *serverClock) now() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.offset).Unix()
+}
+
+// passed is a time that has passed there, and not long ago when the clock is known.
+func (c *serverClock) passed() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.least).Unix()
 }
 
 func (c *serverClock) isKnown() bool {

@@ -150,7 +150,8 @@ func (f *file) on(ctx context.Context, s *session) (*handle, error) {
 func (f *file) copying(end int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrote, f.written, f.filled = true, true, true
+	f.wrote, f.written, f.filled, f.made = true, true, true, false
+	f.out.changes()
 	f.out.leaves()
 	f.out.seq++
 	f.out.most = max(f.out.most, end)

@@ -46,7 +46,7 @@ func (f *file) flushed(ctx context.Context, op string, then sequel) (remote.Attr
 
 // A flight is what leaves together behind the last data of a file.
 type flight struct {
-	times *sftp3.Call // sets the times that waited; that they are refused takes no data along
+	times *sftp3.Call // sets the times that waited: that they are refused takes no data along
 	calls []*sftp3.Call
 	sync  *sftp3.Call
 	fstat *sftp3.Call
@@ -122,12 +122,20 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then s
 		return remote.Attr{}, syscall.EBADF
 	}
 	f.send()
-	times := f.out.times
+	waited, times := f.out.times, f.out.times
 	f.out.times = remote.Change{}
-	waited, set := times, times.Merge(c)
-	if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
-		c, times = set, remote.Change{}
+	if c.Fields&(remote.SetMtime|remote.SetSize) != 0 {
+		f.out.told = 0
 	}
+	told := f.out.told // it stays there for who asks meanwhile
+	if told != 0 {
+		times = times.Merge(remote.Change{Fields: remote.SetMtime, Mtime: told})
+	}
+	if c.Fields&(remote.SetAtime|remote.SetMtime) != 0 {
+		waited.Fields &^= c.Fields
+		c, times = times.Merge(c), remote.Change{}
+	}
+	set := times.Merge(c)
 	seq, have, wrote, sent := f.out.seq, f.seen, f.wrote, f.out.lastSent
 	if set.Fields&remote.SetMtime != 0 {
 		f.out.asked = &set.Mtime
@@ -159,12 +167,13 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then s
 	case fl != nil:
 		fl.forget()
 	}
-	if err == nil && refused != nil {
-		f.p.timesRefused(f.name(), refused)
-	} else if err == nil {
-		f.p.sawTime(waited, a)
-	}
 	if err == nil {
+		switch {
+		case waited.Fields != 0 && refused != nil:
+			f.p.timesRefused(f.name(), refused)
+		case waited.Fields != 0:
+			f.p.sawTime(waited, a)
+		}
 		f.flushedAs(a, seq, asked, wrote && !sent.IsZero() && set.Fields&remote.SetMtime == 0)
 		return a, nil
 	}
@@ -172,7 +181,7 @@ func (f *file) flushOnce(ctx context.Context, w *waiter, c remote.Change, then s
 	defer f.mu.Unlock()
 	switch {
 	case lostRequest(err) || ctx.Err() != nil:
-		if f.out.seq != seq {
+		if f.out.seq != seq || f.out.current != nil {
 			waited.Fields &^= remote.SetMtime // what was written since changes that
 		}
 		f.out.times = waited.Merge(f.out.times)
@@ -199,7 +208,10 @@ func (o *object) flushedAs(a remote.Attr, seq uint64, asked time.Time, timed boo
 	o.made = false
 	if o.out.held == 0 && o.out.seq == seq {
 		timed = timed && a.Mtime != o.seen.Mtime // else it was set, or a change has left it as it was
-		o.wrote = false
+		if o.out.told != 0 && o.out.told != a.Mtime {
+			o.p.quirks.inexact.Store(true)
+		}
+		o.wrote, o.out.told = false, 0
 		o.seen = a
 		o.out.sized(a.Size)
 		if timed {
@@ -319,7 +331,7 @@ func (f *file) flushApart(ctx context.Context, w *waiter, b *barrier, times, cha
 				return err
 			}
 		}
-		if h.s.ordered && !look {
+		if h.s.ordered {
 			f.mu.Lock()
 			fl := f.startFlight(h, times, change, have, then, 1)
 			f.mu.Unlock()

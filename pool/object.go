@@ -68,13 +68,17 @@ func (o *object) name() string {
 func (o *object) isDirty() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.out.dirty()
+	return o.out.waits()
 }
 
 // writer is a File through which a flush can go, nil when there is none.
 func (o *object) writer() *file {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.writerLocked()
+}
+
+func (o *object) writerLocked() *file {
 	var any *file
 	for f := range o.files {
 		if f.flag&remote.FlagWrite == 0 || f.closed {
@@ -213,17 +217,22 @@ func (o *object) statDirty(ctx context.Context) (a remote.Attr, known bool, err 
 	if o == nil {
 		return remote.Attr{}, false, nil
 	}
+	joins := o.p.mayJoinFlush(o)
+	says := joins && o.p.setsTimes()
 	for {
+		connected := o.p.connected()
 		o.mu.Lock()
-		dirty, held := o.out.dirty(), o.out.held
-		o.mu.Unlock()
-		if !dirty {
+		if !o.out.waits() {
+			o.mu.Unlock()
 			return remote.Attr{}, false, nil
 		}
-		f := o.writer()
-		if held > statSettles || f == nil || o.saysTime() || !o.p.connected() {
-			return o.tell(), true, nil
+		f := o.writerLocked()
+		if o.out.held > statSettles || f == nil || !connected || says && o.saysTime() {
+			a := o.tellLocked(joins)
+			o.mu.Unlock()
+			return a, true, nil
 		}
+		o.mu.Unlock()
 		err = o.lookBound(ctx, func(ctx context.Context) error {
 			a, err = f.flush(ctx, o.p.keep(), remote.Change{}, nothing)
 			return err
@@ -252,31 +261,45 @@ func (p *Pool) connected() bool { return p.current() == StateConnected }
 // The time that is told is the one that the file gets: the next flush sets it, unless
 // something is written before.
 func (o *object) tell() remote.Attr {
-	now, joins := o.p.clock.now(), o.p.mayJoinFlush(o)
+	joins := o.p.mayJoinFlush(o)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.tellLocked(joins)
+}
+
+func (o *object) tellLocked(joins bool) remote.Attr {
 	a := o.seen
 	if o.wrote {
 		a.Size = max(a.Size, o.out.end)
 	}
-	if o.out.held > 0 && o.out.times.Fields&remote.SetMtime == 0 {
+	switch now := o.p.clock.passed(); {
+	case o.out.told != 0:
+		a.Mtime = o.out.told
+	case o.out.held > 0 && o.p.clock.after(a.Mtime, time.Now()):
+		a.Mtime = now // the other was set, ahead of what was written
+	case o.out.held > 0:
 		a.Mtime = max(a.Mtime, now)
-		if joins {
-			o.out.times = o.out.times.Merge(remote.Change{Fields: remote.SetMtime, Mtime: a.Mtime})
-		}
+	}
+	if o.out.told == 0 && o.out.held > 0 && joins && o.out.times.Fields&remote.SetMtime == 0 &&
+		len(o.turn) == 0 { // else a flush is under way that leaves it out
+		o.out.told = a.Mtime
+		o.out.settle = o.later(o.out.settle, timesFor, o.setTimes)
 	}
 	return o.out.times.Apply(a)
 }
 
-// saysTime reports whether the mtime may be told before the file has it, and be set with
-// the flush: nobody has been told another one since we made it, the server's clock is
-// known from that, and it costs no round trip there. It is a whole second, and as much
-// as one early, which in another's file could hide a change from a program on the server.
-func (o *object) saysTime() bool {
-	o.mu.Lock()
-	made := o.made
-	o.mu.Unlock()
-	return made && o.p.Info().Ordered && o.p.clock.isKnown() && o.p.keepsTimes()
+// saysTime reports whether the mtime may be told before the file has it: nobody can have
+// seen another one since we made it, for what was written is one burst, and no flush is
+// under way that would leave it out. mu is held.
+//
+// It is a whole second, and as much as one early, which in a file that others know could
+// hide a change.
+func (o *object) saysTime() bool { return o.made && (o.out.told != 0 || len(o.turn) == 0) }
+
+// setsTimes reports whether the flight of a flush can set the time of a file of ours to
+// what was told, as far as is known: the server's clock is, from files made there.
+func (p *Pool) setsTimes() bool {
+	return p.Info().Ordered && p.clock.isKnown() && !p.quirks.inexact.Load()
 }
 
 // statSettles is how much data under way a Stat still waits for, so that it
@@ -300,7 +323,7 @@ func (o *object) note(a remote.Attr, asked time.Time) bool {
 func (o *object) resizing(size int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.wrote = true
+	o.wrote, o.made, o.out.told = true, false, 0
 	o.out.least, o.out.most = min(o.out.least, size), max(o.out.most, size)
 	o.out.leaves()
 	o.out.seq++

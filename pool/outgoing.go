@@ -22,7 +22,8 @@ type outgoing struct {
 	count    int           // chunks in all of these
 	suspects int           // of them, those under which sessions have ended
 	seq      uint64        // of the last chunk pushed, or other change of the size begun
-	times    remote.Change // to be set with the next flush: what was asked for, and the mtime that was told of what is under way
+	times    remote.Change // asked for, to be set with the next flush
+	told     int64         // the mtime that was told of what is under way, to be set likewise; 0 when none was
 	end      int64         // size of the file with all that was written
 	endKnown bool          // the server told where it ends, and that was not flushed since...
 	endAt    time.Time     // ...when that was, or data up to it was last acknowledged
@@ -83,6 +84,9 @@ func (c *chunk) meets(off, end int64) bool { return c.off < end && off < c.end()
 // dirty reports whether data or times have to go to the server.
 func (o *outgoing) dirty() bool { return o.held > 0 || o.times.Fields != 0 }
 
+// waits reports whether a flush would change anything there.
+func (o *outgoing) waits() bool { return o.dirty() || o.told != 0 }
+
 // sized notes the size that the server has, and nothing under way can change.
 func (o *outgoing) sized(size int64) { o.end, o.least, o.most = size, size, size }
 
@@ -99,6 +103,9 @@ func (o *outgoing) cutShort(size int64) {
 	}
 	o.least, o.most = size, o.end
 }
+
+// changes makes void what was to be the mtime of what is there.
+func (o *outgoing) changes() { o.times.Fields, o.told = o.times.Fields&^remote.SetMtime, 0 }
 
 // leaves notes that a change of data is sent.
 func (o *outgoing) leaves() {

@@ -157,9 +157,7 @@ func (p *Pool) sawTime(c remote.Change, a remote.Attr) {
 	}
 	off := max(want-a.Mtime, a.Mtime-want)
 	q := &p.quirks
-	if off > 0 {
-		q.inexact.Store(true)
-	}
+	q.inexact.Store(off > 0)
 	q.mu.Lock()
 	if q.late++; off == 0 {
 		q.late = 0
@@ -173,9 +171,6 @@ func (p *Pool) sawTime(c remote.Change, a remote.Attr) {
 		p.learned(LosesTimes)
 	}
 }
-
-// keepsTimes reports whether files get the times that are set, as far as is known.
-func (p *Pool) keepsTimes() bool { return !p.quirks.has(NoTimes) && !p.quirks.inexact.Load() }
 
 // mayJoinFlush reports whether times of a file may wait for its flush: those that
 // would be refused are refused at once, as it is their caller who is to know.

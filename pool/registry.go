@@ -63,7 +63,7 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	if current = o.note(a, asked); current {
 		o.out.learnedEnd()
 	}
-	return current && o.out.times.Fields == 0
+	return current && o.out.times.Fields == 0 && o.out.told == 0
 }
 
 // leave takes a File off its object, and the object away with its last File, unless
@@ -76,10 +76,13 @@ func (r *registry) leave(f *file) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.files, f)
+	if o.writerLocked() == nil {
+		o.out.times, o.out.told = remote.Change{}, 0 // nobody is left who could set them
+	}
 	if len(o.files) > 0 {
 		return
 	}
-	o.out.times = remote.Change{}
+	o.made = false
 	if o.liftNext(); o.isSettled() {
 		r.dismiss(o)
 	}

@@ -158,8 +158,9 @@ func (f *file) gather(p []byte, off int64) int {
 		f.send()
 	}
 	f.wrote, f.written, f.filled = true, true, true
+	f.made = f.made && f.acknowledged.Load() == 0
 	f.out.endKnown = f.out.knowsEnd(f.rtt())
-	f.out.times.Fields &^= remote.SetMtime
+	f.out.changes()
 	if f.out.current == nil {
 		c := f.p.chunks.Get().(*chunk)
 		c.f, c.off, c.buf = f, off, takeBuffer(min(len(p), packet))
