@@ -15,6 +15,7 @@ import (
 // what the layers keep one by one, they keep together, behind the kernel. The test
 // makes files behind the mount's back, so nothing may be remembered.
 func TestContract(t *testing.T) {
+	t.Parallel() // it takes long
 	eachUser(t, func(t *testing.T, u lab.User) {
 		s := newSite(t, u)
 		for n := range fixtures {

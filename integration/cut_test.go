@@ -22,7 +22,7 @@ const (
 // TestCopyUnderCuts copies large files in both directions while every connection
 // is reset each second. The programs must not notice, and no byte may be wrong.
 func TestCopyUnderCuts(t *testing.T) {
-	t.Parallel() // it waits for real time
+	t.Parallel() // it takes long
 	d := newDistant(t, ordinary(t))
 	m := d.mount(t)
 	d.noise(t, "source", copySize)
@@ -105,7 +105,7 @@ const compareTrees = `
 // TestChangesUnderCuts runs a thousand rounds of small changes under cuts, and
 // compares with the same rounds in a local folder.
 func TestChangesUnderCuts(t *testing.T) {
-	t.Parallel() // it waits for real time
+	t.Parallel() // it takes long
 	d := newDistant(t, ordinary(t))
 	m := d.mount(t)
 	must(t, d.Mkdir("here", 0o755))
@@ -123,7 +123,7 @@ func TestChangesUnderCuts(t *testing.T) {
 // TestServerRestarts copies and changes while the link is cut, single sessions
 // die, and the server is killed and started again.
 func TestServerRestarts(t *testing.T) {
-	t.Parallel() // it waits for real time
+	t.Parallel() // it takes long
 	eachUser(t, func(t *testing.T, u lab.User) {
 		d := newDistant(t, u)
 		m := d.mount(t)

@@ -178,6 +178,7 @@ const (
 // TestHostileMount mounts what the liar serves. Programs end, whatever they are
 // told; the rest of the mount works; the process neither grows nor breaks.
 func TestHostileMount(t *testing.T) {
+	t.Parallel() // it takes long
 	x := newLiar(t)
 	args := append([]string{"mount", "--foreground", "--attr-timeout", "0", "--retry", "5s"}, x.args...)
 	m, err := x.StartMount(x.Command(context.Background(), binary, append(args, x.remote, x.point)...), x.point)
@@ -230,6 +231,7 @@ func TestHostileMount(t *testing.T) {
 
 // TestHostileVerbs tells the same to browse and doctor, and to sync both ways.
 func TestHostileVerbs(t *testing.T) {
+	t.Parallel() // it takes long
 	x := newLiar(t)
 	s := &site{Lab: x.Lab, point: x.point, remote: x.Path("root")}
 	must(t, x.WriteFile("outside", []byte("outside"), 0o644))

@@ -56,6 +56,7 @@ type found struct {
 // setting, and in those with cuts, which take long: a step may come to a login.
 // REMOTEMOUNT_JUDGE_SEED says with which history it begins.
 func TestJudge(t *testing.T) {
+	t.Parallel() // it takes long
 	judgeAll(t, randomHistories, history.Random, settings)
 	if number(t, "REMOTEMOUNT_JUDGE_STEPS", 0) > 0 {
 		judgeAll(t, randomHistories, history.Random, cutSettings)

@@ -46,6 +46,7 @@ func TestListingCostsNoRoundTripPerName(t *testing.T) {
 // TestListingBegunBeforeAChange pins that `ls` shows what its own user has just done
 // also while another program is in the middle of listing the folder.
 func TestListingBegunBeforeAChange(t *testing.T) {
+	t.Parallel() // it takes long
 	s := newSite(t, ordinary(t))
 	s.sh(t, s.remote, `mkdir big; cd big; mkdir old; touch gone moved; seq 20000 | sed 's/^/name/' | xargs touch`)
 	l := s.far(t, 40*time.Millisecond)

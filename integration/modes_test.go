@@ -89,6 +89,7 @@ func init() {
 func (m mode) serve(t *testing.T, dir string) { scriptedJob(t, dir, m.quirks, m.without...) }
 
 func TestModes(t *testing.T) {
+	t.Parallel() // it takes long
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			users, err := lab.Users()

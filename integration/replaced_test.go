@@ -15,6 +15,7 @@ import (
 // another inode number than the one a program here holds open, so that tail -F goes
 // on with the new one.
 func TestReplacedOnServer(t *testing.T) {
+	t.Parallel() // it takes long
 	eachUser(t, func(t *testing.T, u lab.User) {
 		s := newSite(t, u)
 		log := filepath.Join(s.remote, "log")

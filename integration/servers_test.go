@@ -116,6 +116,7 @@ type outcome struct {
 }
 
 func TestServers(t *testing.T) {
+	t.Parallel() // it takes long
 	var seen []outcome
 	for _, p := range products() {
 		t.Run(p.name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func init() { jobs["soak"] = soakJob } // see inside_test.go
 // again. No call takes longer than it may, no data is wrong, and in the end the mount
 // holds no more than it did in the beginning.
 func TestSoak(t *testing.T) {
-	t.Parallel() // it waits for real time
+	t.Parallel() // it takes long
 	long := soakTime
 	if d, err := time.ParseDuration(os.Getenv("REMOTEMOUNT_SOAK")); err == nil {
 		long = d

@@ -43,6 +43,7 @@ func spool() int {
 // --after delete. Each job is on the server when it is gone from here; one that is
 // written over before it was fetched is none.
 func TestSpool(t *testing.T) {
+	t.Parallel() // it takes long
 	need(t)
 	eachUser(t, func(t *testing.T, u lab.User) {
 		s := newSite(t, u)
@@ -86,6 +87,7 @@ func gone(path string, within time.Duration) bool {
 // A run is killed at random moments. Each file is whole on one side at least at every
 // moment, under its own name or set aside, and in the end all are on the server.
 func TestSyncKilledAgainAndAgain(t *testing.T) {
+	t.Parallel() // it takes long
 	need(t)
 	eachUser(t, func(t *testing.T, u lab.User) {
 		for _, mode := range []string{"push", "pull"} {

@@ -93,6 +93,7 @@ const treeFunctions = `
 // TestTrees copies a tree in and out with the programs people use. What the
 // server then has must be the tree, and so must what comes back.
 func TestTrees(t *testing.T) {
+	t.Parallel() // it takes long
 	need(t, "rsync", "tar", "diff")
 	for name, script := range map[string]string{
 		"cp": `
