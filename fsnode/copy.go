@@ -36,6 +36,8 @@ func (f *filesystem) copy(ctx context.Context, in *fuse.CopyFileRangeIn) (int64,
 		return 0, err
 	}
 	dst.clocks()
+	f.tree.change(dst)
+	defer f.tree.madeChange(dst)
 	size := int64(min(in.Len, copyMax))
 	n, err := f.remote.Copy(ctx, dst.file, int64(in.OffOut), src.file, int64(in.OffIn), size)
 	if n > 0 {

@@ -25,6 +25,9 @@ type handle struct {
 	// mtime was not set since, so that the next flush tells the server's clock; else nil.
 	clocked atomic.Pointer[time.Time]
 	owed    atomic.Pointer[error] // what a flush for others ran into; the next of our own tells it
+
+	changed  bool // guarded by tree.mu: something was begun to be changed since the last flush
+	changing int  // guarded by tree.mu: changes, and flushes, under way
 }
 
 // clocks notes that it is written to now.
@@ -204,7 +207,11 @@ func (f *filesystem) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status
 // close must not return while the flush of another one is under way.
 func (h *handle) flush(ctx context.Context, flush func(context.Context) (remote.Attr, error)) error {
 	clocked, owed, since := h.clocked.Swap(nil), h.owed.Swap(nil), h.fs.tree.now()
+	all := h.fs.tree.flushing(h)
 	a, err := flush(ctx)
+	if all {
+		h.fs.tree.flushed(h, err)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil: // whoever was killed has not lost the data
 		h.clocked.CompareAndSwap(nil, clocked)

@@ -23,6 +23,11 @@ type twin struct {
 // file, nor how long it is by another name than the writer's. Else it gives another name
 // to compare with, unless what was said is known. Who has a path pinned must not wait for
 // another: without one that is to be had at once the name is taken for the file's.
+//
+// A handle through which all is flushed may be closed long ago: RELEASE comes when close(2)
+// has returned, behind what else the kernel sends. So under such a one a name is compared
+// too, if what the file is by the others is known; but not the name that its path goes by,
+// which is where the handle is.
 func (t *tree) twin(s spot, a remote.Attr) (*handle, *twin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -30,8 +35,8 @@ func (t *tree) twin(s spot, a remote.Attr) (*handle, *twin) {
 	if n == nil || n.claimed || len(n.others()) == 0 {
 		return nil, nil
 	}
-	if n.writers() {
-		return n.writer(), nil
+	if h := n.writer(); h != nil && (n.unflushed() || n.told == unknown || s == spot{n.parent, n.name}) {
+		return h, nil
 	}
 	if n.told == unknown || n.told == a.Stamp() {
 		return nil, nil
@@ -56,7 +61,7 @@ func (f *filesystem) part(ctx context.Context, s spot, path string, a remote.Att
 	t := f.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !w.n.claimed && w.n.changed == w.changed {
+	if !w.n.claimed && w.n.changed == w.changed && !w.n.unflushed() {
 		t.unname(w.n, s)
 	}
 	return a

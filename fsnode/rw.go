@@ -106,6 +106,8 @@ func (f *filesystem) write(ctx context.Context, h *handle, in *fuse.WriteIn, dat
 		off = end
 	}
 	h.clocks()
+	f.tree.change(h)
+	defer f.tree.madeChange(h)
 	n, err := h.file.WriteAt(ctx, data, off)
 	if n > 0 {
 		f.tree.wrote(h.node, int64(in.Offset)+int64(n)) // an append too: the kernel takes it for written there

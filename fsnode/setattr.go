@@ -130,6 +130,8 @@ func (h *handle) setAttr(ctx context.Context, ch remote.Change) (remote.Attr, er
 	if ch.Fields&remote.SetMtime != 0 {
 		h.fs.tree.unclock(h.node)
 	}
+	h.fs.tree.change(h)
+	defer h.fs.tree.madeChange(h)
 	return h.file.SetAttr(ctx, ch)
 }
 
