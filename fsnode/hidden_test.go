@@ -38,6 +38,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// closed waits until that many files are closed for the mount too. close(2) does not wait
+// for the kernel's RELEASE, and until then a file may be in use by another descriptor.
+func (m *served) closed(files int) {
+	m.t.Helper()
+	eventually(m.t, "the closing", func() bool { return m.ask(command{Op: "calls"}).Calls["close"] >= files })
+}
+
 // goesOn uses a file that holds "before", and to which no name leads any more.
 func goesOn(t *testing.T, f *os.File) {
 	t.Helper()
@@ -242,6 +249,7 @@ func TestNothingHiddenByRename(t *testing.T) {
 				write(t, m.path(name), name)
 			}
 			check(t, os.Link(m.path("f"), m.path("link")))
+			m.closed(3)
 			f, err := os.Open(m.path("f"))
 			check(t, err)
 			if err := c.rename(m); !errors.Is(err, c.want) {
