@@ -38,7 +38,7 @@ func (t *tree) twin(s spot, a remote.Attr) (*handle, *twin) {
 	if h := n.writer(); h != nil && (n.unflushed() || n.told == unknown || s == spot{n.parent, n.name}) {
 		return h, nil
 	}
-	if n.told == unknown || n.told == a.Stamp() {
+	if n.told == a.Stamp() {
 		return nil, nil
 	}
 	for _, other := range append([]spot{{n.parent, n.name}}, n.others()...) {

@@ -69,6 +69,20 @@ func TestReplacedBeforeTheRelease(t *testing.T) {
 	d.f.Release(nil, &fuse.ReleaseIn{Fh: fh})
 }
 
+// TestReplacedUnseen is the same where nobody has looked at the file since it was changed:
+// nothing is known then that the name could be compared with.
+func TestReplacedUnseen(t *testing.T) {
+	d := drive(t, Config{}, nil, nil)
+	node, fh := d.written("a", "b")
+	d.put(fh, "more")
+	d.flush(fh)
+	d.f.Release(nil, &fuse.ReleaseIn{Fh: fh})
+	d.replace("b", "theirs")
+	if b := d.lookup("b"); b.NodeId == node || b.Size != 6 {
+		t.Errorf("the new file is node %d of %d bytes; the one that was written is %d", b.NodeId, b.Size, node)
+	}
+}
+
 // TestNotPartedWhileWritten pins that a name stays the file's while something that was
 // changed through a handle is not flushed, or is begun while the names are compared: what
 // they tell may differ for that.
