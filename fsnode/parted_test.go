@@ -29,20 +29,6 @@ func (d *driver) written(a, b string) (node, fh uint64) {
 	return h.node.id, fh
 }
 
-func (d *driver) put(fh uint64, data string) {
-	d.t.Helper()
-	if _, s := d.f.Write(nil, &fuse.WriteIn{Fh: fh}, []byte(data)); s != fuse.OK {
-		d.t.Fatal(s)
-	}
-}
-
-func (d *driver) flush(fh uint64) {
-	d.t.Helper()
-	if s := d.f.Flush(nil, &fuse.FlushIn{Fh: fh}); s != fuse.OK {
-		d.t.Fatal(s)
-	}
-}
-
 // replace puts another file in the place of one, as another machine does.
 func (d *driver) replace(name, data string) {
 	d.t.Helper()
@@ -89,13 +75,7 @@ func TestReplacedUnseen(t *testing.T) {
 func TestNotPartedWhileWritten(t *testing.T) {
 	for name, change := range map[string]func(d *driver, fh uint64){
 		"written": func(d *driver, fh uint64) { d.put(fh, "more") },
-		"times": func(d *driver, fh uint64) {
-			in := &fuse.SetAttrIn{}
-			in.NodeId, in.Valid, in.Mtime = d.lookup("a").NodeId, fuse.FATTR_MTIME, 1_000_000_000
-			if s := d.f.SetAttr(nil, in, &fuse.AttrOut{}); s != fuse.OK {
-				d.t.Fatal(s)
-			}
-		},
+		"times":   func(d *driver, _ uint64) { d.setMtime(d.lookup("a").NodeId) },
 		"flush failed": func(d *driver, fh uint64) {
 			h, err := d.f.handle(fh)
 			if err != nil {

@@ -56,30 +56,18 @@ func TestSetTimeTellsNoClock(t *testing.T) {
 	d.write("f", "")
 	d.handle("f", syscall.O_WRONLY)
 	fh, h := d.handle("f", syscall.O_WRONLY)
-	write := func() {
-		t.Helper()
-		if _, s := d.f.Write(nil, &fuse.WriteIn{Fh: fh}, []byte("data")); s != fuse.OK {
-			t.Fatal(s)
-		}
-	}
 	flush := func() (known bool) {
 		t.Helper()
-		if s := d.f.Flush(nil, &fuse.FlushIn{Fh: fh}); s != fuse.OK {
-			t.Fatal(s)
-		}
+		d.flush(fh)
 		_, known = d.f.clock.settled(0)
 		return known
 	}
-	write()
-	in, out := &fuse.SetAttrIn{}, fuse.AttrOut{}
-	in.NodeId, in.Valid, in.Mtime = h.node.id, fuse.FATTR_MTIME, 1_000_000_000
-	if s := d.f.SetAttr(nil, in, &out); s != fuse.OK {
-		t.Fatal(s)
-	}
+	d.put(fh, "data")
+	d.setMtime(h.node.id)
 	if flush() {
 		t.Error("the clock is learned from a time that was set")
 	}
-	write()
+	d.put(fh, "data")
 	if !flush() {
 		t.Error("the clock is not learned from a file that was written")
 	}

@@ -104,3 +104,27 @@ func (d *driver) handle(name string, flags uint32) (uint64, *handle) {
 	}
 	return fh, h
 }
+
+func (d *driver) put(fh uint64, data string) {
+	d.t.Helper()
+	if _, s := d.f.Write(nil, &fuse.WriteIn{Fh: fh}, []byte(data)); s != fuse.OK {
+		d.t.Fatal(s)
+	}
+}
+
+func (d *driver) flush(fh uint64) {
+	d.t.Helper()
+	if s := d.f.Flush(nil, &fuse.FlushIn{Fh: fh}); s != fuse.OK {
+		d.t.Fatal(s)
+	}
+}
+
+// setMtime sets a time long ago, as utimensat(2) does.
+func (d *driver) setMtime(node uint64) {
+	d.t.Helper()
+	in := &fuse.SetAttrIn{}
+	in.NodeId, in.Valid, in.Mtime = node, fuse.FATTR_MTIME, 1_000_000_000
+	if s := d.f.SetAttr(nil, in, &fuse.AttrOut{}); s != fuse.OK {
+		d.t.Fatal(s)
+	}
+}
