@@ -301,9 +301,10 @@ func (f *file) joinFlush(c remote.Change) (remote.Attr, bool) {
 	if !f.wrote || f.closed || f.stale != nil || f.flag&remote.FlagWrite == 0 {
 		return remote.Attr{}, false
 	}
-	if f.out.times = f.out.times.Merge(c); c.Fields&remote.SetMtime != 0 {
-		f.out.told = 0
+	if c.Fields&remote.SetMtime != 0 {
+		f.out.changes()
 	}
+	f.out.times = f.out.times.Merge(c)
 	f.out.settle = f.later(f.out.settle, timesFor, f.object.setTimes)
 	a := f.seen
 	a.Size = f.out.end

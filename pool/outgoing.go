@@ -104,7 +104,7 @@ func (o *outgoing) cutShort(size int64) {
 	o.least, o.most = size, o.end
 }
 
-// changes makes void what was to be the mtime of what is there.
+// changes makes void what was to be the mtime.
 func (o *outgoing) changes() { o.times.Fields, o.told = o.times.Fields&^remote.SetMtime, 0 }
 
 // leaves notes that a change of data is sent.

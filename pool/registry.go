@@ -63,7 +63,7 @@ func (r *registry) join(ctx context.Context, f *file, p *Pool, path string, h *h
 	if current = o.note(a, asked); current {
 		o.out.learnedEnd()
 	}
-	return current && o.out.times.Fields == 0 && o.out.told == 0
+	return current && !o.out.waits()
 }
 
 // leave takes a File off its object, and the object away with its last File, unless

@@ -16,7 +16,7 @@ import (
 // A checkout makes each file, writes it, asks what it is and closes it: two round trips
 // each where the server takes the time that we say, with its clock right or wrong.
 func TestTimeOfAFileMadeHereIsToldAtOnce(t *testing.T) {
-	const turn = 100 * time.Millisecond
+	const turn = toldTurn
 	for name, tt := range map[string]struct {
 		server      string
 		flags       remote.OpenFlag
@@ -57,8 +57,7 @@ func TestTimeOfAFileMadeHereIsToldAtOnce(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					second := time.Now().Truncate(time.Second).Add(time.Second)
-					time.Sleep(time.Until(second) - turn/4) // the data arrives in another second than it was written in
+					untilIn(-turn / 4) // the data arrives in another second than it was written in
 					if _, err := f.WriteAt(t.Context(), []byte("a line"), 0); err != nil {
 						t.Fatal(err)
 					}
@@ -91,9 +90,8 @@ const toldTurn = 100 * time.Millisecond
 // A toldFile is one that was made here and written to, and whose time was told.
 type toldFile struct {
 	remote.File
-	s    *remotetest.Server
-	p    *pool.Pool
-	told remote.Attr
+	s *remotetest.Server
+	p *pool.Pool
 }
 
 func withTold(t *testing.T, do func(t *testing.T, f *toldFile)) {
@@ -102,15 +100,22 @@ func withTold(t *testing.T, do func(t *testing.T, f *toldFile)) {
 		s.Bubble, s.Latency = true, toldTurn
 		p := connected(t, s, pool.Config{Timeout: 20 * time.Second})
 		save(t, p, "other", "0123456789", 0o644)
-		f, _, err := p.Open(t.Context(), "f", remote.FlagRead|remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
-		if err != nil {
-			t.Fatal(err)
-		}
-		told := &toldFile{File: f, s: s, p: p}
-		told.write(t, "data")
-		told.told = told.stat(t)
-		do(t, told)
+		f := &toldFile{s: s, p: p}
+		f.make(t, "f")
+		f.write(t, "data")
+		f.stat(t)
+		do(t, f)
 	})
+}
+
+// make makes a file, and goes on with that.
+func (f *toldFile) make(t *testing.T, name string) {
+	t.Helper()
+	made, _, err := f.p.Open(t.Context(), name, remote.FlagRead|remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.File = made
 }
 
 func (f *toldFile) write(t *testing.T, data string) {
@@ -225,12 +230,8 @@ func TestToldTime(t *testing.T) {
 			}
 		},
 		"shows a change of another second": func(t *testing.T, f *toldFile) {
-			g, _, err := f.p.Open(t.Context(), "g", remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
-			if err != nil {
-				t.Fatal(err)
-			}
 			f.close(t)
-			f.File = g
+			f.make(t, "g")
 			untilIn(toldTurn / 2)
 			f.write(t, "one")
 			time.Sleep(3 * toldTurn)
@@ -258,11 +259,7 @@ func TestToldTime(t *testing.T) {
 			save(t, f.p, "late", "x", 0o644)
 			for range 3 {
 				untilIn(-20 * time.Millisecond)
-				g, _, err := f.p.Open(t.Context(), time.Now().String(), remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
-				if err != nil {
-					t.Fatal(err)
-				}
-				f.File = g
+				f.make(t, time.Now().String())
 				time.Sleep(3 * toldTurn)
 				f.write(t, "data")
 				if a := f.stat(t); a.Mtime > time.Now().Unix() {
@@ -314,11 +311,7 @@ func TestToldTime(t *testing.T) {
 			if f.there(t) != 1e9 {
 				t.Errorf("it has %d", f.there(t))
 			}
-			g, _, err := f.p.Open(t.Context(), "g", remote.FlagWrite|remote.FlagCreate|remote.FlagExclusive, 0o644)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.File = g
+			f.make(t, "g")
 			f.write(t, "data")
 			start := time.Now()
 			if f.stat(t); time.Since(start) > 0 {

@@ -29,31 +29,29 @@ func RunClocks(t *testing.T, open func(t testing.TB, s *Server) remote.Remote) {
 }
 
 func toldStays(c *cut, size int) {
+	again := func(f remote.File) error { _, err := f.WriteAt(c.Context(), []byte("again"), 0); return err }
 	steps := map[string]func(f remote.File) error{
 		"write":   func(remote.File) error { return nil },
-		"rewrite": func(f remote.File) error { _, err := f.WriteAt(c.Context(), []byte("again"), 0); return err },
+		"rewrite": again,
 		"append":  func(f remote.File) error { _, err := f.WriteAt(c.Context(), []byte("more"), int64(size)); return err },
 		"flush, and write": func(f remote.File) error {
 			if _, err := f.Flush(c.Context()); err != nil {
 				return err
 			}
-			_, err := f.WriteAt(c.Context(), []byte("again"), 0)
-			return err
+			return again(f)
 		},
 		"fsync, and write": func(f remote.File) error {
 			if _, err := f.Sync(c.Context()); err != nil {
 				return err
 			}
-			_, err := f.WriteAt(c.Context(), []byte("again"), 0)
-			return err
+			return again(f)
 		},
 		"told, and written again": func(f remote.File) error {
 			if _, err := f.Stat(c.Context()); err != nil {
 				return err
 			}
 			time.Sleep(1300 * time.Millisecond)
-			_, err := f.WriteAt(c.Context(), []byte("again"), 0)
-			return err
+			return again(f)
 		},
 	}
 	for _, wait := range []time.Duration{0, 700 * time.Millisecond, 1300 * time.Millisecond} {
