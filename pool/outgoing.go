@@ -167,9 +167,6 @@ func (o *outgoing) unsent(seq uint64) *chunk {
 	return nil
 }
 
-// unanswered reports whether data is under way, or waits to be.
-func (o *outgoing) unanswered() bool { return o.first != nil }
-
 // isLate reports whether a lost connection may still write something else over the
 // chunk.
 func (o *outgoing) isLate(c *chunk) bool {

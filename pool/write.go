@@ -43,15 +43,10 @@ func (h *handle) flight(n int) int64 {
 // stripedFrom is the size from which a written file is worth several sessions.
 const stripedFrom = 2 << 20
 
-// gatherFor is how long a write waits for others to be sent with, while an earlier
-// one of the file is unanswered: at most, since it leaves with the last answer.
-// aloneFor is the same when nothing is under way: as long as a program takes from
-// its last write to its close, with which the data then leaves in one packet. An
-// untar without latency took a fifth longer without it.
-const (
-	gatherFor = 5 * time.Millisecond
-	aloneFor  = time.Millisecond
-)
+// gatherFor is how long a write waits for others to be sent with: longer than a program
+// takes to fill a packet 4 KiB at a time, or from its last write to its close, with which
+// the data then leaves. Who wants it there sooner calls fsync.
+const gatherFor = 5 * time.Millisecond
 
 // timesFor is how long times wait for a flush to go with.
 const timesFor = 500 * time.Millisecond
@@ -166,11 +161,7 @@ func (f *file) gather(p []byte, off int64) int {
 		c.f, c.off, c.buf = f, off, takeBuffer(min(len(p), packet))
 		f.out.current = c
 		f.out.count++
-		wait := aloneFor
-		if f.out.unanswered() {
-			wait = gatherFor
-		}
-		f.out.gather = f.later(f.out.gather, wait, f.object.gathered)
+		f.out.gather = f.later(f.out.gather, gatherFor, f.object.gathered)
 	}
 	c := f.out.current
 	n, grown := c.add(p, off, packet)
@@ -407,11 +398,7 @@ func (c *chunk) completed(err error) {
 		o.out.least = max(o.out.least, o.out.spared(c.end()))
 		o.out.remove(c)
 		o.free(c)
-		if o.out.current != nil && !o.out.unanswered() {
-			o.send()
-		} else {
-			o.pump()
-		}
+		o.pump()
 		o.out.wake()
 	case lostRequest(err):
 		if !errors.Is(err, sftp3.ErrUnsent) {
