@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io/fs"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -208,6 +210,31 @@ func TestOutgoingKeepsOrder(t *testing.T) {
 	o.remove(c)
 	if o.first != nil || o.last != nil {
 		t.Error("an empty list is not empty")
+	}
+}
+
+// Data is sent from where it was gathered. Only what is cut moves, into memory that fits.
+func TestSplitCopiesOnlyWhatItCuts(t *testing.T) {
+	p := &Pool{chunks: sync.Pool{New: newChunk}}
+	o := &object{p: p}
+	c := p.chunks.Get().(*chunk)
+	c.f, c.buf = &file{object: o}, append(takeBuffer(largestBuffer), make([]byte, 255<<10)...)
+	o.out.push(c)
+	gathered := &c.buf[0]
+	o.split(c, 255<<10)
+	if &c.buf[0] != gathered || c.next != nil {
+		t.Error("a chunk that fits was copied")
+	}
+	o.split(c, 100<<10)
+	var pieces []int
+	for e := o.out.first; e != nil; e = e.next {
+		pieces = append(pieces, len(e.buf)>>10)
+		if &e.buf[0] == gathered || cap(e.buf) >= largestBuffer {
+			t.Errorf("a piece of %d bytes has %d bytes of memory", len(e.buf), cap(e.buf))
+		}
+	}
+	if want := []int{100, 100, 55}; !slices.Equal(pieces, want) {
+		t.Errorf("pieces of %v KiB, want %v", pieces, want)
 	}
 }
 

@@ -98,8 +98,12 @@ func (f *file) waits(c *chunk) bool {
 // suspectPiece is how much goes at a time of what was lost again and again.
 const suspectPiece = mediumBuffer
 
-// split cuts a chunk into pieces of that size, which are suspects if it is; mu is held.
+// split cuts a chunk that is larger into pieces of that size, which are suspects if it
+// is; mu is held.
 func (o *object) split(c *chunk, piece int) {
+	if len(c.buf) <= piece {
+		return
+	}
 	for len(c.buf) > piece {
 		at := (len(c.buf) - 1) / piece * piece
 		tail := o.p.chunks.Get().(*chunk)
@@ -113,10 +117,9 @@ func (o *object) split(c *chunk, piece int) {
 			o.out.suspects++
 		}
 	}
-	if cap(c.buf) > suspectPiece { // not given back: the session that lost it may be reading it
-		c.buf = append(takeBuffer(len(c.buf)), c.buf...)
-		o.p.counts(c)
-	}
+	// The large buffer is not given back: the session that lost it may be reading it.
+	c.buf = append(takeBuffer(len(c.buf)), c.buf...)
+	o.p.counts(c)
 }
 
 // firstSuspect is the suspect that goes next, or nil; mu is held.
