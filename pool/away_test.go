@@ -285,6 +285,7 @@ func TestCapHoldsUnderLoad(t *testing.T) {
 		}
 	}
 	s := remotetest.NewServer(t, dir)
+	s.Latency = 10 * time.Millisecond
 	p := connected(t, s, pool.Config{MaxConnections: 3})
 	var wg sync.WaitGroup
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {

@@ -1,6 +1,9 @@
 package pool
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // maxBulk is how many connections carry large data at the most: with four, two
 // fast cores are busy, and the channels' windows hold 32 MiB per round trip.
@@ -38,6 +41,8 @@ func (p *Pool) bulkSession(taken []*session, more int) *session {
 	switch {
 	case best != nil:
 		return best
+	case !p.worth(time.Now()):
+		return nil
 	case p.cap == 1 && len(p.conns) > 0:
 		p.growSessions(p.conns[0], p.perConn)
 		return interactive
@@ -47,8 +52,16 @@ func (p *Pool) bulkSession(taken []*session, more int) *session {
 }
 
 // growBulk asks for so many more sessions on bulk connections, and for one more
-// connection if these cannot have them; mu is held.
+// connection if these cannot have them. On a short link it asks for one of either, first
+// for a connection: it has a process of its own on the server. mu is held.
 func (p *Pool) growBulk(more, bulk int, full bool) {
+	if p.paced() {
+		if bulk < min(maxBulk, p.cap-1) {
+			p.growConns(len(p.conns)+p.dialing+1, 1)
+			return
+		}
+		more, full = 1, false
+	}
 	for _, c := range p.conns[min(1, len(p.conns)):] {
 		for free := p.perConn - len(c.sessions) - c.opening; free > 0 && more > 0 && !c.suspect; free-- {
 			p.growSessions(c, p.perConn)

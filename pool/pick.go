@@ -80,13 +80,17 @@ func (p *Pool) usual(l lane) (first *conn, s *session) {
 	case laneLook:
 		return first, first.sessions[0]
 	case laneFile:
-		p.growSessions(first, 2)
+		if len(first.sessions) < 2 && p.worth(now) {
+			p.growSessions(first, 2)
+		}
 		return first, first.sessions[min(1, len(first.sessions)-1)]
 	}
 	best := p.leastLoaded(first, now)
 	if best == nil {
-		p.growConns(2, 1)
-		p.growSessions(first, 3)
+		if p.worth(now) {
+			p.growConns(2, 1)
+			p.growSessions(first, 3)
+		}
 		if len(first.sessions) == 1 && first.opening > 0 {
 			return first, nil // not in front of what somebody waits for
 		}

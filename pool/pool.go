@@ -69,6 +69,8 @@ type Pool struct {
 	perConnAt time.Time     // guarded by mu; when perConn was last lowered...
 	fewerFor  time.Duration // guarded by mu; ...and for how long that is believed
 
+	starts starts // guarded by mu
+
 	resting    atomic.Bool // no connection is kept without work
 	disordered bool        // guarded by mu; the server was seen not to keep order
 

@@ -28,11 +28,11 @@ type conn struct {
 	ends     int        // guarded by Pool.mu; sessions in a row that soon ended while it lived
 
 	interactive atomic.Bool  // the first connection, kept free of large data
-	rtt         atomic.Int64 // least time that opening a file took, ns; 0 before
+	rtt         atomic.Int64 // least time that an answer took, ns; 0 before
 }
 
-// answered notes how long a file took to open: hardly more than the link's round
-// trip, once in a while.
+// answered notes how long a file took to open, or a question without work to be
+// answered: hardly more than the link's round trip, once in a while.
 func (c *conn) answered(took time.Duration) {
 	for {
 		least := c.rtt.Load()
@@ -96,15 +96,21 @@ func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (
 		return nil, err
 	}
 	s := &session{conn: c, born: time.Now()}
+	var asked time.Time // for its limits, with a round trip by itself
 	client, err := sftp3.New(ctx, ch, func(client *sftp3.Client) *sftp3.Known {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.starts.took(time.Since(s.born))
 		s.client, s.ordered = client, !p.disordered && keepsOrder(c.conn.Server(), client)
 		client.InOrder = s.ordered
 		if first != nil {
 			first(s)
 		}
-		return p.knownLimits()
+		known := p.knownLimits()
+		if _, ok := client.Extension(sftp3.ExtLimits); ok && known == nil {
+			asked = time.Now()
+		}
+		return known
 	})
 	if errors.Is(err, sftp3.ErrOvertaken) {
 		p.orderLost() // which is believed of no session any more
@@ -117,6 +123,9 @@ func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (
 			}
 		}
 		return nil, err
+	}
+	if !asked.IsZero() {
+		c.answered(time.Since(asked))
 	}
 	p.mu.Lock()
 	p.counted[s] = struct{}{}

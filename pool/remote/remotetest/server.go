@@ -55,6 +55,9 @@ type Server struct {
 	// three. Flight numbers need it.
 	Latency time.Duration
 
+	// Start is what the program of a session takes to begin, besides.
+	Start time.Duration
+
 	mu       sync.Mutex
 	script   func(Request) Fate // guarded by mu, like all below
 	corrupt  Corruption

@@ -40,6 +40,7 @@ func newSession(c *Conn, id int) *session {
 // serve is the life of a session.
 func (s *session) serve() {
 	defer s.finish()
+	time.Sleep(s.conn.server.Start)
 	if !s.greet() {
 		return
 	}
