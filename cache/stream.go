@@ -87,7 +87,7 @@ func (s *stream) advance(end int64, now instant) {
 func (f *File) measure(s *stream, now instant) {
 	k := &f.c.link
 	past := now - s.since
-	if past < max(2*instant(k.packet.positive()), instant(2*time.Millisecond)) {
+	if past < max(instant(k.packet.positive()), instant(2*time.Millisecond)) {
 		return
 	}
 	rate := float64(s.got) / past.seconds()

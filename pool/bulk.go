@@ -13,8 +13,10 @@ const maxBulk = 4
 // its channel window.
 const fullSession = 3 << 19
 
-// bulkSession gives a session for large data that is not among taken, or nil; it
-// then has asked for so many more, where there may be more.
+// bulkSession gives a session for large data that is not among taken, or nil; it has
+// asked for so many more where there may be more, and none for that alone was free.
+// A login takes a dozen round trips: on a long link sessions of the interactive
+// connection, but for the first, carry data until there are others.
 func (p *Pool) bulkSession(taken []*session, more int) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -27,7 +29,7 @@ func (p *Pool) bulkSession(taken []*session, more int) *session {
 		for _, s := range c.sessions {
 			free := !slices.Contains(taken, s)
 			switch {
-			case i == 0 && free:
+			case i == 0 && free && (p.cap == 1 || s != c.sessions[0]):
 				interactive = s
 			case i > 0 && free && (best == nil || s.pending.Load() < best.pending.Load()):
 				best = s
@@ -48,7 +50,11 @@ func (p *Pool) bulkSession(taken []*session, more int) *session {
 		return interactive
 	}
 	p.growBulk(more, bulk, full)
-	return nil
+	if bulk > 0 || p.paced() || len(p.conns) == 0 || p.conns[0].suspect {
+		return nil
+	}
+	p.growSessions(p.conns[0], p.perConn)
+	return interactive
 }
 
 // growBulk asks for so many more sessions on bulk connections, and for one more

@@ -37,11 +37,15 @@ func (d *depth) hasRoom() bool { return d.flying.Load() < d.most.Load() }
 func (d *depth) pieces() bool { return d.most.Load() <= narrowDepth || !d.hasRoom() }
 
 // took notes how long the answer about n bytes took that left at that time. There will
-// be more under way only where more waits to be, and would be of use.
+// be more under way only where more waits to be, and would be of use: four times as much
+// after a round trip that little was under way in, else twice.
 func (d *depth) took(c *conn, n int, left time.Time, waits bool) {
-	took, most := time.Since(left), d.most.Load()
+	took, most, rtt := time.Since(left), d.most.Load(), time.Duration(c.rtt.Load())
+	if took < 2*rtt {
+		n *= 3
+	}
 	switch {
-	case took >= max(promptAnswer, 2*time.Duration(c.rtt.Load())):
+	case took >= max(promptAnswer, 2*rtt):
 		if d.probing.CompareAndSwap(false, true) {
 			c.pool.spawn(func() { d.probe(c, waits) }, nil)
 		}

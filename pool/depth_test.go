@@ -15,6 +15,32 @@ type pinged struct {
 
 func (p pinged) Ping(ctx context.Context) error { return sleep(ctx, p.took) }
 
+// What is under way grows in a few round trips to what a long link carries, and not so
+// fast where answers show that there is not much more to be had.
+func TestDepthGrows(t *testing.T) {
+	for took, want := range map[time.Duration]int64{
+		25 * time.Millisecond: 8 << 20,
+		45 * time.Millisecond: 2 << 20,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			on := &conn{}
+			on.rtt.Store(int64(20 * time.Millisecond))
+			var d depth
+			d.init()
+			for range 2 {
+				left := time.Now()
+				time.Sleep(took)
+				for n := d.most.Load(); n > 0; n -= 64 << 10 {
+					d.took(on, 64<<10, left, true)
+				}
+			}
+			if got := d.most.Load(); got != want {
+				t.Errorf("%v: %d KiB after two round trips, want %d", took, got>>10, want>>10)
+			}
+		})
+	}
+}
+
 func TestDepthFollowsTheLink(t *testing.T) {
 	for _, c := range []struct {
 		name         string

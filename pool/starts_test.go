@@ -1,6 +1,8 @@
 package pool_test
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +58,37 @@ func TestSessionsAreHadForWhatTheyCost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A connection takes a dozen round trips, a session some four: on a long link a file of
+// some megabytes is read before there is another connection.
+func TestLongLinkIsFilledBeforeThereAreMoreConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remotetest.NewServer(t, t.TempDir())
+		s.Latency = 100 * time.Millisecond
+		const size = 32 << 20
+		put(t, s, "f", string(make([]byte, size)))
+		p := connected(t, s, pool.Config{})
+		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		const piece = 512 << 10
+		var next atomic.Int64
+		var readers sync.WaitGroup
+		for range 32 {
+			readers.Go(func() {
+				for off := next.Add(piece) - piece; off < size; off = next.Add(piece) - piece {
+					if n, err := f.ReadAt(t.Context(), make([]byte, piece), off); n != piece || err != nil {
+						t.Errorf("%d bytes at %d, %v", n, off, err)
+					}
+				}
+			})
+		}
+		readers.Wait()
+		if turns := int(time.Since(began) / s.Latency); turns > 8 {
+			t.Errorf("%d round trips", turns)
+		}
+	})
 }
