@@ -35,12 +35,13 @@ demo:
 	$(BINARY) demo
 
 # A skipped test is a failure here: everything the tests need has been set up.
-# The tests on real mounts come last and alone: they wait for real time. First are those
-# that take longest; they wait as well, so more packages are at work than there are cores.
+# The tests on real mounts come last and alone, six at a time: they wait for real time.
+# First are those that take longest; they wait as well, so more packages are at work than
+# there are cores.
 test:
 	@integration/setup.sh test
 	REMOTEMOUNT_REQUIRE_ALL=1 go run ./integration/slowest -timeout 60m -p 3 -parallel 16 $(TESTFLAGS) \
-		-- ./pool ./sync ./cache $$(go list ./... | grep -v /integration$$) -- ./integration
+		-- ./pool ./sync ./cache $$(go list ./... | grep -v /integration$$) -- -parallel 6 ./integration
 
 # Key derivation at its default costs is too slow under the race detector. Each of
 # hundreds of programs that the tests run would wait for a second when it ends, for

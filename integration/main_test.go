@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,10 +27,6 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		binary = filepath.Join(dir, "remotemount")
 		err = build(binary)
-	}
-	if err == nil {
-		flag.Parse()
-		err = flag.Set("test.parallel", "6") // more at a time would wait for each other's work
 	}
 	code := 1
 	if err != nil {

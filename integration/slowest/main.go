@@ -1,10 +1,10 @@
 // Slowest runs `go test` and shows what that shows, and after the last run the ten
 // tests that took longest, and those that were skipped with the reason.
 //
-//	slowest [FLAG...] -- PACKAGE... [-- PACKAGE...]
+//	slowest [FLAG...] -- [FLAG...] PACKAGE... [-- [FLAG...] PACKAGE...]
 //
-// Each list of packages is one run of go test with the flags; the next begins when
-// the one before has ended, however it ended.
+// Each list of packages is one run of go test with the flags, the first ones and its own;
+// the next begins when the one before has ended, however it ended.
 package main
 
 import (
@@ -22,13 +22,13 @@ import (
 func main() {
 	runs := split(os.Args[1:])
 	if len(runs) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: slowest [FLAG...] -- PACKAGE... [-- PACKAGE...]")
+		fmt.Fprintln(os.Stderr, "usage: slowest [FLAG...] -- [FLAG...] PACKAGE... [-- [FLAG...] PACKAGE...]")
 		os.Exit(2)
 	}
 	r := newReport(os.Stdout, slices.Contains(runs[0], "-v"))
 	code := 0
 	for _, packages := range runs[1:] {
-		if err := goTest(r, append(runs[0], packages...)); err != nil {
+		if err := goTest(r, slices.Concat(runs[0], packages)); err != nil {
 			fmt.Fprintln(os.Stderr, "go test:", err)
 			code = 1
 		}
