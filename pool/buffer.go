@@ -2,7 +2,7 @@ package pool
 
 import "sync"
 
-// Buffers of written data come in sizes that double, so that a write takes less than
+// Buffers of written data come in sizes that double, so that what is sent takes less than
 // twice its length in memory, beyond the smallest.
 const (
 	smallBuffer   = 4 << 10

@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // maxBulk is how many connections carry large data at the most: with four, two
 // fast cores are busy, and the channels' windows hold 32 MiB per round trip.
@@ -13,11 +10,11 @@ const maxBulk = 4
 // its channel window.
 const fullSession = 3 << 19
 
-// bulkSession gives a session for large data that is not among taken, or nil; it has
-// asked for so many more where there may be more, and none for that alone was free.
-// A login takes a dozen round trips: on a long link sessions of the interactive
-// connection, but for the first, carry data until there are others.
-func (p *Pool) bulkSession(taken []*session, more int) *session {
+// bulkSession gives a session for large data that is not among taken. Where there is none
+// it asks for so many more, at once when the caller waits for them, and gives nil or, on a
+// long link, one of the interactive connection's, but for the first: those carry data
+// until there is another connection, which takes a dozen round trips.
+func (p *Pool) bulkSession(taken []*session, more int, waits bool) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var best, interactive *session
@@ -43,31 +40,39 @@ func (p *Pool) bulkSession(taken []*session, more int) *session {
 	switch {
 	case best != nil:
 		return best
-	case !p.worth(time.Now()):
-		return nil
 	case p.cap == 1 && len(p.conns) > 0:
+		p.need(func() bool { return p.growSessions(p.conns[0], p.perConn) })
+		return interactive
+	case !p.isShort():
+		p.growBulk(more, bulk, full)
+		if bulk > 0 || len(p.conns) == 0 || p.conns[0].suspect {
+			return nil
+		}
 		p.growSessions(p.conns[0], p.perConn)
 		return interactive
+	case waits:
+		p.growBulk(more, bulk, full)
+	default:
+		p.need(func() bool { return p.growByOne(bulk) })
 	}
-	p.growBulk(more, bulk, full)
-	if bulk > 0 || p.paced() || len(p.conns) == 0 || p.conns[0].suspect {
-		return nil
+	return nil
+}
+
+// growByOne asks for a connection with one session, which has a process of its own on the
+// server, or for a session where there are enough connections or may not be more; it
+// reports whether one is under way. mu is held.
+func (p *Pool) growByOne(bulk int) bool {
+	if bulk < maxBulk && p.growConns(len(p.conns)+p.dialing+1, 1) {
+		return true
 	}
-	p.growSessions(p.conns[0], p.perConn)
-	return interactive
+	return slices.ContainsFunc(p.conns[min(1, len(p.conns)):], func(c *conn) bool {
+		return !c.suspect && p.growSessions(c, p.perConn)
+	})
 }
 
 // growBulk asks for so many more sessions on bulk connections, and for one more
-// connection if these cannot have them. On a short link it asks for one of either, first
-// for a connection: it has a process of its own on the server. mu is held.
+// connection if these cannot have them; mu is held.
 func (p *Pool) growBulk(more, bulk int, full bool) {
-	if p.paced() {
-		if bulk < min(maxBulk, p.cap-1) {
-			p.growConns(len(p.conns)+p.dialing+1, 1)
-			return
-		}
-		more, full = 1, false
-	}
 	for _, c := range p.conns[min(1, len(p.conns)):] {
 		for free := p.perConn - len(c.sessions) - c.opening; free > 0 && more > 0 && !c.suspect; free-- {
 			p.growSessions(c, p.perConn)

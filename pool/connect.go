@@ -83,6 +83,9 @@ func (p *Pool) adopt(ctx context.Context, c *conn, asked bool) error {
 		return fmt.Errorf("the first session ended: %w", s.client.Err())
 	}
 	c.sessions = append(c.sessions, s)
+	if len(p.conns) > 0 {
+		c.rtt.CompareAndSwap(0, p.conns[0].rtt.Load()) // its own would be told beside data
+	}
 	p.conns = append(p.conns, c)
 	p.rank()
 	p.info.Server = c.conn.Server()
@@ -299,17 +302,19 @@ func (p *Pool) loginAgain(ctx context.Context) error {
 // is believed.
 const relearn = 15 * time.Second
 
-// growConns asks for n connections in all, the next one with so many sessions; mu
-// is held. Two dials at a time at the most, and none beside that which reconnects.
-func (p *Pool) growConns(n, sessions int) {
+// growConns asks for n connections in all, the next one with so many sessions, and
+// reports whether it is under way now; mu is held. Two dials at a time at the most, and
+// none beside that which reconnects.
+func (p *Pool) growConns(n, sessions int) bool {
 	if p.cap < p.cfg.MaxConnections && time.Since(p.capAt) > relearn {
 		p.cap = p.cfg.MaxConnections
 	}
 	if p.dialing >= 2 || p.redial || !p.logins.spare() || len(p.conns)+p.dialing >= min(n, p.cap) || p.state != StateConnected {
-		return
+		return false
 	}
 	p.dialing++
 	p.tasks.Go(func() { p.grewConn(p.dialAgain(sessions)) })
+	return true
 }
 
 // grewConn notes what became of a further connection.
@@ -337,13 +342,14 @@ func (p *Pool) grewConn(err error) {
 	}
 }
 
-// growSessions asks for n sessions on a connection; mu is held.
-func (p *Pool) growSessions(c *conn, n int) {
+// growSessions asks for n sessions on a connection, and reports whether one more is under
+// way now; mu is held.
+func (p *Pool) growSessions(c *conn, n int) bool {
 	if p.perConn < p.cfg.Sessions && time.Since(p.perConnAt) > p.fewerFor && !p.quirks.has(OneSession) {
 		p.perConn = p.cfg.Sessions
 	}
 	if len(c.sessions)+c.opening >= min(n, p.perConn) || p.state != StateConnected {
-		return
+		return false
 	}
 	c.opening++
 	p.tasks.Go(func() {
@@ -351,6 +357,7 @@ func (p *Pool) growSessions(c *conn, n int) {
 		defer cancel()
 		p.grewSession(ctx, c, func() (*session, error) { return p.openSession(ctx, c, nil) })
 	})
+	return true
 }
 
 // grewSession adds what open gives to the connection, in the time of ctx. A server that

@@ -22,6 +22,7 @@ const (
 	mostDepth   = maxStripes * readFlight
 	narrowDepth = 256 << 10 // that much is shared out in small pieces
 
+	atOnce       = 10 * time.Millisecond
 	promptAnswer = 250 * time.Millisecond
 	lateAnswer   = 500 * time.Millisecond
 
@@ -41,7 +42,7 @@ func (d *depth) pieces() bool { return d.most.Load() <= narrowDepth || !d.hasRoo
 // after a round trip that little was under way in, else twice.
 func (d *depth) took(c *conn, n int, left time.Time, waits bool) {
 	took, most, rtt := time.Since(left), d.most.Load(), time.Duration(c.rtt.Load())
-	if took < 2*rtt {
+	if rtt > 0 && took < rtt+atOnce {
 		n *= 3
 	}
 	switch {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,79 @@ func TestDepthGrows(t *testing.T) {
 			}
 			if got := d.most.Load(); got != want {
 				t.Errorf("%v: %d KiB after two round trips, want %d", took, got>>10, want>>10)
+			}
+		})
+	}
+}
+
+// narrow is a link on which what was asked for comes one after the other.
+type narrow struct {
+	Conn
+	rate int // bytes a second
+	rtt  time.Duration
+
+	mu   sync.Mutex
+	free time.Time // guarded by mu
+}
+
+func (l *narrow) carry(n int) {
+	l.mu.Lock()
+	l.free = time.Now().Add(l.waits()).Add(time.Duration(n) * time.Second / time.Duration(l.rate))
+	due := l.free.Add(l.rtt)
+	l.mu.Unlock()
+	time.Sleep(time.Until(due))
+}
+
+// waits is what is in front of whoever asks now; mu is held.
+func (l *narrow) waits() time.Duration { return max(0, time.Until(l.free)) }
+
+func (l *narrow) Ping(context.Context) error {
+	l.carry(64)
+	return nil
+}
+
+// Whoever asks for something small beside a transfer on a slow or long link does not wait
+// for long, also while it is being found out how much that carries.
+func TestDepthLeavesRoom(t *testing.T) {
+	for _, c := range []struct {
+		rtt  time.Duration
+		rate int
+		most time.Duration
+	}{
+		{20 * time.Millisecond, 1e6, 750 * time.Millisecond},
+		{100 * time.Millisecond, 1e6, 600 * time.Millisecond},
+		{200 * time.Millisecond, 5e6, 650 * time.Millisecond},
+		{100 * time.Millisecond, 12e6, 450 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			life, end := context.WithCancel(t.Context())
+			defer end()
+			l := &narrow{rate: c.rate, rtt: c.rtt}
+			on := &conn{pool: &Pool{cfg: Config{Timeout: 30 * time.Second}, life: life}, conn: l}
+			on.rtt.Store(int64(c.rtt))
+			var d depth
+			d.init()
+			var asks sync.WaitGroup
+			var worst time.Duration
+			for stop := time.Now().Add(30 * time.Second); time.Now().Before(stop); time.Sleep(time.Millisecond) {
+				for d.hasRoom() {
+					const n = 64 << 10
+					d.flying.Add(n)
+					left := time.Now()
+					asks.Go(func() {
+						l.carry(n)
+						d.flying.Add(-n)
+						d.took(on, n, left, true)
+					})
+				}
+				l.mu.Lock()
+				worst = max(worst, l.waits())
+				l.mu.Unlock()
+			}
+			asks.Wait()
+			on.pool.tasks.Wait()
+			if worst > c.most {
+				t.Errorf("%v, %d bytes a second: %v at worst, want %v", c.rtt, c.rate, worst, c.most)
 			}
 		})
 	}

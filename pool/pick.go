@@ -7,7 +7,8 @@ import (
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// A lane is a kind of work that must not wait for other kinds.
+// A lane is a kind of work that must not wait for other kinds. In the first
+// moments of a short link it may.
 type lane int
 
 const (
@@ -80,17 +81,13 @@ func (p *Pool) usual(l lane) (first *conn, s *session) {
 	case laneLook:
 		return first, first.sessions[0]
 	case laneFile:
-		if len(first.sessions) < 2 && p.worth(now) {
-			p.growSessions(first, 2)
-		}
+		p.growSecond(first, now)
 		return first, first.sessions[min(1, len(first.sessions)-1)]
 	}
 	best := p.leastLoaded(first, now)
 	if best == nil {
-		if p.worth(now) {
-			p.growConns(2, 1)
-			p.growSessions(first, 3)
-		}
+		p.need(func() bool { return p.growConns(2, 1) })
+		p.need(func() bool { return p.growSessions(first, 3) })
 		if len(first.sessions) == 1 && first.opening > 0 {
 			return first, nil // not in front of what somebody waits for
 		}

@@ -270,12 +270,12 @@ const maxLost = 100
 func (f *file) spread(at int64) {
 	for more := f.moreHandles(at); more > 0; more-- {
 		f.mu.Lock()
-		taken := slices.Clone(f.spreading)
+		taken, waits := slices.Clone(f.spreading), f.gathering > 0
 		for _, h := range f.handles {
 			taken = append(taken, h.s)
 		}
 		f.mu.Unlock()
-		s := f.p.bulkSession(taken, more)
+		s := f.p.bulkSession(taken, more, waits)
 		if s == nil {
 			return
 		}

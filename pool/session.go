@@ -23,11 +23,12 @@ type conn struct {
 
 	sessions []*session // guarded by Pool.mu
 	opening  int        // guarded by Pool.mu; sessions being opened
+	second   bool       // guarded by Pool.mu; a second session comes later
 	suspect  bool       // guarded by Pool.mu; to be tested before use
 	idleFrom time.Time  // guarded by Pool.mu; zero while there is work
 	ends     int        // guarded by Pool.mu; sessions in a row that soon ended while it lived
 
-	interactive atomic.Bool  // the first connection, kept free of large data
+	interactive atomic.Bool  // the first connection, kept free of large data where there are others
 	rtt         atomic.Int64 // least time that an answer took, ns; 0 before
 }
 
@@ -96,7 +97,7 @@ func (p *Pool) openSession(ctx context.Context, c *conn, first func(*session)) (
 		return nil, err
 	}
 	s := &session{conn: c, born: time.Now()}
-	var asked time.Time // for its limits, with a round trip by itself
+	var asked time.Time // for its limits, if it was
 	client, err := sftp3.New(ctx, ch, func(client *sftp3.Client) *sftp3.Known {
 		p.mu.Lock()
 		defer p.mu.Unlock()

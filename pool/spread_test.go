@@ -1,8 +1,11 @@
 package pool
 
 import (
+	"context"
+	"errors"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
 	"github.com/remotemount/remotemount/pool/sftp3"
@@ -46,5 +49,40 @@ func TestSpreadCountsWhatWaits(t *testing.T) {
 	f.held = writeWindow
 	if more := f.moreHandles(writeFlight); more != maxStripes-2 {
 		t.Errorf("%d more sessions, want %d", more, maxStripes-2)
+	}
+}
+
+// A server that refused a fourth connection for a moment is asked again later, on a long
+// link and on a short one.
+func TestCapIsLearnedAnew(t *testing.T) {
+	for _, rtt := range []time.Duration{time.Millisecond, 50 * time.Millisecond} {
+		p, err := New(Config{Transport: func(context.Context) (Conn, error) { return nil, errors.New("no") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		p.state, p.cap, p.capAt = StateConnected, 3, time.Now().Add(-time.Minute)
+		var all []*session
+		for range 3 {
+			c := &conn{pool: p}
+			c.rtt.Store(int64(rtt))
+			for range p.perConn {
+				s := &session{conn: c}
+				s.pending.Store(fullSession)
+				c.sessions = append(c.sessions, s)
+				all = append(all, s)
+			}
+			p.conns = append(p.conns, c)
+		}
+		p.starts.since, p.starts.last = time.Now().Add(-time.Minute), time.Now()
+		p.mu.Unlock()
+		p.bulkSession(all, 3, false)
+		p.mu.Lock()
+		if p.cap != p.cfg.MaxConnections || p.dialing != 1 {
+			t.Errorf("%v: cap %d of %d, %d dials", rtt, p.cap, p.cfg.MaxConnections, p.dialing)
+		}
+		p.conns = nil
+		p.mu.Unlock()
+		p.Abort()
 	}
 }

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// cheapStart is the least that the start of a session is taken to cost, with what
@@ -10,14 +13,18 @@ const (
 	// startShare bounds what starts may take of the time in which more sessions are
 	// wanted, on a short link: a fourth.
 	startShare = 4
+
+	// secondAfter is how old a connection on a short link is when files get a session of
+	// their own: by then what was waiting for the mount may be done.
+	secondAfter = 2 * time.Second
 )
 
 // starts is what the beginning of a session costs the server, which may run a shell
 // first, with all that its user has it do, and since when there has been need of another.
 type starts struct {
-	least time.Duration // that one took from being asked for to its greeting; 0 before
-	since time.Time
-	last  time.Time
+	least time.Duration // from the opening of a channel to the server's greeting; 0 before
+	since time.Time     // need has been seen from then on, or one was started
+	last  time.Time     // need was seen
 }
 
 func (s *starts) took(d time.Duration) {
@@ -26,10 +33,10 @@ func (s *starts) took(d time.Duration) {
 	}
 }
 
-// paced reports whether a channel's window carries as much as both ends' processors do.
-// A short transfer then loses by another session. On a longer link each carries a window
-// more in a round trip, which pays at any price. mu is held.
-func (p *Pool) paced() bool {
+// isShort reports whether the link is so short that one channel's window carries as much
+// as both ends' processors do. A short transfer then loses by another session. On a longer
+// link each carries a window more in a round trip, which pays at any price. mu is held.
+func (p *Pool) isShort() bool {
 	if len(p.conns) == 0 {
 		return false
 	}
@@ -37,20 +44,43 @@ func (p *Pool) paced() bool {
 	return rtt > 0 && rtt.Seconds()*linkRate < longFlight
 }
 
-// worth reports whether one more session is to be had, for which there is work now. mu is
+// growSecond asks for the session that files have on the interactive connection; mu is
 // held.
-func (p *Pool) worth(now time.Time) bool {
-	if !p.paced() {
-		return true
+func (p *Pool) growSecond(c *conn, now time.Time) {
+	wait := secondAfter - now.Sub(c.born)
+	switch {
+	case wait <= 0 || !p.isShort():
+		p.growSessions(c, 2)
+	case !c.second:
+		c.second = true
+		p.tasks.Go(func() {
+			if sleep(p.life, wait) != nil {
+				return
+			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if slices.Contains(p.conns, c) {
+				p.growSessions(c, 2)
+			}
+		})
 	}
-	s := &p.starts
+}
+
+// need is told that there is work for one more session. It has it started, at once or, on
+// a short link, when there has been need for long enough since the last one; start reports
+// whether it could. What is needed less than a second later counts as needed all the time.
+// mu is held.
+func (p *Pool) need(start func() bool) {
+	if !p.isShort() {
+		start()
+		return
+	}
+	now, s := time.Now(), &p.starts
 	if now.Sub(s.last) > time.Second {
 		s.since = now
 	}
 	s.last = now
-	if now.Sub(s.since) < startShare*max(s.least, cheapStart) {
-		return false
+	if now.Sub(s.since) >= startShare*max(s.least, cheapStart) && start() {
+		s.since = now
 	}
-	s.since = now
-	return true
 }

@@ -99,11 +99,8 @@ func (f *file) waits(c *chunk) bool {
 const suspectPiece = mediumBuffer
 
 // split cuts a chunk that is larger into pieces of that size, which are suspects if it
-// is; mu is held.
+// is, and has none take more than twice the memory of its data; mu is held.
 func (o *object) split(c *chunk, piece int) {
-	if len(c.buf) <= piece {
-		return
-	}
 	for len(c.buf) > piece {
 		at := (len(c.buf) - 1) / piece * piece
 		tail := o.p.chunks.Get().(*chunk)
@@ -117,9 +114,11 @@ func (o *object) split(c *chunk, piece int) {
 			o.out.suspects++
 		}
 	}
-	// The large buffer is not given back: the session that lost it may be reading it.
-	c.buf = append(takeBuffer(len(c.buf)), c.buf...)
-	o.p.counts(c)
+	if loose := c.buf; cap(loose) > max(2*len(loose), smallBuffer) {
+		c.buf = append(takeBuffer(len(loose)), loose...)
+		giveBuffer(loose)
+		o.p.counts(c)
+	}
 }
 
 // firstSuspect is the suspect that goes next, or nil; mu is held.

@@ -45,7 +45,7 @@ const stripedFrom = 2 << 20
 
 // gatherFor is how long a write waits for others to be sent with: longer than a program
 // takes to fill a packet 4 KiB at a time, or from its last write to its close, with which
-// the data then leaves. Who wants it there sooner calls fsync.
+// the data then leaves, as with whatever else is to come behind it.
 const gatherFor = 5 * time.Millisecond
 
 // timesFor is how long times wait for a flush to go with.
@@ -87,6 +87,9 @@ func (f *file) room(ctx context.Context, off int64) (most int, err error) {
 				return smallBuffer, nil
 			}
 			return largestBuffer, nil
+		}
+		if f.out.first == nil {
+			f.send() // nobody may add to it
 		}
 		if err := f.wait(ctx); err != nil {
 			return 0, err
@@ -314,7 +317,7 @@ func (o *object) way(c *chunk) (h *handle, clear bool) {
 	if o.out.isLate(c) {
 		return nil, false
 	}
-	n := len(c.f.handles)
+	n := c.f.carriers()
 	if s == nil {
 		if c.f.isWriting() && !o.p.up.hasRoom() {
 			return nil, true
@@ -353,6 +356,20 @@ func (f *file) roomiest(room func(*handle) bool) *handle {
 		return nil
 	}
 	return best
+}
+
+// carriers is on how many handles data goes, as roomiest has it; mu is held.
+func (f *file) carriers() int {
+	n := 0
+	for _, h := range f.handles {
+		if !h.s.conn.interactive.Load() {
+			n++
+		}
+	}
+	if n == 0 {
+		return len(f.handles)
+	}
+	return n
 }
 
 // start puts a chunk under way on a handle; mu is held.
