@@ -2,8 +2,8 @@ package pool
 
 import "sync"
 
-// Buffers of written data come in sizes that double, so that what is sent takes less than
-// twice its length in memory, beyond the smallest.
+// Buffers of written data come in sizes that double, so that what is sent takes no
+// more than twice its length in memory, beyond the smallest.
 const (
 	smallBuffer   = 4 << 10
 	mediumBuffer  = 32 << 10

@@ -11,12 +11,14 @@ const maxBulk = 4
 const fullSession = 3 << 19
 
 // bulkSession gives a session for large data that is not among taken. Where there is none
-// it asks for so many more, at once when the caller waits for them, and gives nil or, on a
-// long link, one of the interactive connection's, but for the first: those carry data
-// until there is another connection, which takes a dozen round trips.
+// on a bulk connection it asks for so many more, at once when the caller waits for them,
+// and gives nil, or a session of the interactive connection: where there may be no other,
+// and on a long link until there is one, which takes a dozen round trips. Looks keep the
+// first session then.
 func (p *Pool) bulkSession(taken []*session, more int, waits bool) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.relearnCap()
 	var best, interactive *session
 	bulk, full := 0, true
 	for i, c := range p.conns {
@@ -40,12 +42,14 @@ func (p *Pool) bulkSession(taken []*session, more int, waits bool) *session {
 	switch {
 	case best != nil:
 		return best
-	case p.cap == 1 && len(p.conns) > 0:
-		p.need(func() bool { return p.growSessions(p.conns[0], p.perConn) })
+	case len(p.conns) == 0 || p.conns[0].suspect:
+		return nil
+	case p.cap == 1:
+		p.need(waits, func() bool { return p.growSessions(p.conns[0], p.perConn) })
 		return interactive
 	case !p.isShort():
 		p.growBulk(more, bulk, full)
-		if bulk > 0 || len(p.conns) == 0 || p.conns[0].suspect {
+		if bulk > 0 {
 			return nil
 		}
 		p.growSessions(p.conns[0], p.perConn)
@@ -53,16 +57,16 @@ func (p *Pool) bulkSession(taken []*session, more int, waits bool) *session {
 	case waits:
 		p.growBulk(more, bulk, full)
 	default:
-		p.need(func() bool { return p.growByOne(bulk) })
+		p.need(false, func() bool { return p.growByOne(bulk) })
 	}
 	return nil
 }
 
 // growByOne asks for a connection with one session, which has a process of its own on the
 // server, or for a session where there are enough connections or may not be more; it
-// reports whether one is under way. mu is held.
+// reports whether it has started one. mu is held.
 func (p *Pool) growByOne(bulk int) bool {
-	if bulk < maxBulk && p.growConns(len(p.conns)+p.dialing+1, 1) {
+	if bulk+p.dialing < maxBulk && p.growConns(len(p.conns)+p.dialing+1, 1) {
 		return true
 	}
 	return slices.ContainsFunc(p.conns[min(1, len(p.conns)):], func(c *conn) bool {
@@ -79,7 +83,7 @@ func (p *Pool) growBulk(more, bulk int, full bool) {
 			more--
 		}
 	}
-	if more > 0 && bulk < 2 || full && bulk < maxBulk {
+	if more > 0 && bulk < 2 || full && bulk+p.dialing < maxBulk {
 		p.growConns(len(p.conns)+p.dialing+1, p.perConn)
 	}
 }

@@ -302,13 +302,19 @@ func (p *Pool) loginAgain(ctx context.Context) error {
 // is believed.
 const relearn = 15 * time.Second
 
-// growConns asks for n connections in all, the next one with so many sessions, and
-// reports whether it is under way now; mu is held. Two dials at a time at the most, and
-// none beside that which reconnects.
-func (p *Pool) growConns(n, sessions int) bool {
+// relearnCap forgets after a while that the server had enough of our connections; mu is
+// held.
+func (p *Pool) relearnCap() {
 	if p.cap < p.cfg.MaxConnections && time.Since(p.capAt) > relearn {
 		p.cap = p.cfg.MaxConnections
 	}
+}
+
+// growConns asks for n connections in all, the next one with so many sessions, and
+// reports whether it has started one; mu is held. Two dials at a time at the most, and
+// none beside that which reconnects.
+func (p *Pool) growConns(n, sessions int) bool {
+	p.relearnCap()
 	if p.dialing >= 2 || p.redial || !p.logins.spare() || len(p.conns)+p.dialing >= min(n, p.cap) || p.state != StateConnected {
 		return false
 	}
@@ -342,8 +348,8 @@ func (p *Pool) grewConn(err error) {
 	}
 }
 
-// growSessions asks for n sessions on a connection, and reports whether one more is under
-// way now; mu is held.
+// growSessions asks for n sessions on a connection, and reports whether it has started
+// one; mu is held.
 func (p *Pool) growSessions(c *conn, n int) bool {
 	if p.perConn < p.cfg.Sessions && time.Since(p.perConnAt) > p.fewerFor && !p.quirks.has(OneSession) {
 		p.perConn = p.cfg.Sessions

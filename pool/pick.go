@@ -7,8 +7,8 @@ import (
 	"github.com/remotemount/remotemount/pool/remote"
 )
 
-// A lane is a kind of work that must not wait for other kinds. In the first
-// moments of a short link it may.
+// A lane is a kind of work that must not wait for other kinds. What is
+// opened in the first moments on a short link may.
 type lane int
 
 const (
@@ -81,13 +81,15 @@ func (p *Pool) usual(l lane) (first *conn, s *session) {
 	case laneLook:
 		return first, first.sessions[0]
 	case laneFile:
-		p.growSecond(first, now)
+		if now.Sub(first.born) > secondAfter || !p.isShort() {
+			p.growSessions(first, 2)
+		}
 		return first, first.sessions[min(1, len(first.sessions)-1)]
 	}
 	best := p.leastLoaded(first, now)
 	if best == nil {
-		p.need(func() bool { return p.growConns(2, 1) })
-		p.need(func() bool { return p.growSessions(first, 3) })
+		p.need(false, func() bool { return p.growConns(2, 1) })
+		p.need(false, func() bool { return p.growSessions(first, 3) })
 		if len(first.sessions) == 1 && first.opening > 0 {
 			return first, nil // not in front of what somebody waits for
 		}

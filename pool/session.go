@@ -23,7 +23,6 @@ type conn struct {
 
 	sessions []*session // guarded by Pool.mu
 	opening  int        // guarded by Pool.mu; sessions being opened
-	second   bool       // guarded by Pool.mu; a second session comes later
 	suspect  bool       // guarded by Pool.mu; to be tested before use
 	idleFrom time.Time  // guarded by Pool.mu; zero while there is work
 	ends     int        // guarded by Pool.mu; sessions in a row that soon ended while it lived

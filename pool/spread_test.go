@@ -2,9 +2,9 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/remotemount/remotemount/pool/remote"
@@ -52,37 +52,44 @@ func TestSpreadCountsWhatWaits(t *testing.T) {
 	}
 }
 
-// A server that refused a fourth connection for a moment is asked again later, on a long
-// link and on a short one.
+// A server that had enough connections for a moment is asked again later, on a long link
+// and on a short one.
 func TestCapIsLearnedAnew(t *testing.T) {
-	for _, rtt := range []time.Duration{time.Millisecond, 50 * time.Millisecond} {
-		p, err := New(Config{Transport: func(context.Context) (Conn, error) { return nil, errors.New("no") }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.mu.Lock()
-		p.state, p.cap, p.capAt = StateConnected, 3, time.Now().Add(-time.Minute)
-		var all []*session
-		for range 3 {
-			c := &conn{pool: p}
-			c.rtt.Store(int64(rtt))
-			for range p.perConn {
-				s := &session{conn: c}
-				s.pending.Store(fullSession)
-				c.sessions = append(c.sessions, s)
-				all = append(all, s)
-			}
-			p.conns = append(p.conns, c)
-		}
-		p.starts.since, p.starts.last = time.Now().Add(-time.Minute), time.Now()
-		p.mu.Unlock()
-		p.bulkSession(all, 3, false)
-		p.mu.Lock()
-		if p.cap != p.cfg.MaxConnections || p.dialing != 1 {
-			t.Errorf("%v: cap %d of %d, %d dials", rtt, p.cap, p.cfg.MaxConnections, p.dialing)
-		}
-		p.conns = nil
-		p.mu.Unlock()
-		p.Abort()
+	for rtt, had := range map[time.Duration]int{time.Millisecond: 3, 2 * time.Millisecond: 1, 50 * time.Millisecond: 3, 60 * time.Millisecond: 1} {
+		synctest.Test(t, func(t *testing.T) { learnsCapAnew(t, rtt, had) })
 	}
+}
+
+func learnsCapAnew(t *testing.T, rtt time.Duration, had int) {
+	p, err := New(Config{Transport: func(ctx context.Context) (Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.state, p.cap, p.capAt = StateConnected, had, time.Now().Add(-time.Minute)
+	var all []*session
+	for range had {
+		c := &conn{pool: p}
+		c.rtt.Store(int64(rtt))
+		for range p.perConn {
+			s := &session{conn: c}
+			s.pending.Store(fullSession)
+			c.sessions = append(c.sessions, s)
+			all = append(all, s)
+		}
+		p.conns = append(p.conns, c)
+	}
+	p.starts.since, p.starts.last = time.Now().Add(-time.Minute), time.Now()
+	p.mu.Unlock()
+	p.bulkSession(all, 3, false)
+	p.mu.Lock()
+	if p.cap != p.cfg.MaxConnections || p.dialing != 1 {
+		t.Errorf("%v: cap %d of %d, %d dials", rtt, p.cap, p.cfg.MaxConnections, p.dialing)
+	}
+	p.conns = nil
+	p.mu.Unlock()
+	p.Abort()
 }

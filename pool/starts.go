@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 const (
 	// cheapStart is the least that the start of a session is taken to cost, with what
@@ -14,8 +11,8 @@ const (
 	// wanted, on a short link: a fourth.
 	startShare = 4
 
-	// secondAfter is how old a connection on a short link is when files get a session of
-	// their own: by then what was waiting for the mount may be done.
+	// secondAfter is how old a connection on a short link is when files that are opened
+	// get a session of their own: by then what was waiting for the mount may be done.
 	secondAfter = 2 * time.Second
 )
 
@@ -44,34 +41,12 @@ func (p *Pool) isShort() bool {
 	return rtt > 0 && rtt.Seconds()*linkRate < longFlight
 }
 
-// growSecond asks for the session that files have on the interactive connection; mu is
-// held.
-func (p *Pool) growSecond(c *conn, now time.Time) {
-	wait := secondAfter - now.Sub(c.born)
-	switch {
-	case wait <= 0 || !p.isShort():
-		p.growSessions(c, 2)
-	case !c.second:
-		c.second = true
-		p.tasks.Go(func() {
-			if sleep(p.life, wait) != nil {
-				return
-			}
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if slices.Contains(p.conns, c) {
-				p.growSessions(c, 2)
-			}
-		})
-	}
-}
-
-// need is told that there is work for one more session. It has it started, at once or, on
-// a short link, when there has been need for long enough since the last one; start reports
-// whether it could. What is needed less than a second later counts as needed all the time.
-// mu is held.
-func (p *Pool) need(start func() bool) {
-	if !p.isShort() {
+// need is told that there is work for one more session. It has it started, at once where
+// somebody waits for it, and on a long link; on a short one when there has been need for
+// long enough since the last one. start reports whether it has started one. What is needed
+// less than a second later counts as needed all the time. mu is held.
+func (p *Pool) need(awaited bool, start func() bool) {
+	if awaited || !p.isShort() {
 		start()
 		return
 	}

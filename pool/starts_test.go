@@ -93,8 +93,8 @@ func TestLongLinkIsFilledBeforeThereAreMoreConnections(t *testing.T) {
 	})
 }
 
-// In the first moments of a short link files share the session of looks, and have their
-// own when those are over.
+// What is opened in the first moments on a short link shares the session of looks; what is
+// opened later does not.
 func TestFilesHaveASessionOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := remotetest.NewServer(t, t.TempDir())
@@ -110,6 +110,10 @@ func TestFilesHaveASessionOfTheirOwn(t *testing.T) {
 			t.Errorf("%d sessions in the first second", n)
 		}
 		time.Sleep(2 * time.Second)
+		if _, _, err := p.Open(t.Context(), "a", remote.FlagRead, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
 		f, _, err := p.Open(t.Context(), "b", remote.FlagRead, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -99,7 +99,8 @@ func (f *file) waits(c *chunk) bool {
 const suspectPiece = mediumBuffer
 
 // split cuts a chunk that is larger into pieces of that size, which are suspects if it
-// is, and has none take more than twice the memory of its data; mu is held.
+// is, and has none take more than twice the memory of its data, beyond the smallest; mu
+// is held.
 func (o *object) split(c *chunk, piece int) {
 	for len(c.buf) > piece {
 		at := (len(c.buf) - 1) / piece * piece

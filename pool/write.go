@@ -89,7 +89,7 @@ func (f *file) room(ctx context.Context, off int64) (most int, err error) {
 			return largestBuffer, nil
 		}
 		if f.out.first == nil {
-			f.send() // nobody may add to it
+			f.send() // its own may be what is in the way
 		}
 		if err := f.wait(ctx); err != nil {
 			return 0, err
