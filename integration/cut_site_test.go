@@ -182,7 +182,7 @@ func holdJob(t *testing.T, dir string) {
 func (d *distant) hold(t testing.TB, size int) *job {
 	t.Helper()
 	d.noise(t, "source", size)
-	must(t, copyProgram(d.Path("inside.test")))
+	must(t, copyProgram(d.Lab))
 	j := d.start(t, fmt.Sprintf(`exec env %s=hold %s="$M" "$L/inside.test" -test.run='^TestInside$'`, insideEnv, insideDir))
 	d.await(t, "open")
 	return j

@@ -129,7 +129,7 @@ func TestServerRestarts(t *testing.T) {
 		m := d.mount(t)
 		d.noise(t, "source", copySize/8)
 		d.sh(t, d.Dir, `cp source "$R/back"`)
-		must(t, copyProgram(d.Path("inside.test")))
+		must(t, copyProgram(d.Lab))
 		d.link.SetRate(copyRate / 3)
 		d.link.SetDelay(time.Millisecond)
 		all := []*job{

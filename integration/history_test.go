@@ -99,7 +99,7 @@ func (st *stage) processes(t testing.TB, points ...string) []*history.Process {
 func (s *site) childJob(t testing.TB, name string) *exec.Cmd {
 	t.Helper()
 	program := s.Path("inside.test")
-	must(t, copyProgram(program))
+	must(t, copyProgram(s.Lab))
 	cmd := s.Command(context.Background(), program, "-test.run=^TestInside$")
 	cmd.Env = append(cmd.Env, insideEnv+"="+name, insideDir+"="+s.Dir)
 	cmd.Stderr = os.Stderr

@@ -2,11 +2,12 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/remotemount/remotemount/integration/lab"
 )
 
 // insideEnv names the work of a helper process. A test that is Go code and not
@@ -45,7 +46,7 @@ func TestInside(t *testing.T) {
 func (s *site) inside(t *testing.T, name, dir string) {
 	t.Helper()
 	program := s.Path("inside.test")
-	must(t, copyProgram(program))
+	must(t, copyProgram(s.Lab))
 	stdout, stderr, code := s.run(t, "env", insideEnv+"="+name, insideDir+"="+dir,
 		program, "-test.run=^TestInside$", "-test.v="+fmt.Sprint(testing.Verbose()))
 	if code != 0 {
@@ -55,28 +56,20 @@ func (s *site) inside(t *testing.T, name, dir string) {
 	}
 }
 
-// copyProgram puts this test binary where other users can run it.
-func copyProgram(to string) error {
-	if _, err := os.Stat(to); err == nil {
+// copyProgram puts this test binary where the Lab's user can run it, as inside.test.
+func copyProgram(l *lab.Lab) error {
+	if _, err := os.Stat(l.Path("inside.test")); err == nil {
 		return nil
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	in, err := os.Open(self)
+	data, err := os.ReadFile(self)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		return err
-	}
-	return out.Close()
+	return l.WriteFile("inside.test", data, 0o755)
 }
 
 // names lists a folder on the server's side.

@@ -219,7 +219,7 @@ func (p product) contract(t *testing.T, u lab.User, o *outcome) {
 	must(t, err)
 	must(t, s.WriteFile("reached.json", text, 0o600))
 	program := s.Path("inside.test")
-	must(t, copyProgram(program))
+	must(t, copyProgram(s.Lab))
 	stdout, stderr, _ := s.run(t, "env", insideEnv+"=server contract", insideDir+"="+s.Dir, program, "-test.run=^TestInside$", "-test.v")
 	failed := []string{}
 	for _, m := range tellsOf.FindAllStringSubmatch(stdout, -1) {

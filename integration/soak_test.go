@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 		must(t, d.Mkdir(fmt.Sprint("remote/", i), 0o755))
 	}
 	m := d.mountToEnd(t, "--timeout", soakTimeout.String())
-	must(t, copyProgram(d.Path("inside.test")))
+	must(t, copyProgram(d.Lab))
 	var workers []*job
 	for i := range soakProcesses {
 		workers = append(workers, d.start(t, fmt.Sprintf(

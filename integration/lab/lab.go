@@ -95,8 +95,11 @@ func (l *Lab) Mkdir(path string, mode os.FileMode) error {
 	return os.Chown(path, l.User.UID, l.User.GID)
 }
 
-// WriteFile is os.WriteFile for the Lab's user.
+// WriteFile is os.WriteFile for the Lab's user. No child is begun meanwhile: it would have
+// the file open for a moment, and a program that is open for writing cannot be run.
 func (l *Lab) WriteFile(path string, data []byte, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	path = l.Path(path)
 	if err := os.WriteFile(path, data, mode); err != nil {
 		return err
