@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -336,6 +337,39 @@ func TestOldListingIsNotJoined(t *testing.T) {
 		check(t, <-l.over)
 		if n := <-names; n != 149 {
 			t.Errorf("%d names, want 149", n)
+		}
+	})
+}
+
+// A name of which the server said, after its folder was listed, that it is not there, may
+// be given to something of which nothing is known.
+func TestListingHasWhatCameToAnAbsentName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		b := newBench(t, fiveSeconds, func(d *remotetest.Dir) {
+			d.Before = func(_ context.Context, op, path string) error {
+				if op == "lstat" && path == "d/new" {
+					<-answer
+				}
+				return nil
+			}
+		})
+		b.disk(t, "d/old", "")
+		b.disk(t, "unknown", "")
+		asked := make(chan error)
+		go func() {
+			_, err := b.Lstat(t.Context(), "d/new")
+			asked <- err
+		}()
+		synctest.Wait()
+		listDir(t, b, "d")
+		close(answer)
+		if err := <-asked; !errors.Is(err, syscall.ENOENT) {
+			t.Fatal(err)
+		}
+		check(t, b.Rename(t.Context(), "unknown", "d/new", false))
+		if names := listDir(t, b, "d"); !slices.Contains(names, "d/new") {
+			t.Errorf("%q lacks what was renamed", names)
 		}
 	})
 }

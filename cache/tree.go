@@ -284,11 +284,11 @@ func (t *tree) drop(path string) {
 			return
 		}
 		r.pos = -1
-		if path != "." { // the listing is not whole any more
-			r.pos = int32(len(f.order))
-			f.order = append(f.order, name)
-		}
 		t.count++
+	}
+	if r.pos < 0 && f.listed > t.clock() && path != "." { // the listing is not whole any more
+		r.pos = int32(len(f.order))
+		f.order = append(f.order, name)
 	}
 	r.state, r.attr = unknown, remote.Attr{}
 	f.names[name] = r
