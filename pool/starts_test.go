@@ -21,17 +21,17 @@ func TestSessionsAreHadForWhatTheyCost(t *testing.T) {
 		least, most          int
 	}{
 		"a moment":                 {short, 0, 150 * time.Millisecond, 2, 2},
-		"a while":                  {short, 0, 1500 * time.Millisecond, 4, 9},
-		"a moment, with a shell":   {short, 200 * time.Millisecond, 700 * time.Millisecond, 2, 2},
-		"a while, with a shell":    {short, 200 * time.Millisecond, 3 * time.Second, 4, 5},
+		"a while":                  {short, 0, time.Second, 4, 6},
+		"a moment, with a shell":   {short, 100 * time.Millisecond, 300 * time.Millisecond, 2, 2},
+		"a while, with a shell":    {short, 100 * time.Millisecond, 1500 * time.Millisecond, 4, 5},
 		"a moment on a long link":  {long, 0, 300 * time.Millisecond, 4, 100},
-		"the same, with the shell": {long, 200 * time.Millisecond, 500 * time.Millisecond, 4, 100},
+		"the same, with the shell": {long, 100 * time.Millisecond, 400 * time.Millisecond, 4, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := remotetest.NewServer(t, t.TempDir())
 				s.Latency, s.Start = c.latency, c.start
-				put(t, s, "f", string(make([]byte, 4<<20)))
+				put(t, s, "f", string(make([]byte, 2<<20)))
 				p := connected(t, s, pool.Config{})
 				for range 2 { // what was before a pause does not count
 					f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
@@ -48,7 +48,7 @@ func TestSessionsAreHadForWhatTheyCost(t *testing.T) {
 					t.Fatal(err)
 				}
 				for end := time.Now().Add(c.work); time.Now().Before(end); {
-					if _, err := f.ReadAt(t.Context(), make([]byte, 4<<20), 0); err != nil {
+					if _, err := f.ReadAt(t.Context(), make([]byte, 2<<20), 0); err != nil {
 						t.Fatal(err)
 					}
 				}
