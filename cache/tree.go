@@ -278,15 +278,16 @@ func (t *tree) drop(path string) {
 		delete(f.targets, name)
 		t.count--
 	}
+	listed := f.listed > t.clock()
 	r, held := f.names[name]
 	if !held {
-		if f.listed <= t.clock() {
+		if !listed {
 			return
 		}
 		r.pos = -1
 		t.count++
 	}
-	if r.pos < 0 && f.listed > t.clock() && path != "." { // the listing is not whole any more
+	if r.pos < 0 && listed && path != "." { // the listing is not whole any more
 		r.pos = int32(len(f.order))
 		f.order = append(f.order, name)
 	}

@@ -295,13 +295,8 @@ func (f *file) moreHandles(at int64) int {
 	if len(have) == 0 || f.steady || f.gone || f.closed || f.stale != nil || f.flag&remote.FlagWrite != 0 && !have[0].s.ordered {
 		return 0
 	}
-	carriers := len(f.spreading)
-	for _, h := range have {
-		if !h.s.conn.interactive.Load() {
-			carriers++
-		}
-	}
-	return min(max(int(max(f.flying, f.held)/at), f.gathering), maxStripes-1) - carriers
+	wanted := min(max(int(max(f.flying, f.held)/at), f.gathering), maxStripes-1)
+	return wanted - len(f.spreading) - bulkHandles(have)
 }
 
 func (f *file) spreadEnds(s *session) {

@@ -12,6 +12,25 @@ import (
 	"github.com/remotemount/remotemount/pool/remote/remotetest"
 )
 
+func reader(t *testing.T, p *pool.Pool, path string) remote.File {
+	t.Helper()
+	f, _, err := p.Open(t.Context(), path, remote.FlagRead, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// readFor reads a file's first bytes again and again, for so long.
+func readFor(t *testing.T, f remote.File, n int, d time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if _, err := f.ReadAt(t.Context(), make([]byte, n), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // On a short link another session is had after as much work as pays for it, and that is
 // more where a server runs a shell first. On a long one it pays at any price.
 func TestSessionsAreHadForWhatTheyCost(t *testing.T) {
@@ -34,24 +53,14 @@ func TestSessionsAreHadForWhatTheyCost(t *testing.T) {
 				put(t, s, "f", string(make([]byte, 2<<20)))
 				p := connected(t, s, pool.Config{})
 				for range 2 { // what was before a pause does not count
-					f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
-					if err != nil {
-						t.Fatal(err)
-					}
+					f := reader(t, p, "f")
 					if err := f.Close(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(2 * time.Second)
 				}
-				f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for end := time.Now().Add(c.work); time.Now().Before(end); {
-					if _, err := f.ReadAt(t.Context(), make([]byte, 2<<20), 0); err != nil {
-						t.Fatal(err)
-					}
-				}
+				f := reader(t, p, "f")
+				readFor(t, f, 2<<20, c.work)
 				if n := p.Status().Sessions; n < c.least || n > c.most {
 					t.Errorf("%d sessions, want %d to %d", n, c.least, c.most)
 				}
@@ -69,10 +78,7 @@ func TestLongLinkIsFilledBeforeThereAreMoreConnections(t *testing.T) {
 		const size = 32 << 20
 		put(t, s, "f", string(make([]byte, size)))
 		p := connected(t, s, pool.Config{})
-		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := reader(t, p, "f")
 		began := time.Now()
 		const piece = 512 << 10
 		var next atomic.Int64
@@ -102,22 +108,15 @@ func TestFilesHaveASessionOfTheirOwn(t *testing.T) {
 		put(t, s, "a", "x")
 		put(t, s, "b", "x")
 		p := connected(t, s, pool.Config{})
-		if _, _, err := p.Open(t.Context(), "a", remote.FlagRead, 0); err != nil {
-			t.Fatal(err)
-		}
+		reader(t, p, "a")
 		time.Sleep(time.Second)
 		if n := p.Status().Sessions; n != 1 {
 			t.Errorf("%d sessions in the first second", n)
 		}
 		time.Sleep(2 * time.Second)
-		if _, _, err := p.Open(t.Context(), "a", remote.FlagRead, 0); err != nil {
-			t.Fatal(err)
-		}
+		reader(t, p, "a")
 		time.Sleep(time.Second)
-		f, _, err := p.Open(t.Context(), "b", remote.FlagRead, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := reader(t, p, "b")
 		held := s.Next("READ", "b", remotetest.Hold)
 		read := make(chan error)
 		go func() {
@@ -148,10 +147,7 @@ func TestOpensTakeNoTurnsOfReads(t *testing.T) {
 		put(t, s, "f", string(make([]byte, 4<<20)))
 		put(t, s, "small", "x")
 		p := connected(t, s, pool.Config{Sessions: 1})
-		f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := reader(t, p, "f")
 		began := time.Now()
 		soon := began.Add(time.Second)
 		var opens sync.WaitGroup
@@ -188,16 +184,9 @@ func TestFreeSessionsNeedNoStart(t *testing.T) {
 		put(t, s, "f", string(make([]byte, 8<<20)))
 		p := connected(t, s, pool.Config{MaxConnections: 1})
 		carry := func(d time.Duration) int {
-			f, _, err := p.Open(t.Context(), "f", remote.FlagRead, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := reader(t, p, "f")
 			s.Forget()
-			for end := time.Now().Add(d); time.Now().Before(end); {
-				if _, err := f.ReadAt(t.Context(), make([]byte, 8<<20), 0); err != nil {
-					t.Fatal(err)
-				}
-			}
+			readFor(t, f, 8<<20, d)
 			if err := f.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -360,14 +360,18 @@ func (f *file) roomiest(room func(*handle) bool) *handle {
 
 // carriers is on how many handles data goes, as roomiest has it; mu is held.
 func (f *file) carriers() int {
-	n := 0
-	for _, h := range f.handles {
+	if n := bulkHandles(f.handles); n > 0 {
+		return n
+	}
+	return len(f.handles)
+}
+
+// bulkHandles is how many of these are not on the interactive connection.
+func bulkHandles(of []*handle) (n int) {
+	for _, h := range of {
 		if !h.s.conn.interactive.Load() {
 			n++
 		}
-	}
-	if n == 0 {
-		return len(f.handles)
 	}
 	return n
 }
